@@ -1,0 +1,118 @@
+"""Runs that belong together: one method with one set of options and one learning rate under one setting, seed by seed.
+
+    groups = cohorts(published(), task="cifar10", scale="cpu");  a, b = common(groups[0], groups[1])
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from .config import HKTError
+from .records import EvalRecord, RunRecord
+from .tasks.task import get, method_options
+
+SETTING = ("task", "scale", "source", "child", "train_size", "epochs", "batch_size", "schedule", "views", "precision")   # equal budget
+ORDER = ("plain", "kd", "hkt")                                  # of the rows; other methods follow by name
+KINDS = ("gate", "forward_gate", "static", "softmax")
+NAMES = {"plain": "plain", "kd": "KD", "hkt": "HKT"}
+
+
+def label(method: str, options: dict) -> str:
+    """The name a method has in every table and figure: HKT with its kind, otherwise the options that are not at their default."""
+    full, default = method_options(method, options), method_options(method, {})
+    name = f"HKT {full['kind']}" if method == "hkt" else NAMES.get(method, method)
+    if method == "plain" and full["weight"] != 1:
+        return f"plain ×{full['weight']:g} loss"
+    other = {key: value for key, value in full.items() if value != default[key] and key != "kind"}
+    return name + "".join(f", {key} {'+'.join(value) if isinstance(value, list) else value}" for key, value in sorted(other.items()))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The runs of one variant, by seed.  `setting` holds what must be equal for two cohorts to be compared."""
+
+    method: str
+    options: dict
+    lr: float
+    setting: tuple
+    runs: dict[int, RunRecord]
+
+    @property
+    def label(self) -> str:
+        return label(self.method, self.options)
+
+    @property
+    def ids(self) -> list[str]:
+        return [run.id for _, run in sorted(self.runs.items())]
+
+    def parents(self) -> set[str]:
+        return {run.parent.arch for run in self.runs.values() if run.parent}
+
+    def scores(self, metric: str, selection: str = "selected", split: str = "test") -> dict[int, float]:
+        """Seed -> metric of the validation-selected ('selected') or the last epoch.  Raises HKTError for a metric the record lacks."""
+        found = {}
+        for seed, run in sorted(self.runs.items()):
+            metrics = getattr(getattr(run, selection), split)
+            if metric not in metrics:
+                raise HKTError(f"Record {run.id} has no {split} metric {metric!r}; it has {', '.join(sorted(metrics))}.")
+            found[seed] = metrics[metric]
+        return found
+
+
+def _position(cohort: Cohort) -> tuple:
+    kind = cohort.options.get("kind", "gate")
+    return (str(cohort.setting), ORDER.index(cohort.method) if cohort.method in ORDER else len(ORDER), cohort.method,
+            KINDS.index(kind) if kind in KINDS else 0, cohort.label, cohort.lr)
+
+
+def cohorts(records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] = ("score",), **where) -> list[Cohort]:
+    """Cohorts of the runs with one of `purposes` whose configuration has the fields `where` (None: any), in table order.
+
+    Runs marked `audit` never enter.  Raises HKTError when one seed was published twice for one cohort.
+    """
+    found: dict[str, Cohort] = {}
+    for run in records:
+        if run.kind != "run" or run.audit or run.purpose not in purposes:
+            continue
+        config = run.config
+        if any(value is not None and getattr(config, field) != value for field, value in where.items()):
+            continue
+        options, setting = method_options(config.method, config.options), tuple(getattr(config, field) for field in SETTING)
+        key = str((setting, config.method, sorted(options.items()), config.lr, run.parent and run.parent.sha256))
+        cohort = found.setdefault(key, Cohort(config.method, options, config.lr, setting, {}))
+        if config.seed in cohort.runs:
+            raise HKTError(f"Records {cohort.runs[config.seed].id} and {run.id} are both {cohort.label} with seed {config.seed}; "
+                           "withdraw one from the published results.")
+        cohort.runs[config.seed] = run
+    return sorted(found.values(), key=_position)
+
+
+def common(a: Cohort, b: Cohort, metric: str, selection: str = "selected") -> tuple[list[float], list[float], list[str]]:
+    """Test scores of the seeds both cohorts have, and the records' ids.  Raises HKTError for cohorts that must not be compared."""
+    if a.setting != b.setting:
+        raise HKTError(f"{a.label} and {b.label} were not run with the same data and budget, so their difference says nothing.")
+    first, second = a.scores(metric, selection), b.scores(metric, selection)
+    seeds = [seed for seed in first if seed in second]
+    return [first[seed] for seed in seeds], [second[seed] for seed in seeds], [c.runs[seed].id for c in (a, b) for seed in seeds]
+
+
+def chosen(groups: list[Cohort], method: str, options: dict) -> Cohort | None:
+    """The cohort that stands for a variant: of several learning rates the one with most seeds, then the best mean validation metric."""
+    full = method_options(method, options)
+    fitting = [group for group in groups if group.method == method and group.options == full]
+
+    def merit(group: Cohort) -> tuple[int, float]:
+        task = get(group.setting[0])
+        best = fmean(group.scores(task.metric, "selected", "val").values())
+        return len(group.runs), best if task.higher_is_better else -best
+
+    return max(fitting, key=merit, default=None)
+
+
+def scope(cohort: Cohort, parents: Iterable[str] = ()) -> str:
+    """What was run, in words: 'cpu scale, real images: 10,000 images, 16 epochs, resnet56 to resnet20'."""
+    named = dict(zip(SETTING, cohort.setting))
+    parents = sorted(set(parents) | cohort.parents())
+    return (f"{named['scale']} scale, {named['source']} data: {named['train_size']:,} training examples, {named['epochs']} epochs, "
+            f"{' or '.join(parents) + ' to ' if parents else ''}{named['child']}")

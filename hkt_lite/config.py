@@ -1,0 +1,111 @@
+"""Where things lie, what a run is made of, and how its randomness is divided.   hkt run cifar10 hkt --dry-run  prints a resolved Config."""
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class HKTError(Exception):
+    """Something the user can mend; the message is one sentence that says what, where and what to do."""
+
+
+def data_home() -> Path:
+    """Folder of the data sets in their official layouts: $HKT_DATA, else data/cache of the project."""
+    return Path(os.environ.get("HKT_DATA") or PROJECT / "data" / "cache").expanduser()
+
+
+def runs_home() -> Path:
+    """Folder of this machine's runs: $HKT_RUNS, else data/runs of the project."""
+    return Path(os.environ.get("HKT_RUNS") or PROJECT / "data" / "runs").expanduser()
+
+
+def results_home() -> Path:
+    """Folder of the published records: $HKT_RESULTS, else data/results of the project."""
+    return Path(os.environ.get("HKT_RESULTS") or PROJECT / "data" / "results").expanduser()
+
+
+def nearest(name: str, choices) -> str:
+    """' Did you mean …?' for a mistyped name, with the valid ones when none is near."""
+    choices = sorted(map(str, choices))
+    near = difflib.get_close_matches(str(name), choices, 1, 0.5)
+    return f" Did you mean {near[0]!r}?" if near else f" Valid: {', '.join(choices)}."
+
+
+class Config(BaseModel):
+    """Everything that decides a run's numbers.  A field left at None is *auto*: `tasks.resolve` fills it before it is hashed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    task: str = "cifar10"
+    method: str = "hkt"
+    scale: Literal["smoke", "quick", "cpu", "paper"] = "quick"
+    source: Literal["auto", "real", "synthetic"] = "auto"
+    seed: int = Field(0, ge=0)
+    options: dict[str, Any] = {}                                # of the method: kind, lam, terms, temperature, …
+    parent: str | None = None                                   # architecture of the parent
+    child: str | None = None                                    # architecture of the child
+    parent_weights: str | None = None                           # 'committed', 'public' or 'run:ID'
+    parent_source: Literal["live", "cached"] | None = None
+    views: int | None = Field(None, ge=0)                       # augmented views an image has; 0 = a fresh one each epoch
+    train_size: int | None = Field(None, gt=0)                  # images
+    epochs: int | None = Field(None, gt=0)
+    batch_size: int | None = Field(None, gt=1)
+    lr: float | None = Field(None, gt=0)
+    schedule: Literal["onecycle", "multistep"] | None = None
+    momentum: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float | None = Field(None, ge=0)
+    precision: Literal["fp32", "bf16"] | None = None
+    channels_last: bool | None = None
+    threads: int | None = Field(None, gt=0)                     # CPU threads: another number gives other bits
+    device: Literal["cpu", "cuda", "mps"] | None = None
+    compile: bool | None = None
+
+    def __init__(self, **values):
+        unknown = [key for key in values if key not in type(self).model_fields]
+        if unknown:
+            raise HKTError(f"Config has no field {unknown[0]!r}.{nearest(unknown[0], type(self).model_fields)}")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise HKTError(f"Config field {where!r}: {first['msg']} (got {first['input']!r}).") from None
+
+    def but(self, **changes) -> Config:
+        """The same configuration with some fields changed, checked anew."""
+        return Config(**{**self.model_dump(), **changes})
+
+    @property
+    def unresolved(self) -> list[str]:
+        return [key for key, value in self if value is None or value == "auto"]
+
+    @property
+    def id(self) -> str:
+        """The run's name: the first 12 hex digits of the sha256 of the resolved configuration."""
+        if self.unresolved:
+            raise HKTError(f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call tasks.resolve(config) first.")
+        return hashlib.sha256(canonical(self.model_dump(mode="json")).encode()).hexdigest()[:12]
+
+
+def canonical(value) -> str:
+    """JSON with sorted keys and no white space, the form that is hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def stream(seed: int, *names):
+    """An independent `torch.Generator` for each (seed, names): child, order, augment, method.
+
+    Two methods with one seed start from the same child and see the same batches, whatever either draws for itself.
+    """
+    import torch
+
+    digest = hashlib.sha256(canonical([seed, *names]).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)

@@ -1,0 +1,95 @@
+"""Hereditary Knowledge Transfer: three losses, one child pass, one gradient-free look at the parent.
+
+    L_c   the child's own loss
+    L_c*  the child's loss when its sites return the mixture m of its own feature and the parent's
+    L_p*  the loss of the parent's tail when its sites return T_back(m)
+
+The released trainer runs both networks twice a step with a graph through the parent; the numbers here are the same (see
+tests/reference), because the second runs repeat the first.  Differences we chose: the parent is in evaluation mode (the release leaves
+it in training mode, where its batch statistics drift), and running statistics are updated once a step instead of twice.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .etm import Mixture, fitting
+from .method import Method
+from .sites import SiteError, record, replay, statistics_kept
+
+TERMS = ("L_c", "L_c*", "L_p*")
+
+
+class HKT(Method):
+    """`kind` and `lam` as in `attention.mix`; `terms` says which of the three losses are summed (all of them in the release)."""
+
+    def __init__(self, child, parent, *, kind: str = "gate", lam: float = 0.6, terms: Sequence[str] = TERMS, **parts):
+        super().__init__(child, parent, **parts)
+        if not self.sites:
+            raise ValueError("HKT needs at least one site, a pair of module paths such as Site('avgpool', 'avgpool').")
+        if unknown := set(terms) - set(TERMS):
+            raise ValueError(f"HKT has no term {min(unknown)!r}; known: {', '.join(TERMS)}.")
+        self.terms = tuple(terms)
+        self.mixture = Mixture(kind, lam)
+        self.transfers: nn.ModuleList | None = None             # one a site, fitted on the first batch
+        self.upstream = tuple(dict.fromkeys(path for site in self.sites for path in site.upstream_child))
+        self._observed: list[dict[str, Tensor]] = []
+
+    def setup(self, batch) -> None:
+        """Fit the Transfers between parent and child on one training batch; call it before the optimizer is made."""
+        inherited = self.parent(batch)
+        with torch.no_grad(), statistics_kept(self.child), record(self.child, [site.child for site in self.sites]) as own:
+            self.predict(self.child, batch)
+        self.transfers = nn.ModuleList(self._fitted(site, own, inherited) for site in self.sites)
+
+    def _fitted(self, site, own, inherited):
+        c, p = own[site.child], inherited.features[site.parent]
+        if not c or len(c) != len(p):
+            raise SiteError(f"Site {site.name!r} is called {len(p)} times in the parent and {len(c)} times in the child; "
+                            "the numbers must agree and not be 0.")
+        return fitting(c[0].detach(), p[0], site.name)
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        if self.transfers is None:
+            self.setup(batch)
+            if any(True for _ in self.transfers.parameters()):
+                raise SiteError("These sites need a projection: call setup(batch) once before the optimizer is made, "
+                                "so that it trains the projection too.")
+        inherited = self.parent(batch)                                            # Extraction
+        with record(self.child, [*(site.child for site in self.sites), *self.upstream]) as own:
+            output = self.predict(self.child, batch)
+        terms = {"L_c": self.loss(output, batch)}
+        mixed: dict[str, list[Tensor]] = {site.parent: [] for site in self.sites}
+        self._observed = []
+        if "L_c*" in self.terms:                                                  # the child once more, from the sites on
+            mixing = {site.child: self._mixing(site, transfer, inherited, mixed) for site, transfer in zip(self.sites, self.transfers)}
+            with statistics_kept(self.child), replay(self.child, {**{path: own[path] for path in self.upstream}, **mixing}):
+                terms["L_c*"] = self.loss(self.predict(self.child, batch), batch)
+        elif "L_p*" in self.terms:
+            for site, transfer in zip(self.sites, self.transfers):
+                mix = self._mixing(site, transfer, inherited, mixed)
+                for call, c in enumerate(own[site.child]):
+                    mix(c, call)
+        if "L_p*" in self.terms:                                                  # the parent's tail on the same mixture
+            back = {site.parent: [transfer.back(m, p) for m, p in zip(mixed[site.parent], inherited.features[site.parent])]
+                    for site, transfer in zip(self.sites, self.transfers)}
+            terms["L_p*"] = self.loss(self.parent.tail(back, inherited, batch), batch)
+        return {name: terms[name] for name in self.terms}
+
+    def _mixing(self, site, transfer, inherited, mixed):
+        """The function that takes a module's place at `site`: own feature -> mixture with the parent's, call by call."""
+        def mix(c: Tensor, call: int) -> Tensor:
+            p = transfer(inherited.features[site.parent][call], c)                # Transfer
+            m = self.mixture(c, p)                                                # Mixture under Genetic Attention
+            mixed[site.parent].append(m)
+            self._observed.append(self.mixture.observe(c, p, m))
+            return m
+        return mix
+
+    def observe(self) -> dict[str, Tensor]:
+        """Gate and inherited share of each sample, mean over sites and calls."""
+        if not self._observed:
+            return {}
+        return {name: torch.stack([seen[name] for seen in self._observed]).mean(0) for name in self._observed[0]}

@@ -1,0 +1,291 @@
+"""Run and evaluation records: what was run, on what, by what code, with which result.   hkt runs list | show ID | publish ID …
+
+A record is one JSON file, checked against its schema when written and when read.  Published records lie in data/results with their
+sha256 in MANIFEST.json; a page shows nothing else as a recorded number.
+"""
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+import tokenize
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .config import PROJECT, Config, HKTError, nearest, results_home, runs_home
+
+MANIFEST = "MANIFEST.json"
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Provenance(Part):
+    """What made a record.  A difference to the present shows as *stale*."""
+
+    code: str                                                   # code_hash of the package when the run began
+    data: str                                                   # sha256 of the images and labels the run used, or of the archive's files
+    versions: dict[str, str]
+    commit: str = ""
+    dirty: bool = False
+    created: str = ""
+    machine: str = ""
+
+
+class Epoch(Part):
+    """One line of the curves: means over the epoch's images; `inherited` holds quantiles over them."""
+
+    epoch: int                                                  # 1, 2, …
+    lr: float                                                   # at the epoch's last step
+    seconds: float
+    train: dict[str, float]                                     # loss term -> mean
+    val: dict[str, float]                                       # metric -> value
+    inherited: dict[str, dict[str, float]] = {}                 # gate, inherited -> q05 … q95, mean
+
+
+class Score(Part):
+    """Metrics of one state of the child; test data was looked at once, after the choice."""
+
+    epoch: int
+    val: dict[str, float]
+    test: dict[str, float]
+
+
+class ParentInfo(Part):
+    arch: str
+    weights: str
+    sha256: str
+    parameters: int
+    val: dict[str, float]
+    train: dict[str, float] = {}                                # on the run's own training images: has it memorised them?
+
+
+class Cost(Part):
+    seconds: float                                              # training and validation, without the cache's filling
+    parent_seconds: float                                       # filling the parent cache
+    device: str
+    peak_memory_mb: float
+    parameters: int                                             # of the child, before and after
+    extra_parameters: int                                       # of the method, thrown away after training
+    flops: int                                                  # of one forward pass of the child on one example
+
+
+class RunRecord(Part):
+    kind: Literal["run"] = "run"
+    id: str
+    config: Config
+    purpose: Literal["score", "tuning", "parent", "audit", "live", "control"] = "score"
+    audit: bool = False                                         # breaks the rules on purpose; never in a score table
+    epochs: list[Epoch]
+    selected: Score                                             # the epoch with the best validation metric
+    last: Score
+    parent: ParentInfo | None = None
+    cost: Cost
+    provenance: Provenance
+
+
+class EvalRecord(Part):
+    kind: Literal["eval"] = "eval"
+    id: str
+    checkpoint: str
+    sha256: str
+    task: str
+    arch: str
+    protocol: dict[str, Any]
+    metrics: dict[str, float]
+    provenance: Provenance
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write all of `data` or nothing: into a temporary neighbour, to the disk, then in place of `path`.
+
+    Raises HKTError when the disk refuses; the old file, if any, is then still whole and no temporary is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HKTError(f"Could not write {path}: {error.strerror or error}; free some space or choose another folder, "
+                       "nothing was changed.") from error
+
+
+def write_json(path: Path, value) -> None:
+    """A record (or plain value) as indented JSON, atomically."""
+    value = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path, what: str = "record"):
+    """Parsed JSON, or one sentence that names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HKTError(f"There is no {what} {path}.") from None
+    except (ValueError, OSError) as error:
+        raise HKTError(f"The {what} {path} is corrupt or truncated ({error}); restore it from version control or make it anew.") from None
+
+
+def load(path: Path) -> RunRecord | EvalRecord:
+    """One record.  Raises HKTError naming the file and the first field that is wrong."""
+    path = Path(path)
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("kind") not in ("run", "eval"):
+        raise HKTError(f"The record {path} has no kind 'run' or 'eval'; it is not a record of this project.")
+    kind = RunRecord if value["kind"] == "run" else EvalRecord
+    try:
+        record = kind.model_validate(value)
+    except (ValidationError, HKTError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("config",), "msg": str(error)}
+        raise HKTError(f"The record {path} does not fit its schema at {'.'.join(map(str, first['loc']))!r}: {first['msg']}.") from None
+    if isinstance(record, RunRecord) and record.id != record.config.id:
+        raise HKTError(f"The record {path} is named {record.id}, but its configuration hashes to {record.config.id}: it was altered.")
+    return record
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def filename(record) -> str:
+    return f"{record.kind}-{record.id}.json"
+
+
+def manifest() -> dict[str, str]:
+    """File name -> sha256 of every published record; empty where nothing is published."""
+    path = results_home() / MANIFEST
+    return read_json(path, "manifest") if path.exists() else {}
+
+
+def published() -> list[RunRecord | EvalRecord]:
+    """All published records, each checked against the manifest.  Raises HKTError that names the first file that differs."""
+    home, listed = results_home(), manifest()
+    present = {path.name for path in home.glob("*.json")} - {MANIFEST}
+    for name in sorted(present ^ set(listed)):
+        raise HKTError(f"The record {home / name} is " + ("missing although MANIFEST.json lists it." if name in listed else
+                       "not listed in MANIFEST.json; enter it with `hkt runs publish` or remove it."))
+    for name in sorted(listed):
+        if sha256(home / name) != listed[name]:
+            raise HKTError(f"The record {home / name} differs from its sha256 in MANIFEST.json: it was altered after publication.")
+    return [load(home / name) for name in sorted(listed)]
+
+
+def run_path(run_id: str) -> Path:
+    return runs_home() / run_id / "record.json"
+
+
+def local() -> list[RunRecord | EvalRecord]:
+    """Finished runs and evaluations of this machine's store."""
+    home = runs_home()
+    return [load(path) for path in sorted([*home.glob("*/record.json"), *home.glob("eval-*.json")])]
+
+
+def find(record_id: str) -> RunRecord | EvalRecord:
+    """A record by its id or a unique beginning of it, from the local store or the published ones."""
+    known = {record.id: record for record in [*published(), *local()]}
+    hits = [known[key] for key in known if key.startswith(record_id)]
+    if len(hits) != 1:
+        raise HKTError(f"{'No' if not hits else 'More than one'} record has an id beginning with {record_id!r}."
+                       + (nearest(record_id, known) if known and not hits else ""))
+    return hits[0]
+
+
+def publish(ids: list[str], purpose: str | None = None) -> list[Path]:
+    """Copy finished records into the published results and enter their sha256 in the manifest; all or none."""
+    known = {record.id: record for record in local()}
+    chosen = [matches[0] if len(matches := [known[key] for key in known if key.startswith(wanted)]) == 1 else wanted for wanted in ids]
+    for record in chosen:
+        if isinstance(record, str):
+            raise HKTError(f"No finished record (or more than one) in {runs_home()} begins with {record!r}; see `hkt runs list`.")
+    listed, paths = manifest(), []
+    for record in chosen:
+        if purpose and isinstance(record, RunRecord):
+            record = record.model_copy(update={"purpose": purpose})
+        path = results_home() / filename(record)
+        write_json(path, record)
+        listed[path.name] = sha256(path)
+        paths.append(path)
+    write_json(results_home() / MANIFEST, dict(sorted(listed.items())))
+    return paths
+
+
+def _without_prose(source: str) -> str:
+    """A module's lines without docstrings, comments and blank lines: rewording an explanation makes no number stale."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) \
+                and isinstance(body[0].value.value, str):
+            for number in range(body[0].lineno - 1, body[0].end_lineno):
+                lines[number] = ""
+    text = "\n".join(lines) + "\n"
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _closure(modules: list[str]) -> set[str]:
+    """The package's files (relative, without __init__) that the given files import at any depth, themselves included."""
+    root, found, todo = PROJECT / "hkt_lite", set(), list(modules)
+    while todo:
+        name = todo.pop()
+        if name in found or not (root / name).is_file():
+            continue
+        found.add(name)
+        here = Path(name).parent
+        for node in ast.walk(ast.parse((root / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = here if node.level == 1 else here.parent
+                stem = (base / (node.module or "").replace(".", "/")).as_posix()
+                todo += [f"{stem}.py", *(f"{stem}/{alias.name}.py" for alias in node.names)]
+    readers = {name for name in found if name.startswith("datasets/") and name != "datasets/augment.py"}   # judged by Provenance.data
+    return {name for name in found if not name.endswith("__init__.py") and name != "records.py"} - readers
+
+
+@lru_cache
+def code_hash(task: str | None = None, method: str | None = None) -> str:
+    """16 hex digits over the sources a run of `task` with `method` passes through; over the whole package without arguments."""
+    root = PROJECT / "hkt_lite"
+    files = {path.relative_to(root).as_posix() for path in root.rglob("*.py")} if task is None else \
+        _closure(["train.py", f"tasks/{task}.py", f"methods/{method}.py"])
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{_without_prose((root / name).read_text(encoding='utf-8'))}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def provenance(data: str, task: str, method: str) -> Provenance:
+    """What this process would write into a record now."""
+    from importlib.metadata import version
+
+    def git(*words) -> str:
+        try:
+            return subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, timeout=20).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return ""
+
+    return Provenance(
+        code=code_hash(task, method), data=data, versions={"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy")}},
+        commit=git("rev-parse", "--short=12", "HEAD"), dirty=bool(git("status", "--porcelain", "--", "hkt_lite")),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), machine=f"{platform.system()} {platform.machine()}")

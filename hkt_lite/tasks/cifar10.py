@@ -1,0 +1,144 @@
+"""CIFAR-10: a ResNet parent, a ResNet child, one pooled site, as in the authors' release.   hkt run cifar10 hkt --scale cpu
+
+Normalisation is ImageNet's, because the public checkpoints and the release were trained with it.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import PROJECT, Config, HKTError, data_home, nearest, stream
+from ..datasets import cifar10, synthetic
+from ..datasets.augment import Augment
+from ..methods.kd import soft_divergence
+from ..methods.sites import Site
+from ..models.resnet import load_weights, resnet
+from .task import Task
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PUBLIC = {"resnet20": "resnet20-12fca82f.th", "resnet32": "resnet32-d509ac18.th", "resnet44": "resnet44-014dd654.th",
+          "resnet56": "resnet56-4bfd9763.th", "resnet110": "resnet110-1d1ed7c2.th"}
+COMMITTED = PROJECT / "data" / "parents"
+BEFORE_POOLING = ("conv1", "bn1", "layer1", "layer2", "layer3")
+SIZES = {"val": 1000, "test": 2000}                             # of the synthetic splits
+
+
+class Batch(NamedTuple):
+    """x (B, 3, 32, 32) normalised, y (B,) classes, key (B,) rows of the parent's cache."""
+
+    x: Tensor
+    y: Tensor
+    key: Tensor
+
+
+class Cifar10(Task):
+    presets = {
+        "smoke": {"source": "synthetic", "child": "resnet8", "train_size": 512, "epochs": 2, "batch_size": 64, "lr": 0.1,
+                  "schedule": "onecycle", "views": 2, "parent_source": "cached"},
+        "quick": {"source": "synthetic", "child": "resnet8", "train_size": 4000, "epochs": 12, "batch_size": 128, "lr": 0.1,
+                  "schedule": "onecycle", "views": 4, "parent_source": "cached", "threads": 2},
+        "cpu": {"child": "resnet20", "train_size": 10_000, "epochs": 16, "batch_size": 128, "lr": 0.1, "schedule": "onecycle",
+                "views": 8, "parent_source": "cached"},
+        "paper": {"child": "resnet20", "parent": "resnet110", "train_size": 45_000, "epochs": 200, "batch_size": 128, "lr": 0.1,
+                  "schedule": "multistep", "views": 0, "parent_source": "live", "threads": 2},
+    }
+    sites = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
+
+    @classmethod
+    def autos(cls, config: Config) -> dict:
+        source = config.source
+        if source == "auto":
+            source = "real" if cifar10.present(data_home()) else "synthetic"
+        real = source == "real"
+        return {"source": source, "parent": config.parent or ("resnet56" if real else "resnet20"),
+                "parent_weights": "public" if real else "committed"}
+
+    def load(self) -> Cifar10:
+        config = self.config
+        if config.source == "real":
+            read = lambda split, size=None: cifar10.load(data_home(), split, size)               # noqa: E731
+        else:
+            read = lambda split, size=None: synthetic.images(split, size or SIZES[split])        # noqa: E731
+        self.images = {"train": read("train", config.train_size), "val": read("val"), "test": read("test")}
+        self.classes, self.train_size = self.images["train"].classes, len(self.images["train"].y)
+        if self.train_size < config.train_size:
+            raise HKTError(f"train_size {config.train_size} is more than the {self.train_size} training images of {self.images['train'].name}.")
+        digest = hashlib.sha256()
+        for images in self.images.values():
+            digest.update(images.x.numpy().tobytes() + images.y.numpy().tobytes())
+        self.fingerprint = digest.hexdigest()
+        self.views = {split: Augment(images, config.seed, MEAN, STD, config.device, config.views) for split, images in self.images.items()}
+        self.labels = {split: images.y.to(config.device) for split, images in self.images.items()}
+        return self
+
+    def _batch(self, split: str, x: Tensor, index: Tensor, view: int) -> Batch:
+        index = index.to(self.config.device)
+        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
+        return Batch(x.contiguous(memory_format=layout), self.labels[split][index], index + view * self.train_size)
+
+    def batch(self, index: Tensor, epoch: int) -> Batch:
+        view = epoch % self.config.views if self.config.views else epoch
+        return self._batch("train", self.views["train"].batch(index, epoch), index, view)
+
+    def batches(self, split: str, size: int = 500) -> Iterator[Batch]:
+        for index in torch.arange(len(self.labels[split])).split(size):
+            yield self._batch(split, self.views[split].plain(index), index, 0)
+
+    def cache_batches(self, size: int = 500) -> Iterator[Batch]:
+        for view in range(self.config.views):
+            for index in torch.arange(self.train_size).split(size):
+                yield self.batch(index, view)
+
+    def parent(self) -> tuple[nn.Module, Path]:
+        config = self.config
+        if config.parent_weights == "public":
+            if config.parent not in PUBLIC:
+                raise HKTError(f"There is no public checkpoint of {config.parent!r}.{nearest(config.parent, PUBLIC)}")
+            path = data_home() / "weights" / PUBLIC[config.parent]
+        elif config.parent_weights == "committed":
+            path = COMMITTED / f"cifar10-synthetic-{config.parent}.safetensors"
+        elif config.parent_weights.startswith("run:"):
+            path = self.run_weights(config.parent_weights.removeprefix("run:"))
+        else:
+            raise HKTError(f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}.")
+        return self._placed(load_weights(resnet(config.parent), path)), path
+
+    def child(self) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(self.config.seed, "child").initial_seed())
+            return self._placed(resnet(self.config.child))
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        model = model.to(self.config.device)
+        return model.to(memory_format=torch.channels_last) if self.config.channels_last else model
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        return model(batch.x)
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(output.float(), batch.y)
+
+    def imitate(self, child_output: Tensor, parent_output: Tensor, temperature: float) -> Tensor:
+        return soft_divergence(child_output.float(), parent_output.float(), temperature)
+
+    @torch.no_grad()
+    def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
+        """{'accuracy': percent of the images, 'loss': mean cross-entropy} of `model` in evaluation mode."""
+        training, right, loss, count = model.training, 0, 0.0, 0
+        model.eval()
+        for batch in self.batches(split):
+            output = self.predict(model, batch).float()
+            right += int((output.argmax(1) == batch.y).sum())
+            loss += float(F.cross_entropy(output, batch.y, reduction="sum"))
+            count += len(batch.y)
+        model.train(training)
+        return {"accuracy": 100 * right / count, "loss": loss / count}
+
+    def example(self) -> tuple[Tensor]:
+        return (torch.zeros(1, 3, 32, 32, device=self.config.device),)
