@@ -33,7 +33,7 @@ def run(config: Config, purpose: str = "score", progress: Callable | None = None
 
     A run that was cut off goes on from its last checkpoint (every `checkpoint_steps` steps and after each epoch) to the same bits.
     `progress(done_steps, all_steps, epoch or None)` is told of every step.  `inspect(method, batch, step)` may look, not touch.
-    Raises HKTError for bad settings and files; KeyboardInterrupt leaves a checkpoint.
+    Raises HKTError for bad settings and files; after Ctrl-C the last checkpoint is there.
     """
     config = resolve(config)
     if config.compile:
@@ -179,12 +179,8 @@ class _Run:
     def train(self) -> RunRecord:
         self._resume()
         self.began = time.perf_counter()
-        try:
-            while self.step < self.steps:
-                self._epoch()
-        except KeyboardInterrupt:
-            self._checkpoint()
-            raise
+        while self.step < self.steps:                          # Ctrl-C half-way through a step must not be saved: the last checkpoint is whole
+            self._epoch()
         record = self._record()
         for name, state in (("child", self.best), ("last", self.child.state_dict())):
             write_bytes(self.folder / f"{name}.safetensors", save({key: value.contiguous() for key, value in state.items()}))
@@ -244,7 +240,8 @@ class _Run:
         """Weights, optimizer, random states, position and the running epoch's sums, in one atomic file."""
         tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        tensors |= {f"momentum.{i}": self.optimizer.state[p]["momentum_buffer"] for i, p in enumerate(self.trained) if self.optimizer.state.get(p)}
+        tensors |= {f"momentum.{i}": buffer for i, p in enumerate(self.trained)
+                    if (buffer := self.optimizer.state[p].get("momentum_buffer")) is not None}
         tensors |= {f"seen.{name}": torch.cat(values) for name, values in self.seen.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.config.device == "cuda":

@@ -38,16 +38,6 @@ class Batch(NamedTuple):
 
 
 class Cifar10(Task):
-    presets = {
-        "smoke": {"source": "synthetic", "child": "resnet8", "train_size": 512, "epochs": 2, "batch_size": 64, "lr": 0.1,
-                  "schedule": "onecycle", "views": 2, "parent_source": "cached"},
-        "quick": {"source": "synthetic", "child": "resnet8", "train_size": 4000, "epochs": 12, "batch_size": 128, "lr": 0.1,
-                  "schedule": "onecycle", "views": 4, "parent_source": "cached", "threads": 2},
-        "cpu": {"child": "resnet20", "train_size": 10_000, "epochs": 16, "batch_size": 128, "lr": 0.1, "schedule": "onecycle",
-                "views": 8, "parent_source": "cached"},
-        "paper": {"child": "resnet20", "parent": "resnet110", "train_size": 45_000, "epochs": 200, "batch_size": 128, "lr": 0.1,
-                  "schedule": "multistep", "views": 0, "parent_source": "live", "threads": 2},
-    }
     sites = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
 
     @classmethod

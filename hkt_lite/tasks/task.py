@@ -3,13 +3,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
 import torch
+import yaml
 from torch import Tensor, nn
 
-from ..config import Config, HKTError, nearest, runs_home
+from ..config import PROJECT, Config, HKTError, nearest, runs_home
 from ..methods.method import Method
 from ..methods.sites import Site
 
@@ -21,7 +23,6 @@ class Task:
 
     metric = "accuracy"                                         # the one that selects, on validation data
     higher_is_better = True
-    presets: dict[str, dict] = {}                               # scale -> auto fields
     sites: tuple[Site, ...] = ()
     train_size: int                                             # examples, set when the data is loaded
     fingerprint: str                                            # sha256 of the examples used
@@ -82,6 +83,12 @@ class Task:
         return path
 
 
+@lru_cache
+def presets(task: str) -> dict[str, dict]:
+    """Scale -> auto fields of a task, from data/scales.yaml; they are part of each run's hashed configuration."""
+    return yaml.safe_load((PROJECT / "data" / "scales.yaml").read_text(encoding="utf-8"))[task]
+
+
 def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "task"))
 
@@ -127,11 +134,12 @@ def resolve(config: Config) -> Config:
     Raises HKTError for an unknown task, method or option, and for a scale the task does not have.
     """
     task = get(config.task)
-    if config.scale not in task.presets:
-        raise HKTError(f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, task.presets)}")
+    scales = presets(config.task)
+    if config.scale not in scales:
+        raise HKTError(f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, scales)}")
     given = {key: value for key, value in config.model_dump().items() if value is not None and value != "auto"}
     given["options"] = method_options(config.method, config.options)
-    filled = {**TORCH_DEFAULTS, **task.presets[config.scale], **given}
+    filled = {**TORCH_DEFAULTS, **scales[config.scale], **given}
     filled = {**filled, **task.autos(Config(**filled)), **given}
     if not method_class(config.method).needs_parent:
         filled |= {"parent": "none", "parent_weights": "none", "parent_source": "live"}
