@@ -30,12 +30,13 @@ def label(method: str, options: dict) -> str:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The runs of one variant, by seed.  `setting` holds what must be equal for two cohorts to be compared."""
+    """The runs of one variant, by seed.  `setting` holds what must be equal for two cohorts to be compared; `parent` is a sha256."""
 
     method: str
     options: dict
     lr: float
     setting: tuple
+    parent: str
     runs: dict[int, RunRecord]
 
     @property
@@ -43,11 +44,16 @@ class Cohort:
         return label(self.method, self.options)
 
     @property
+    def purpose(self) -> str:
+        return next(iter(self.runs.values())).purpose
+
+    @property
     def ids(self) -> list[str]:
         return [run.id for _, run in sorted(self.runs.items())]
 
-    def parents(self) -> set[str]:
-        return {run.parent.arch for run in self.runs.values() if run.parent}
+    def named(self, field: str):
+        """One field of the setting."""
+        return self.setting[SETTING.index(field)]
 
     def scores(self, metric: str, selection: str = "selected", split: str = "test") -> dict[int, float]:
         """Seed -> metric of the validation-selected ('selected') or the last epoch.  Raises HKTError for a metric the record lacks."""
@@ -79,8 +85,9 @@ def cohorts(records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] =
         if any(value is not None and getattr(config, field) != value for field, value in where.items()):
             continue
         options, setting = method_options(config.method, config.options), tuple(getattr(config, field) for field in SETTING)
-        key = str((setting, config.method, sorted(options.items()), config.lr, run.parent and run.parent.sha256))
-        cohort = found.setdefault(key, Cohort(config.method, options, config.lr, setting, {}))
+        parent = run.parent.sha256 if run.parent else ""
+        key = str((setting, config.method, sorted(options.items()), config.lr, parent, run.purpose))
+        cohort = found.setdefault(key, Cohort(config.method, options, config.lr, setting, parent, {}))
         if config.seed in cohort.runs:
             raise HKTError(f"Records {cohort.runs[config.seed].id} and {run.id} are both {cohort.label} with seed {config.seed}; "
                            "withdraw one from the published results.")
@@ -88,31 +95,54 @@ def cohorts(records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] =
     return sorted(found.values(), key=_position)
 
 
+def panels(groups: list[Cohort]) -> list[list[Cohort]]:
+    """Sets of cohorts that may be compared: one setting, and one parent wherever there is a parent; the largest budget first."""
+    settings = {group.setting: -group.named("train_size") * group.named("epochs") for group in groups}
+    found = []
+    for setting in sorted(settings, key=lambda setting: (settings[setting], str(setting))):
+        here = [group for group in groups if group.setting == setting]
+        for parent in sorted({group.parent for group in here if group.parent}) or [""]:
+            found.append([group for group in here if group.parent in ("", parent)])
+    return found
+
+
 def common(a: Cohort, b: Cohort, metric: str, selection: str = "selected") -> tuple[list[float], list[float], list[str]]:
     """Test scores of the seeds both cohorts have, and the records' ids.  Raises HKTError for cohorts that must not be compared."""
-    if a.setting != b.setting:
-        raise HKTError(f"{a.label} and {b.label} were not run with the same data and budget, so their difference says nothing.")
+    if a.setting != b.setting or (a.parent and b.parent and a.parent != b.parent):
+        raise HKTError(f"{a.label} and {b.label} were not run with the same data, budget and parent, so their difference says nothing.")
     first, second = a.scores(metric, selection), b.scores(metric, selection)
     seeds = [seed for seed in first if seed in second]
     return [first[seed] for seed in seeds], [second[seed] for seed in seeds], [c.runs[seed].id for c in (a, b) for seed in seeds]
 
 
 def chosen(groups: list[Cohort], method: str, options: dict) -> Cohort | None:
-    """The cohort that stands for a variant: of several learning rates the one with most seeds, then the best mean validation metric."""
+    """The score runs that stand for a variant: of several learning rates the one with most seeds, then the best mean validation metric."""
     full = method_options(method, options)
-    fitting = [group for group in groups if group.method == method and group.options == full]
+    fitting = [group for group in groups if group.method == method and group.options == full and group.purpose == "score"]
 
     def merit(group: Cohort) -> tuple[int, float]:
-        task = get(group.setting[0])
+        task = get(group.named("task"))
         best = fmean(group.scores(task.metric, "selected", "val").values())
         return len(group.runs), best if task.higher_is_better else -best
 
     return max(fitting, key=merit, default=None)
 
 
-def scope(cohort: Cohort, parents: Iterable[str] = ()) -> str:
-    """What was run, in words: 'cpu scale, real images: 10,000 images, 16 epochs, resnet56 to resnet20'."""
-    named = dict(zip(SETTING, cohort.setting))
-    parents = sorted(set(parents) | cohort.parents())
-    return (f"{named['scale']} scale, {named['source']} data: {named['train_size']:,} training examples, {named['epochs']} epochs, "
-            f"{' or '.join(parents) + ' to ' if parents else ''}{named['child']}")
+def scope(groups: Iterable[Cohort]) -> str:
+    """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs, resnet56 to resnet20'."""
+    groups = list(groups)
+    parents = sorted({run.parent.arch for group in groups for run in group.runs.values() if run.parent})
+    one = groups[0]
+    return (f"{one.named('scale')} scale, {one.named('source')} data: {one.named('train_size'):,} training examples, "
+            f"{one.named('epochs')} epochs, {parents[0] + ' to ' if parents else ''}{one.named('child')}")
+
+
+def at(record, path: str):
+    """record.cost.parameters for 'cost.parameters'; dictionaries are entered by key, lists by number."""
+    value = record
+    for key in path.split("."):
+        try:
+            value = value[key] if isinstance(value, dict) else value[int(key)] if isinstance(value, list) else getattr(value, key)
+        except (AttributeError, KeyError, IndexError, ValueError):
+            raise HKTError(f"Record {record.id} has nothing at {path!r} (looked for {key!r}).") from None
+    return value

@@ -5,7 +5,6 @@ data/literature.yaml says what each number is, where it stands and how we know i
 from __future__ import annotations
 
 import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +56,7 @@ class Evidence(Strict):
     source: Literal["real", "synthetic"]
     scales: list[str]                                           # the first one with enough seeds is used
     seeds: int = Field(gt=0)                                    # fewest that may be judged
+    where: dict = {}                                            # further configuration fields the judged runs must have
 
 
 class Variant(Strict):
@@ -124,7 +124,6 @@ def _unique(entries: list, path: Path) -> list:
     return entries
 
 
-@lru_cache
 def read_values(path: Path = LITERATURE) -> tuple[Value, ...]:
     """All published numbers of the file, groups spread over their rows.  Raises HKTError naming the entry that is wrong."""
     rows = [{**{key: item for key, item in group.items() if key != "rows"}, **row} for group in _read(path, "published numbers")
@@ -132,7 +131,6 @@ def read_values(path: Path = LITERATURE) -> tuple[Value, ...]:
     return tuple(_unique([_checked(Value, row, path) for row in rows], path))
 
 
-@lru_cache
 def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> tuple[Claim, ...]:
     """All claims of the file; what they are shown beside must exist.  Raises HKTError naming the entry that is wrong."""
     claims = _unique([_checked(Claim, row, path) for row in _read(path, "claims")], path)
