@@ -1,81 +1,83 @@
-"""What inheriting costs: a training step of the release, ours and the plain child's; images a second.   hkt bench step;  hkt bench data
+"""What inheriting costs: the release's training step, ours and the plain child's; images a second.   hkt bench step
 
-All contestants of a benchmark take turns, round by round, so that a slow moment of the machine hits each of them; a ratio is taken
-inside a round, and reported with its spread over the rounds.
+Contestants take turns, round by round, so that a slow moment of the machine hits each; ratios are taken inside a round.
 """
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from functools import partial
+from itertools import repeat
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from .config import HKTError
-from .methods import HKT, Plain, Site
+from .datasets.augment import Augment
+from .methods import HKT, Plain
 from .methods.parent import Cached
 from .models.resnet import resnet
+from .tasks.cifar10 import MEAN, STD, Batch, Cifar10
 
-BEFORE_POOLING = ("conv1", "bn1", "layer1", "layer2", "layer3")
-SITES = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
-STEPS = {"release": 1, "live": 2, "cached": 6, "plain": 6}      # a round times this many, so that short steps are timed long enough
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+STEPS = {"release": 1, "live": 2, "cached": 6, "plain": 6}   # steps a round: short ones are timed long enough
+PAIRS = [("release", "live"), ("release", "cached"), ("live", "plain"), ("cached", "plain")]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Result of a benchmark: `rounds` holds seconds per unit for each contestant, `ratios` {'a / b': (median, lowest, highest)}."""
-
+    """`rounds`: each contestant's seconds per unit ('step', 'image'); `ratios`: {'a / b': (median, min, max)}."""
     name: str
-    unit: str                                                   # what the seconds are per: 'step' or 'image'
+    unit: str
     setting: dict
     rounds: dict[str, list[float]]
     ratios: dict[str, tuple[float, float, float]]
-
-    @classmethod
-    def of(cls, name: str, unit: str, setting: dict, rounds: dict[str, list[float]], pairs: list[tuple[str, str]]) -> Bench:
-        def spread(a: str, b: str) -> tuple[float, float, float]:
-            ratios = [x / y for x, y in zip(rounds[a], rounds[b])]
-            return statistics.median(ratios), min(ratios), max(ratios)
-        return cls(name, unit, setting, rounds, {f"{a} / {b}": spread(a, b) for a, b in pairs})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
 
     def __str__(self) -> str:
-        per = 1000 if self.unit == "step" else 1e6
-        lines = [f"bench {self.name}: " + ", ".join(f"{key} {value}" for key, value in self.setting.items()),
-                 *(f"  {name:<22} {per * statistics.median(seconds):10.1f} {'ms a step' if per == 1000 else 'us an image'}"
-                   f"   ({per * min(seconds):.1f} to {per * max(seconds):.1f})" for name, seconds in self.rounds.items()),
-                 *(f"  {name:<22} {median:10.2f} x           ({low:.2f} to {high:.2f})" for name, (median, low, high) in self.ratios.items())]
-        return "\n".join(lines)
+        times = {f"{name}, ms a {self.unit}": [1e3 * x for x in spread(taken)] for name, taken in self.rounds.items()}
+        rows = [f"  {name:<26}{mid:10.3f}  ({a:.3f} to {b:.3f})" for name, (mid, a, b) in (times | self.ratios).items()]
+        return f"bench {self.name}: " + "\n".join([", ".join(f"{key} {x}" for key, x in self.setting.items()), *rows])
 
 
-class Batch(NamedTuple):
-    x: Tensor
-    y: Tensor
-    key: Tensor
+def spread(values: list[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
 
 
-def release_step(child: nn.Module, parent: nn.Module, batch: Batch) -> Tensor:
-    """The objective as the released trainer computes it: both networks run twice, and the graph runs through the parent.
+def compared(name: str, unit: str, setting: dict, timers: dict[str, Callable], pairs: list[tuple[str, str]]) -> Bench:
+    """Every timer once without counting, then `setting['rounds']` times in turn, in alternating order."""
+    rounds: dict[str, list[float]] = {key: [] for key in timers}
+    for number in range(setting["rounds"] + 1):
+        for key in list(timers)[::-1 if number % 2 else 1]:
+            rounds[key].append(timers[key]())
+    rounds = {key: seconds[1:] for key, seconds in rounds.items()}
+    return Bench(name, unit, {**setting, "torch": torch.__version__}, rounds,
+                 {f"{a} / {b}": spread([x / y for x, y in zip(rounds[a], rounds[b])]) for a, b in pairs})
 
-    Source: trainer.py and gen_attention.py of the authors' release (Aug 2025), restated.  Gradients pile up in the parent, as there.
-    """
+
+def checked(**setting) -> dict:                                 # each of its numbers must be at least 1
+    if wrong := [key for key, value in setting.items() if isinstance(value, int) and value < 1]:
+        raise HKTError(f"A benchmark's {wrong[0]} must be at least 1, got {setting[wrong[0]]}.")
+    return setting
+
+
+def release_loss(child: nn.Module, parent: nn.Module, batch: Batch) -> Tensor:
+    """The released trainer's objective, restated: both networks run twice, the graph runs through the parent."""
     def run(net: nn.Module, mixing: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
         x = F.relu(net.bn1(net.conv1(batch.x)))
-        feature = net.avgpool(net.layer3(net.layer2(net.layer1(x))))
-        return net.linear(feature if mixing is None else mixing(feature)), feature
+        feature = net.avgpool(net.layer3(net.layer2(net.layer1(x))))            # (B, C)
+        return net.linear(mixing(feature) if mixing else feature), feature
 
     def mixture(c: Tensor, p: Tensor) -> Tensor:
-        g = torch.sigmoid((c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5)
+        g = torch.sigmoid((c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5)     # (B, 1)
         return c + 0.6 * (p - (g * p + (1 - g) * c))
 
     plain, c = run(child)
@@ -85,117 +87,64 @@ def release_step(child: nn.Module, parent: nn.Module, batch: Batch) -> Tensor:
     return sum(F.cross_entropy(output, batch.y) for output in (plain, inherited, returned))
 
 
-def predict(model: nn.Module, batch: Batch) -> Tensor:
-    return model(batch.x)
+def contestants(batch: Batch, parent: nn.Module, child: nn.Module) -> dict[str, tuple[nn.Module, Callable]]:
+    """{name: (the child it trains, what returns its objective)}, each with networks of its own."""
+    parts = {"sites": Cifar10.sites, "predict": lambda model, batch: model(batch.x),
+             "loss": lambda output, batch: F.cross_entropy(output, batch.y)}
+    cache = Cached(deepcopy(parent), parts["predict"], Cifar10.sites).fill([batch], len(batch.y))
+    ours = {"live": HKT(deepcopy(child), deepcopy(parent), **parts), "cached": HKT(deepcopy(child), cache, **parts),
+            "plain": Plain(deepcopy(child), **parts)}
+    return {"release": (child, lambda: release_loss(child, parent, batch)),
+            **{name: (m.child, lambda m=m: sum(m(batch).values())) for name, m in ours.items()}}
 
 
-def cross_entropy(output: Tensor, batch: Batch) -> Tensor:
-    return F.cross_entropy(output, batch.y)
+def step(rounds: int = 7, batch: int = 128, parent: str = "resnet110", child: str = "resnet20",
+         threads: int | None = None, steps: dict[str, int] = STEPS) -> Bench:
+    """A CPU training step (objective, backward, SGD) on random images (batch, 3, 32, 32), channels last for all."""
+    threads, before = torch.get_num_threads() if threads is None else threads, torch.get_num_threads()
+    setting = checked(rounds=rounds, batch=batch, parent=parent, child=child, threads=threads)
+    x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    nets = [resnet(name).to(memory_format=torch.channels_last) for name in (parent, child)]
 
-
-def contestants(batch: Batch, parent: nn.Module, child: nn.Module) -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
-    """{name: (the child it trains, a function that returns the objective of one step)}; each has networks of its own."""
-    old_child, old_parent = deepcopy(child), deepcopy(parent)   # in training mode, with gradients, as released
-    parts = {"sites": SITES, "predict": predict, "loss": cross_entropy}
-    live = HKT(deepcopy(child), deepcopy(parent), **parts)
-    cached = HKT(deepcopy(child), Cached(deepcopy(parent), predict, SITES).fill([batch], len(batch.y)), **parts)
-    plain = Plain(deepcopy(child), **parts)
-
-    def ours(method):
-        return method.child, lambda: sum(method(batch).values())
-    return {"release": (old_child, lambda: release_step(old_child, old_parent, batch)),
-            "live": ours(live), "cached": ours(cached), "plain": ours(plain)}
-
-
-def step(rounds: int = 7, batch: int = 128, parent: str = "resnet110", child: str = "resnet20", threads: int | None = None,
-         channels_last: bool = True, device: str = "cpu", steps: dict[str, int] | None = None) -> Bench:
-    """Seconds of a training step (objective, backward, SGD) on random 32 x 32 images.  Raises HKTError for fewer than one round."""
-    checked(rounds=rounds, batch=batch)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    nets = [resnet(name).to(device).to(memory_format=layout) for name in (parent, child)]
-    x = torch.randn(batch, 3, 32, 32, device=device).contiguous(memory_format=layout)
-    data = Batch(x, torch.randint(0, 10, (batch,), device=device), torch.arange(batch, device=device))
-    running = {}
-    for name, (net, objective) in contestants(data, *nets).items():
-        running[name] = (objective, torch.optim.SGD(net.parameters(), 0.01, 0.9, weight_decay=1e-4))
-
-    def timed(objective: Callable[[], Tensor], optimizer: torch.optim.Optimizer, repeat: int) -> float:
+    def timed(repeats: int, objective: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> float:
         begin = time.perf_counter()
-        for _ in range(repeat):
+        for _ in range(repeats):
             optimizer.zero_grad()
             objective().backward()
             optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - begin) / repeat
+        return (time.perf_counter() - begin) / repeats
 
-    steps = steps or STEPS
+    racers = contestants(Batch(x, torch.randint(10, (batch,)), torch.arange(batch)), *nets)
+    torch.set_num_threads(threads)
     try:
-        seconds = taking_turns(rounds, {name: lambda one=one, n=steps[name]: timed(*one, n) for name, one in running.items()})
+        timers = {name: partial(timed, steps[name], loss, torch.optim.SGD(child.parameters(), 0.01, 0.9))
+                  for name, (child, loss) in racers.items()}
+        return compared("step", "step", setting, timers, PAIRS)
     finally:
         torch.set_num_threads(before)
-    setting = {"batch": batch, "parent": parent, "child": child, "threads": threads or before, "device": device,
-               "layout": "channels_last" if channels_last else "contiguous", "rounds": rounds, "torch": torch.__version__}
-    return Bench.of("step", "step", setting, seconds, [("release", "live"), ("release", "cached"), ("live", "plain"), ("cached", "plain")])
 
 
-def taking_turns(rounds: int, timers: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Every timer once without counting, then `rounds` times in turn, in alternating order."""
-    names, seconds = list(timers), {name: [] for name in timers}
-    for number in range(-1, rounds):
-        for name in names if number % 2 else names[::-1]:
-            taken = timers[name]()
-            if number >= 0:
-                seconds[name].append(taken)
-    return seconds
+def pictures(transform: Callable, arrays: list) -> Tensor:
+    """What a worker does for torchvision's CIFAR10: array (H, W, 3) -> PIL image -> transforms, one by one."""
+    from PIL import Image
+    return torch.stack([transform(Image.fromarray(array)) for array in arrays])
 
 
-def checked(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise HKTError(f"bench: {name} must be at least 1, got {value}.")
-
-
-class Pictures(torch.utils.data.Dataset):
-    """Images one by one, as torchvision's CIFAR10 gives them: an array, a PIL image, the transforms."""
-
-    def __init__(self, x: Tensor, y: Tensor, transform: Callable):
-        self.x, self.y, self.transform = x.permute(0, 2, 3, 1).contiguous().numpy(), y.tolist(), transform
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def __getitem__(self, index: int):
-        from PIL import Image
-        return self.transform(Image.fromarray(self.x[index])), self.y[index]
-
-
-def data(rounds: int = 5, images: int = 10_000, batch: int = 128, workers: int = 2, threads: int | None = None) -> Bench:
-    """Seconds an image of `Augment` and of torchvision's DataLoader: crop with 4 px of padding, flip, normalisation, shuffled batches."""
+def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int = 2) -> Bench:
+    """An epoch of `Augment` and of torchvision's DataLoader: 4 px crop, flip, normalisation, shuffled batches."""
     from . import torchvision
-    from .datasets.augment import Augment
-    from .datasets.cifar10 import Images
-    checked(rounds=rounds, images=images, batch=batch)
-    transforms = torchvision().transforms
-    x, y = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8), torch.randint(0, 10, (images,))
-    steps = [transforms.RandomCrop(32, 4), transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
-    loader = torch.utils.data.DataLoader(Pictures(x, y, transforms.Compose(steps)), batch, shuffle=True, num_workers=workers,
-                                         persistent_workers=workers > 0)
-    ours, epochs = Augment(Images(x, y, torch.arange(images), "noise", list("0123456789")), 0, MEAN, STD, "cpu"), iter(range(10**9))
+    setting = checked(rounds=rounds, images=images, batch=batch, workers=workers, threads=torch.get_num_threads())
+    x, t = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8), torchvision().transforms
+    chain = t.Compose([t.RandomCrop(32, 4), t.RandomHorizontalFlip(), t.ToTensor(), t.Normalize(MEAN, STD)])
+    loader = DataLoader(x.movedim(1, -1).contiguous().numpy(), batch, True, num_workers=workers,
+                        collate_fn=partial(pictures, chain), persistent_workers=True)
+    ours, epochs = Augment(SimpleNamespace(x=x), 0, MEAN, STD), iter(range(rounds + 1))
 
-    def timed(batches: Callable) -> float:
-        begin = time.perf_counter()
-        seen = sum(len(one) for one in batches())
-        if seen != images:
-            raise HKTError(f"bench data: {seen} of {images} images came out of the loader.")
-        return (time.perf_counter() - begin) / images
+    def augmented() -> Iterator[Tensor]:
+        return map(ours.batch, torch.randperm(images).split(batch), repeat(next(epochs)))
 
-    def augmented():
-        epoch = next(epochs)
-        return (ours.batch(index, epoch) for index in torch.randperm(images).split(batch))
-
-    seconds = taking_turns(rounds, {"DataLoader": lambda: timed(lambda: (one for one, _ in loader)), "Augment": lambda: timed(augmented)})
-    setting = {"images": images, "batch": batch, "workers": workers, "threads": torch.get_num_threads(), "cpus": os.cpu_count()}
-    return Bench.of("data", "image", setting, seconds, [("DataLoader", "Augment")])
+    def timed(batches: Callable[[], Iterable[Tensor]]) -> float:
+        begin, seen = time.perf_counter(), sum(len(x) for x in batches())
+        return (time.perf_counter() - begin) / seen
+    timers = {"DataLoader": partial(timed, lambda: loader), "Augment": partial(timed, augmented)}
+    return compared("data", "image", setting, timers, [("DataLoader", "Augment")])

@@ -211,7 +211,8 @@ def bench(name: Annotated[str, typer.Argument(help="step or data")], rounds: int
 @runs_app.command("list")
 def runs_list(published: bool = False, as_json: Json = False) -> None:
     """Finished runs of this machine, or the published ones."""
-    from .records import local, published as all_published
+    from .records import local
+    from .records import published as all_published
 
     records = all_published() if published else local()
     if as_json:

@@ -13,7 +13,7 @@ import os
 import platform
 import subprocess
 import tokenize
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -288,4 +288,4 @@ def provenance(data: str, task: str, method: str) -> Provenance:
     return Provenance(
         code=code_hash(task, method), data=data, versions={"python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy")}},
         commit=git("rev-parse", "--short=12", "HEAD"), dirty=bool(git("status", "--porcelain", "--", "hkt_lite")),
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), machine=f"{platform.system()} {platform.machine()}")
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), machine=f"{platform.system()} {platform.machine()}")

@@ -10,7 +10,24 @@ from statistics import fmean
 
 from . import stats
 from .beside import claims, criteria, evals, literature
-from .bundle import MIME, Block, block, drawn, figure, ids, interval, named, none, number, numeric, render, sentence, shown, spread, words
+from .bundle import (
+    MIME,
+    Block,
+    block,
+    drawn,
+    figure,
+    ids,
+    interval,
+    named,
+    none,
+    number,
+    numeric,
+    render,
+    sentence,
+    shown,
+    spread,
+    words,
+)
 from .cohorts import Cohort, at, chosen, cohorts, common, panels, scope
 from .config import HKTError
 from .tasks.task import get

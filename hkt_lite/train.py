@@ -21,7 +21,19 @@ from .config import Config, HKTError, canonical, runs_home, stream
 from .methods.method import Method
 from .methods.parent import Cached, Live
 from .models.resnet import parameters
-from .records import Cost, Epoch, ParentInfo, RunRecord, Score, code_hash, load, provenance, sha256, write_bytes, write_json
+from .records import (
+    Cost,
+    Epoch,
+    ParentInfo,
+    RunRecord,
+    Score,
+    code_hash,
+    load,
+    provenance,
+    sha256,
+    write_bytes,
+    write_json,
+)
 from .tasks.task import Task, get, method_class, resolve
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}

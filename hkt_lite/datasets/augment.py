@@ -1,12 +1,11 @@
 """Crop, flip and normalise whole batches of small images on the device, without a loop over images.
 
-What an image looks like depends on its index and the view only, never on the order of batches: a run can be resumed at any step, and
-a parent can be read once for each view.
+What an image looks like depends on its index and the view only, never on the order of batches: a run can be resumed at
+any step, and a parent can be read once for each view.
 """
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import stream
@@ -15,21 +14,29 @@ PADDING = 4                                                     # pixels on each
 
 
 class Augment:
-    """Views of `images` (anything with x, a uint8 tensor (N, 3, H, W)).  `views` = 0 draws a fresh view each epoch, K reuses K of them."""
+    """Views of `images` (anything with x, a uint8 tensor (N, 3, H, W)).
+
+    `views` = 0 draws a fresh view each epoch, K reuses K of them.
+    """
 
     def __init__(self, images, seed: int, mean, std, device: str = "cpu", views: int = 0):
-        self.x = F.pad(images.x, (PADDING,) * 4).to(device)      # (N, 3, H + 8, W + 8), black around as torchvision's RandomCrop
-        self.height, self.width = images.x.shape[2:]
-        self.seed, self.views, self.device = seed, views, device
-        self.mean = torch.tensor(mean, device=device).view(1, -1, 1, 1) * 255
-        self.scale = 1 / (torch.tensor(std, device=device).view(1, -1, 1, 1) * 255)
+        n, _, self.height, self.width = images.x.shape
+        self.stride = self.width + 2 * PADDING                  # of a padded row
+        pixels = torch.zeros(n, self.height + 2 * PADDING, self.stride, 4, dtype=torch.uint8)    # black around as torchvision's RandomCrop
+        pixels[:, PADDING:-PADDING, PADDING:-PADDING, :3] = images.x.permute(0, 2, 3, 1)
+        self.area = pixels.shape[1] * pixels.shape[2]
+        self.pixels = pixels.view(torch.int32).flatten().to(device)      # one number a pixel: a gather moves red, green and blue at once
+        self.images, self.seed, self.views, self.device = n, seed, views, device
+        mean, std = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
+        self.shift, self.scale = -mean / std, 1 / (255 * std)
+        self.rows, self.columns = torch.arange(self.height, device=device), torch.arange(self.width, device=device)
         self._view, self._drawn = None, None
 
     def _offsets(self, view: int) -> tuple[Tensor, Tensor, Tensor]:
         """Top, left (0 … 8) and mirrored (0 or 1) of all images in one view, from the stream 'augment'."""
         if self._view != view:
-            generator, n = stream(self.seed, "augment", view), len(self.x)
-            draw = lambda high: torch.randint(high, (n,), generator=generator).to(self.device)      # noqa: E731
+            generator = stream(self.seed, "augment", view)
+            draw = lambda high: torch.randint(high, (self.images,), generator=generator).to(self.device)      # noqa: E731
             self._view, self._drawn = view, (draw(2 * PADDING + 1), draw(2 * PADDING + 1), draw(2))
         return self._drawn
 
@@ -37,16 +44,16 @@ class Augment:
         """Augmented, normalised images (B, 3, H, W), float32, of `index` (B,) as `epoch` sees them."""
         index = index.to(self.device)
         top, left, mirrored = (drawn[index] for drawn in self._offsets(epoch % self.views if self.views else epoch))
-        rows = top[:, None] + torch.arange(self.height, device=self.device)                       # (B, H)
-        columns = torch.arange(self.width, device=self.device).expand(len(index), -1)
-        columns = left[:, None] + torch.where(mirrored[:, None] == 1, self.width - 1 - columns, columns)
-        return self._normalised(self.x[index[:, None, None], :, rows[:, :, None], columns[:, None, :]])
+        columns = torch.where(mirrored[:, None] == 1, self.columns.flip(0), self.columns)                     # (B, W)
+        return self._cut(index, top[:, None] + self.rows, left[:, None] + columns)
 
     def plain(self, index: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) without augmentation."""
-        x = self.x[index.to(self.device), :, PADDING:PADDING + self.height, PADDING:PADDING + self.width]
-        return self._normalised(x.movedim(1, -1))
+        index = index.to(self.device)
+        return self._cut(index, (PADDING + self.rows).expand(len(index), -1), (PADDING + self.columns).expand(len(index), -1))
 
-    def _normalised(self, x: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) -> float (B, 3, H, W), channels last in memory."""
-        return (x.movedim(-1, 1).float() - self.mean) * self.scale
+    def _cut(self, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Pixels at rows (B, H) and columns (B, W) of the padded images -> float (B, 3, H, W), channels last in memory."""
+        place = (index * self.area)[:, None, None] + rows[:, :, None] * self.stride + columns[:, None, :]      # (B, H, W)
+        pixels = self.pixels.index_select(0, place.flatten()).view(torch.uint8).view(*place.shape, 4)[..., :3]
+        return torch.addcmul(self.shift, pixels.float(), self.scale).movedim(-1, 1)

@@ -1,9 +1,8 @@
-"""CIFAR-10 (Krizhevsky, 2009) from its official python files, as one uint8 tensor, with a committed 45,000 / 5,000 split."""
+"""CIFAR-10 (Krizhevsky, 2009) from its official python files: one uint8 tensor, a committed 45,000 / 5,000 split."""
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import pickle
 from functools import lru_cache
 from pathlib import Path
@@ -36,8 +35,8 @@ class Images(NamedTuple):
 class _Plain(pickle.Unpickler):
     """Reads the official pickles and nothing else: arrays of bytes and strings, no other object can be made."""
 
-    ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"),
-               ("_codecs", "encode")}
+    ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
+               ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
 
     def find_class(self, module, name):
         if (module, name) not in self.ALLOWED:
@@ -49,19 +48,33 @@ def present(root: Path) -> bool:
     return (root / FOLDER / "test_batch").is_file()
 
 
+def _unpickled(path: Path, data: bytes, read):
+    """`read` of what the pickle in `data` holds, or one sentence that names the file."""
+    try:
+        return read(_Plain(io.BytesIO(data), encoding="bytes").load())
+    except Exception as error:                                 # a damaged pickle can raise nearly anything
+        raise HKTError(f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with `hkt data fetch "
+                       "cifar10`.") from None
+
+
+def _pictures(value: dict) -> tuple[np.ndarray, np.ndarray]:
+    x, y = value[b"data"].reshape(-1, 3, 32, 32), np.asarray(value[b"labels"], dtype=np.int64)
+    if x.dtype != np.uint8 or len(x) != len(y):
+        raise ValueError(f"{len(x)} images of {x.dtype} for {len(y)} labels")
+    return x, y
+
+
 @lru_cache(maxsize=12)
 def _read(path: Path, official: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (N, 3, 32, 32) and classes int64 (N,) of one batch file."""
     if not path.is_file():
-        raise HKTError(f"CIFAR-10 is not complete: there is no {path}; run `hkt data fetch cifar10`, or set HKT_DATA to the folder "
-                       f"that holds {FOLDER}.")
+        raise HKTError(f"CIFAR-10 is not complete: there is no {path}; run `hkt data fetch cifar10`, or set HKT_DATA "
+                       f"to the folder that holds {FOLDER}.")
     data = path.read_bytes()
     if official and hashlib.md5(data).hexdigest() != MD5[path.name]:
-        raise HKTError(f"{path} does not have the official checksum: it is damaged or truncated; fetch it again with `hkt data fetch cifar10`.")
-    try:
-        value = _Plain(io.BytesIO(data), encoding="bytes").load()
-        return value[b"data"].reshape(-1, 3, 32, 32), np.asarray(value[b"labels"], dtype=np.int64)
-    except Exception as error:                                 # a damaged pickle can raise nearly anything
-        raise HKTError(f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with `hkt data fetch cifar10`.") from None
+        raise HKTError(f"{path} does not have the official checksum: it is damaged or truncated; fetch it again "
+                       "with `hkt data fetch cifar10`.")
+    return _unpickled(path, data, _pictures)
 
 
 @lru_cache(maxsize=1)
@@ -72,9 +85,11 @@ def _split(path: Path = SPLIT) -> dict[str, list[int]]:
 
 
 def load(root: Path, split: str, size: int | None = None, official: bool = True) -> Images:
-    """The images of 'train' (45,000), 'val' (5,000) or 'test' (10,000); `size` takes the first of the committed, shuffled list.
+    """The images of 'train' (45,000), 'val' (5,000) or 'test' (10,000).
 
-    `official` = False skips the checksums, for other images written in the same layout.  Raises HKTError naming the file.
+    `size` takes the first of the committed, shuffled list.  `official` = False is for other images in this layout, in
+    any number: it skips the checksums, takes the class names from batches.meta and the part of the list that exists.
+    Raises HKTError naming the file.
     """
     if split not in ("train", "val", "test"):
         raise HKTError(f"CIFAR-10 has no split {split!r}.{nearest(split, ['train', 'val', 'test'])}")
@@ -82,5 +97,11 @@ def load(root: Path, split: str, size: int | None = None, official: bool = True)
     parts = [_read(Path(root) / FOLDER / name, official) for name in names]
     x, y = (np.concatenate(part) for part in zip(*parts))
     index = np.arange(len(y)) if split == "test" else np.asarray(_split()[split])
+    name, classes = "CIFAR-10", CLASSES
+    if not official:
+        meta = Path(root) / FOLDER / "batches.meta"
+        name, index = f"images in {meta.parent}", index[index < len(y)]
+        if meta.is_file():
+            classes = _unpickled(meta, meta.read_bytes(), lambda value: [one.decode() for one in value[b"label_names"]])
     index = torch.from_numpy(index[:size])
-    return Images(torch.from_numpy(x)[index], torch.from_numpy(y)[index], index, "CIFAR-10", CLASSES)
+    return Images(torch.from_numpy(x)[index], torch.from_numpy(y)[index], index, name, classes)

@@ -1,4 +1,4 @@
-"""Figures of Genetic Attention: the mixture as a point on a line, the gate, and its kinds.  Arrays in -> (figure, alt text, table)."""
+"""Figures of Genetic Attention: a point on a line, the gate, its kinds.  Arrays in -> (figure, alt text, table)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def _vector(ax, start, end, colour: str, width: float = 2.0, dashed: bool = Fals
 
 
 def segment(c: Sequence[float], p: Sequence[float], lam: float = 0.6):
-    """The released mixture for a child's feature c and a parent's p of two channels: GA and m on the line from c to p."""
+    """The released mixture of a child's feature c and a parent's p of two channels: GA and m on the line "
+    "between them."""
     c, p = np.asarray(c, dtype=float), np.asarray(p, dtype=float)
     g = float(sigmoid(c @ p / np.sqrt(2)))
     attention, m = g * p + (1 - g) * c, c + lam * (1 - g) * (p - c)
@@ -78,8 +79,10 @@ def segment(c: Sequence[float], p: Sequence[float], lam: float = 0.6):
         ]
     ).round(3)
     alt = (
-        f"Two arrows from the origin, the child's feature c and the parent's p, and the line between their tips. On the line lie GA, at a share of "
-        f"{g:.2f} from c to p, and the mixture m, at {lam * (1 - g):.2f}. The arrow from c to m is {lam:g} times the arrow from GA to p."
+        f"Two arrows from the origin, the child's feature c and the parent's p, and the line between their tips. "
+        f"On the line lie GA, at a share of "
+        f"{g:.2f} from c to p, and the mixture m, at {lam * (1 - g):.2f}. The arrow from c to m is {lam:g} times "
+        f"the arrow from GA to p."
     )
     return fig, alt, table
 
@@ -131,12 +134,15 @@ def gate(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], lam: float = 0.6):
     _ = left.legend(loc="center right", fontsize=8.5)
     _ = fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(pairs), fontsize=9)
     said = "; ".join(
-        f"{name}: median share {np.median(lam * sigmoid(-s)):.3g}, {np.mean(s > x[-1]):.0%} of the pairs lie right of the drawing"
+        f"{name}: median share {np.median(lam * sigmoid(-s)):.3g}, {np.mean(s > x[-1]):.0%} of the pairs lie "
+        f"right of the drawing"
         for name, (s, _) in pairs.items()
     )
     alt = (
-        f"Left, the logistic gate rises from a half at similarity 0 towards 1 while the share falls from {lam / 2:g} towards 0, with live pairs as "
-        f"dots on the curve. Right, the share over the cosine of child and parent, below {lam / 2:g} everywhere. {said}."
+        f"Left, the logistic gate rises from a half at similarity 0 towards 1 while the share falls from "
+        f"{lam / 2:g} towards 0, with live pairs as "
+        f"dots on the curve. Right, the share over the cosine of child and parent, below {lam / 2:g} everywhere. "
+        f"{said}."
     )
     return fig, alt, _short(pd.DataFrame(rows))
 
@@ -144,7 +150,7 @@ def gate(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], lam: float = 0.6):
 def lengths(depths: Sequence[int], modes: Mapping[str, Mapping[str, Sequence[float]]], lam: float = 0.6):
     """Untrained children by depth: length of the feature, cosine with the parent's, share of the way that is inherited.
 
-    modes {'training mode': {'length': one median a depth, 'cosine': ..., 'share': ..., 'exactly 0': part of the images}}.
+    modes {'training mode': {'length': medians by depth, 'cosine': ..., 'share': ..., 'exactly 0': part of images}}.
     """
     fig, axes = style.axes(1, 3, height=3.3)
     x, rows = np.arange(len(depths)), []
@@ -157,11 +163,11 @@ def lengths(depths: Sequence[int], modes: Mapping[str, Mapping[str, Sequence[flo
         ax.set(title=title, xlabel="depth of the child")
     axes[0].set_yscale("log")
     axes[1].set_ylim(0, 1)
-    axes[2].set(yscale="log", ylim=(5e-10, 1))
+    axes[2].set(yscale="log", ylim=(1e-11, 1))
     _ = axes[2].axhline(lam / 2, color=style.TRUTH, linewidth=1, linestyle="--")
-    _ = axes[2].axhspan(5e-10, 3e-9, color="#EEEEEE", zorder=0)
+    _ = axes[2].axhspan(1e-11, 4e-9, color="#EEEEEE", zorder=0)
     _ = axes[2].text(
-        0.02, 1.2e-9, "exactly 0", fontsize=8, color=style.TRUTH, transform=axes[2].get_yaxis_transform(), va="center"
+        0.03, 7e-11, "exactly 0", fontsize=8, color=style.TRUTH, transform=axes[2].get_yaxis_transform(), va="center"
     )
     _ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(modes))
     for mode, values in modes.items():
@@ -176,15 +182,19 @@ def lengths(depths: Sequence[int], modes: Mapping[str, Mapping[str, Sequence[flo
             for i, depth in enumerate(depths)
         ]
     said = "; ".join(
-        f"{mode}: length from {v['length'][0]:.3g} to {v['length'][-1]:.3g}, share from {v['share'][0]:.2g} to {v['share'][-1]:.2g}"
+        f"{mode}: length from {v['length'][0]:.3g} to {v['length'][-1]:.3g}, share from {v['share'][0]:.2g} to "
+        f"{v['share'][-1]:.2g}"
         for mode, v in modes.items()
     )
-    alt = f"Three panels over the depth of untrained children, {depths[0]} to {depths[-1]} layers: length, cosine, inherited share. {said}."
+    alt = (
+        f"Three panels over the depth of untrained children, {depths[0]} to {depths[-1]} layers: length, cosine, "
+        f"inherited share. {said}."
+    )
     return fig, alt, _short(pd.DataFrame(rows))
 
 
 def plane(c: np.ndarray, p: np.ndarray, mixtures: Mapping[str, np.ndarray]):
-    """One pair (C,) and its mixtures by kind, drawn in the plane that c and p span; every mixture lies in it exactly."""
+    """One pair (C,) and its mixtures by kind in the plane that c and p span; every mixture lies in it exactly."""
     along = c / np.linalg.norm(c)
     across = p - (p @ along) * along
     across = across / np.linalg.norm(across)
@@ -207,23 +217,23 @@ def plane(c: np.ndarray, p: np.ndarray, mixtures: Mapping[str, np.ndarray]):
             zorder=3,
         )
     every = np.stack([*flat.values(), np.zeros(2)])
-    room = 0.08 * np.ptp(every, axis=0).max()
+    room = 0.1 * np.ptp(every, axis=0)
     ax.set(
         xlabel="along c",
         ylabel="across, towards p",
-        aspect="equal",
-        xlim=(every[:, 0].min() - room, every[:, 0].max() + room),
-        ylim=(every[:, 1].min() - room, every[:, 1].max() + room),
+        xlim=(every[:, 0].min() - room[0], every[:, 0].max() + room[0]),
+        ylim=(every[:, 1].min() - room[1], every[:, 1].max() + room[1]),
     )
     _ = fig.legend(loc="outside right center")
     rows = []
     for name, at in flat.items():
-        of_c, of_p = np.linalg.lstsq(np.stack([flat["c"], flat["p"]], 1), at, rcond=None)[0]
+        of_c, of_p = np.linalg.lstsq(np.stack([flat["c"], flat["p"]], 1), at, rcond=None)[0].round(6) + 0.0
         rows.append({"point": name, "times c": of_c, "times p": of_p, "sum": of_c + of_p, "length": np.linalg.norm(at)})
     said = "; ".join(f"{row['point']} is {row['times c']:.2f} c + {row['times p']:.2f} p" for row in rows[2:])
     return (
         fig,
-        f"The plane of one child feature c and one parent feature p with the mixtures of {len(mixtures)} kinds: {said}.",
+        f"The plane of one child feature c and one parent feature p with the mixtures of {len(mixtures)} kinds: "
+        f"{said}.",
         pd.DataFrame(rows).round(3),
     )
 

@@ -1,4 +1,4 @@
-"""Figures of the three losses: who judges what, how each term pulls, what a step costs.  Arrays in -> (figure, alt text, table)."""
+"""Figures of the three losses: who judges, who pulls, what a step costs.  Arrays in -> (figure, alt text, table)."""
 
 from __future__ import annotations
 
@@ -85,8 +85,10 @@ def three_losses():
         ("L_p*", "mixture m", "parent's head, frozen", "child's body"),
     ]
     alt = (
-        "A drawing. Images enter the parent's body and the child's body, which give the features p and c. Both enter the mixture m. The child's head "
-        "reads c for the loss L_c and m for L_c*; the parent's frozen head reads m for L_p*. All three losses are measured against the labels."
+        "A drawing. Images enter the parent's body and the child's body, which give the features p and c. Both "
+        "enter the mixture m. The child's head "
+        "reads c for the loss L_c and m for L_c*; the parent's frozen head reads m for L_p*. All three losses "
+        "are measured against the labels."
     )
     return fig, alt, pd.DataFrame(rows, columns=["loss", "what is read", "by whom", "who learns from it"])
 
@@ -94,8 +96,9 @@ def three_losses():
 def pulls(panels: Mapping[str, Mapping[str, np.ndarray]], towards: Mapping[str, np.ndarray], average: pd.DataFrame):
     """The pull (negative gradient with respect to c) of each loss on one feature, as arrows in a plane.
 
-    panels {situation: {term: pull (C,)}}, towards {situation: p - c (C,)}.  Abscissa: the direction to the parent; ordinate: the rest of
-    the pull of L_c.  The longest arrow of a panel has length 1.  `average`, the means over many images, becomes the table.
+    panels {situation: {term: pull (C,)}}, towards {situation: p - c (C,)}.  Abscissa: the direction to the parent;
+    ordinate: the rest of the pull of L_c.  The longest arrow of a panel has length 1.  `average`, the means over many
+    images, becomes the table.
     """
     fig, axes = style.axes(1, len(panels), height=3.5, squeeze=False)
     said = []
@@ -133,10 +136,11 @@ def pulls(panels: Mapping[str, Mapping[str, np.ndarray]], towards: Mapping[str, 
         _ = ax.annotate(
             "to the parent",
             (1.12, 0),
-            xytext=(0, 3),
+            xytext=(0, -3),
             textcoords="offset points",
             fontsize=8,
             ha="right",
+            va="top",
             color=style.PARENT,
         )
         ax.set(xlim=(-1.15, 1.15), ylim=(-0.75, 1.15), aspect="equal", title=name)
@@ -171,7 +175,7 @@ def curves(values: Mapping[str, Sequence[float]], parent: float, chance: float):
             color=colour,
             ha="right",
         )
-    ax.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, 100))
+    ax.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, 106))
     ax.xaxis.get_major_locator().set_params(integer=True)
     _ = fig.legend(loc="outside right upper")
     table = pd.DataFrame(
@@ -183,7 +187,8 @@ def curves(values: Mapping[str, Sequence[float]], parent: float, chance: float):
     said = "; ".join(f"{name} from {v[0]:.1f} to {v[-1]:.1f}" for name, v in values.items())
     return (
         fig,
-        f"Validation accuracy in percent over {len(table)} epochs, one run each: {said}. Parent {parent:.1f}, chance {chance:.1f}.",
+        f"Validation accuracy in percent over {len(table)} epochs, one run each: {said}. Parent {parent:.1f}, "
+        f"chance {chance:.1f}.",
         table,
     )
 
@@ -221,14 +226,18 @@ def judges(rows: Sequence[Mapping], chance: float):
         f"{row['objective']}: {row['child on c']:.0f}, {row['child on m']:.0f} and {row['parent on c']:.0f}"
         for row in rows
     )
-    alt = f"Dots for {len(rows)} trained children: accuracy of the child's head on c, of the child's head on m, of the parent's head on c. {said}."
+    alt = (
+        f"Dots for {len(rows)} trained children: accuracy of the child's head on c, of the child's head on m, of "
+        f"the parent's head on c. {said}."
+    )
     return fig, alt, pd.DataFrame(rows).round(3)
 
 
 def work(pairs: Mapping[str, Mapping[str, Mapping[str, float]]]):
     """Arithmetic of one training step in multiples of the plain child's step, split into forward and backward.
 
-    pairs {'ResNet-20 -> ResNet-8': {'plain child': {'forward': operations, 'backward': operations}, ...}}; 'plain child' is the unit.
+    pairs {'ResNet-20 -> ResNet-8': {'plain child': {'forward': operations, 'backward': operations}, ...}}; the step of
+    the plain child is the unit.
     """
     fig, axes = style.axes(1, len(pairs), height=2.9, squeeze=False, sharey=True)
     rows = []

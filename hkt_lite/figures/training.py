@@ -95,7 +95,7 @@ def soft_outputs(images: np.ndarray, soft: Mapping[float, np.ndarray], labels: S
     rows = [{"image": i + 1, "label": classes[labels[i]], "T": temperature, **dict(zip(classes, p[i].round(3)))}
             for i in range(n) for temperature, p in soft.items()]
     first = next(iter(soft.values()))
-    said = "; ".join(f"image {i + 1}, a {classes[labels[i]]}, is called {classes[int(first[i].argmax())]} "
+    said = "; ".join(f"image {i + 1}, labelled {classes[labels[i]]}, is called {classes[int(first[i].argmax())]} "
                      f"with {first[i].max():.0%}" for i in range(n))
     temperatures = " and ".join(f"{temperature:g}" for temperature in soft)
     alt = f"{n} images above the parent's probabilities for {k} classes at temperatures {temperatures}: {said}."

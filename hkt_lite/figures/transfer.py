@@ -58,7 +58,7 @@ def widths(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[flo
         ax.set_xscale("log", base=2)
         ax.set_xticks(widths, [str(width) for width in widths], minor=False)
         ax.minorticks_off()
-        ax.set(title=title, xlabel="width k of the child's feature (channels)", ylim=(0, 100))
+        ax.set(title=title, xlabel="width k of the child's feature (channels)", ylim=(0, 108))
     axes[0, 0].set_ylabel("accuracy (%)")
     handles = max((ax.get_legend_handles_labels() for ax in axes[0]), key=lambda found: len(found[0]))
     _ = fig.legend(*handles, loc="outside lower center", ncols=len(handles[0]), fontsize=8.5)

@@ -87,7 +87,7 @@ def fitting(c: Tensor, p: Tensor, site: str) -> Transfer:
     if c.ndim != p.ndim or c.shape[0] != p.shape[0] or not 2 <= c.ndim <= 5:
         raise SiteError(f"Site {site!r}: the parent's feature {tuple(p.shape)} and the child's {tuple(c.shape)} differ in rank or batch; "
                         "Transfer changes width and resolution only.")
-    return Transfer(p.shape[1], c.shape[1], c.ndim).to(c.device).fit(p)
+    return Transfer(p.shape[1], c.shape[1], c.ndim).to(c.device, torch.promote_types(p.dtype, torch.float32)).fit(p)
 
 
 class Mixture(nn.Module):

@@ -31,6 +31,9 @@ class HKT(Method):
             raise ValueError("HKT needs at least one site, a pair of module paths such as Site('avgpool', 'avgpool').")
         if unknown := set(terms) - set(TERMS):
             raise ValueError(f"HKT has no term {min(unknown)!r}; known: {', '.join(TERMS)}.")
+        for side, paths in (("parent", [site.parent for site in self.sites]), ("child", [site.child for site in self.sites])):
+            if twice := {path for path in paths if paths.count(path) > 1}:
+                raise SiteError(f"Two sites share the {side}'s module {min(twice)!r}; a module can be the place of one mixture only.")
         self.terms = tuple(terms)
         self.mixture = Mixture(kind, lam)
         self.transfers: nn.ModuleList | None = None             # one a site, fitted on the first batch
@@ -55,6 +58,7 @@ class HKT(Method):
         if self.transfers is None:
             self.setup(batch)
             if any(True for _ in self.transfers.parameters()):
+                self.transfers = None
                 raise SiteError("These sites need a projection: call setup(batch) once before the optimizer is made, "
                                 "so that it trains the projection too.")
         inherited = self.parent(batch)                                            # Extraction

@@ -34,6 +34,7 @@ class Live:
 
     def tail(self, values: dict[str, list[Tensor]], inherited: Inherited, batch):
         """The parent's output when its sites return `values`; differentiated with respect to these, never to its weights."""
+        self.parent.eval()                                     # somebody may have called .train() on it since
         known = {path: inherited.features[path] for path in self.upstream}
         with replay(self.parent, {**known, **values}):
             return self.predict(self.parent, batch)
@@ -54,7 +55,7 @@ class Cached(Live):
 
     def fill(self, batches: Iterable, rows: int) -> Cached:
         """Run the parent over `batches` whose keys cover 0 … rows - 1.  Raises SiteError for a map site or a key left out."""
-        filled = torch.zeros(rows, dtype=torch.bool)
+        filled, kept = torch.zeros(rows, dtype=torch.bool), {}
         for batch in batches:
             output, features = self.extraction(batch)
             for name, value in {"": output, **{path: calls[0] for path, calls in features.items()}}.items():
@@ -62,22 +63,26 @@ class Cached(Live):
                     size = 2 * rows * value[0].numel() if isinstance(value, Tensor) else 0
                     raise SiteError(f"Site {name or 'output'!r} cannot be cached: only vectors are, and {rows} rows of it "
                                     f"would take {size:,} bytes; use the live parent.")
-                if name not in self.rows:
-                    self.rows[name] = torch.zeros(rows, value.shape[1], dtype=torch.float16, device=value.device)
-                self.rows[name][batch.key] = value.half()
+                if name not in kept:
+                    kept[name] = torch.zeros(rows, value.shape[1], dtype=torch.float16, device=value.device)
+                kept[name][batch.key] = value.half()
             filled[batch.key.cpu()] = True
         if not filled.all():
             raise SiteError(f"The parent's cache lacks {int((~filled).sum())} of {rows} rows.")
+        self.rows = kept
         return self
 
     def __call__(self, batch) -> Inherited:
         if not self.rows:
             raise SiteError("The parent's cache is empty; call fill(batches, rows) first.")
-        read = {name: rows[batch.key].float() for name, rows in self.rows.items()}
+        if (highest := int(batch.key.max())) >= (rows := len(self.rows[""])):
+            raise SiteError(f"The batch has key {highest}, but the parent's cache has {rows} rows; fill it with every image and view.")
+        read = {name: kept[batch.key].float() for name, kept in self.rows.items()}
         return Inherited(read.pop(""), {path: [value] for path, value in read.items()})
 
     def tail(self, values: dict[str, list[Tensor]], inherited: Inherited, batch):
         """As `Live.tail`; what is upstream of a pooled site passes its input through, for nothing downstream looks at it."""
+        self.parent.eval()
         through = {path: [batch_input(batch).clone()] for path in self.upstream}   # cloned: a model may work in place
         with replay(self.parent, {**through, **values}):
             return self.predict(self.parent, batch)

@@ -89,13 +89,17 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
                 warnings.simplefilter("ignore")                # notes on the pickle's age
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:                                 # both readers raise their own kinds for a damaged file
-        raise HKTError(f"The weights {path} are corrupt or truncated ({str(error).splitlines()[0][:90]}); fetch them again.") from error
-    state = state.get("state_dict", state)
+        raise HKTError(f"The weights {path} are corrupt or truncated ({(str(error) or type(error).__name__).splitlines()[0][:90]}); fetch them again.") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise HKTError(f"The file {path} holds no weights (a dictionary of tensors); name a checkpoint of this network.")
     state = {key.removeprefix("module."): value.float() if value.is_floating_point() else value for key, value in state.items()}
-    try:
-        model.load_state_dict(state)
-    except (RuntimeError, AttributeError) as error:
-        raise HKTError(f"The weights {path} do not fit {type(model).__name__}: {str(error).splitlines()[-1].strip()[:160]}") from None
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    if wrong := sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key)):
+        raise HKTError(f"The weights {path} do not fit this network: {len(wrong)} entries differ, the first is {wrong[0]!r}, "
+                       f"{given.get(wrong[0], 'missing')} in the file and {wanted.get(wrong[0], 'missing')} in the network.")
+    model.load_state_dict(state)
     return model
 
 

@@ -38,6 +38,7 @@ class Batch(NamedTuple):
 
 
 class Cifar10(Task):
+    chance = 10.0                                               # percent, one of ten classes
     sites = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
 
     @classmethod

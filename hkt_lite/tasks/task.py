@@ -23,6 +23,7 @@ class Task:
 
     metric = "accuracy"                                         # the one that selects, on validation data
     higher_is_better = True
+    chance = 0.0                                                # the metric of an answer that has learnt nothing
     sites: tuple[Site, ...] = ()
     train_size: int                                             # examples, set when the data is loaded
     fingerprint: str                                            # sha256 of the examples used
