@@ -96,10 +96,11 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
     state = {key.removeprefix("module."): value.float() if value.is_floating_point() else value for key, value in state.items()}
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
-    if wrong := sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key)):
+    counters = {key for key in wanted.keys() - given.keys() if key.endswith("num_batches_tracked")}     # older files have none
+    if wrong := sorted(key for key in (wanted.keys() | given.keys()) - counters if wanted.get(key) != given.get(key)):
         raise HKTError(f"The weights {path} do not fit this network: {len(wrong)} entries differ, the first is {wrong[0]!r}, "
                        f"{given.get(wrong[0], 'missing')} in the file and {wanted.get(wrong[0], 'missing')} in the network.")
-    model.load_state_dict(state)
+    model.load_state_dict({**{key: torch.tensor(0) for key in counters}, **state})
     return model
 
 
