@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from textwrap import shorten
 from xml.etree import ElementTree
 
 from . import book, config, literature, pages, provenance, records
@@ -219,7 +220,8 @@ def difference(shown, made) -> str:
         for row, other in zip_longest(_rows(shown), _rows(made), fillvalue=[]):
             for text, right in zip_longest(row, other, fillvalue="nothing"):
                 if text != right:
-                    return f"the row of {(other or row)[0]!r} shows {text!r} where the records give {right!r}"
+                    name, text, right = (shorten(part, 80) for part in ((other or row)[0], text, right))
+                    return f"the row of {name!r} shows {text!r} where the records give {right!r}"
         return "the picture, markup or white space differs"
     return f"shows {shown!r} where the records give {made!r}"
 

@@ -169,11 +169,13 @@ def reproduce(run_id: str) -> None:
 
 
 @app.command()
-def pages(scale: str = "quick", out: Path | None = None, force: bool = False) -> None:
+def pages(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, such as 10_cifar10; all without a name.")] = None,
+          scale: str = "quick", set_: Annotated[list[str], typer.Option("--set", "-s", help="A notebook's parameter, NAME=VALUE.")] = [],
+          out: Path | None = None, force: bool = False) -> None:
     """Execute the notebooks that are not fresh."""
     from .pages import build
 
-    print(build(scale, out, html=False, force=force))
+    print(build(scale, out, html=False, force=force, names=names, settings=set_))
 
 
 @app.command()
@@ -185,13 +187,20 @@ def book(scale: str = "quick", out: Path | None = None, force: bool = False) -> 
 
 
 @app.command()
-def check() -> None:
+def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages again and compare every output.")] = False) -> None:
     """Judge records, manifest, numbers and freshness; every problem is one sentence (exit code 1)."""
     from .check import check as judge
+    from .check import validate
+    from .config import PROJECT
+    from .records import stale
 
     problems = judge()
+    if nbval:
+        problems += validate(sorted((PROJECT / "book" / "_generated").glob("*.ipynb")))
     for problem in problems:
-        print(problem.sentence)
+        print(problem)
+    for record in stale() if not problems else []:
+        print(f"Note: record {record.id} ({record.purpose}) was made by earlier code; `hkt reproduce {record.id}` says whether it still holds.")
     print(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
     raise typer.Exit(1 if problems else 0)
 

@@ -192,6 +192,12 @@ def run_path(run_id: str) -> Path:
     return runs_home() / run_id / "record.json"
 
 
+def stale() -> list[RunRecord]:
+    """Published runs that today's code did not make.  Not wrong, but nobody has looked since."""
+    return [record for record in published() if isinstance(record, RunRecord)
+            and record.provenance.code != code_hash(record.config.task, record.config.method)]
+
+
 def local() -> list[RunRecord | EvalRecord]:
     """Finished runs and evaluations of this machine's store."""
     home = runs_home()
