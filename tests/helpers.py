@@ -1,0 +1,24 @@
+"""What several tests need: a run of seconds on the embedded images."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hkt_lite.config import PROJECT, Config
+from hkt_lite.tasks import resolve
+
+TINY = {"scale": "smoke", "train_size": 128, "epochs": 2, "batch_size": 32}
+
+
+def tiny(method: str = "hkt", **fields) -> Config:
+    """Four steps an epoch, two epochs: seconds."""
+    return resolve(Config(method=method, **{**TINY, **fields}))
+
+
+def python(code: str, store: Path, **environment: str) -> subprocess.CompletedProcess:
+    """`code` in a process of its own with its own run store."""
+    return subprocess.run([sys.executable, "-c", code], env=child_environment(store, **environment), capture_output=True, text=True, timeout=300, cwd=PROJECT)
+
+
+def child_environment(store: Path, **changes: str) -> dict[str, str]:
+    return {**os.environ, "HKT_RUNS": str(store), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT), **changes}
