@@ -66,7 +66,7 @@ def test_stripes_compare_within_and_between_classes():
 def test_soft_outputs_names_the_parents_choice():
     soft = {1: np.array([[0.1, 0.7, 0.2]])}
     _, alt, table = training.soft_outputs(np.zeros((1, 4, 4, 3), np.uint8), soft, [2], CLASSES)
-    assert "a star, is called ring with 70%" in alt
+    assert "labelled star, is called ring with 70%" in alt
     assert table[CLASSES].iloc[0].tolist() == [0.1, 0.7, 0.2]
 
 

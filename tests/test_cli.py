@@ -1,0 +1,73 @@
+"""The command as a user meets it: in a process of its own."""
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hkt_lite.config import PROJECT
+from tests.helpers import TINY, child_environment
+
+SETTINGS = [word for key, value in TINY.items() if key != "scale" for word in ("-s", f"{key}={value}")]
+
+
+def hkt(*words, store, **environment):
+    return subprocess.run([sys.executable, "-m", "hkt_lite", *words], env=child_environment(store, **environment), capture_output=True,
+                          text=True, timeout=300, cwd=PROJECT)
+
+
+def test_help_needs_no_torch(tmp_path):
+    code = "import sys; sys.argv = ['hkt', '--help']\ntry:\n    import hkt_lite.cli; hkt_lite.cli.main()\nfinally:\n    assert 'torch' not in sys.modules"
+    ended = subprocess.run([sys.executable, "-c", code], env=child_environment(tmp_path), capture_output=True, text=True, cwd=PROJECT, timeout=120)
+    assert ended.returncode == 0 and "reproduce" in ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize("words, named", [
+    (["run", "cifar10", "htk"], "Did you mean 'hkt'"),
+    (["run", "cifar01", "hkt"], "Did you mean 'cifar10'"),
+    (["run", "cifar10", "hkt", "-o", "lamb=0.3"], "Did you mean 'lam'"),
+    (["run", "cifar10", "hkt", "-s", "epoch=3"], "Did you mean 'epochs'"),
+    (["run", "cifar10", "hkt", "-s", "epochs"], "'epochs' is not KEY=VALUE"),
+    (["run", "cifar10", "hkt", "--sede", "1"], "--sede"),
+    (["run", "cifar10", "hkt", "--seed", "x"], "'x'"),
+    (["run", "cifar10", "hkt", "--scale", "huge"], "'huge'"),
+    (["runs", "show", "ffff"], "begins with 'ffff'" ),
+    (["grid", "nowhere.yaml"], "no grid file nowhere.yaml"),
+    (["bench", "stepp"], "Did you mean 'step'"),
+    (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
+])
+def test_a_mistake_is_one_sentence_and_exit_code_2(words, named, tmp_path):
+    ended = hkt(*words, store=tmp_path)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert named in ended.stderr and "Traceback" not in ended.stderr and len(ended.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_run_show_list_and_diff(tmp_path):
+    made = [hkt("run", "cifar10", "plain", "--scale", "smoke", *SETTINGS, "--seed", seed, "--json", store=tmp_path) for seed in "01"]
+    first, second = (json.loads(ended.stdout) for ended in made)
+    assert "epoch 1" in made[0].stderr and first["id"] != second["id"]
+    assert json.loads(hkt("runs", "show", first["id"][:6], store=tmp_path).stdout) == first
+    assert first["id"] in hkt("runs", "list", store=tmp_path).stdout
+    assert "config.seed: 0 | 1" in hkt("runs", "diff", first["id"], second["id"], store=tmp_path).stdout
+
+
+def test_dry_run_trains_nothing(tmp_path):
+    ended = hkt("run", "cifar10", "hkt", "--scale", "smoke", "--dry-run", store=tmp_path)
+    plan = json.loads(ended.stdout)
+    assert plan["config"]["child"] == "resnet8" and plan["seconds"] >= 0 and plan["disk_mb"] > 0 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT reaches a child process differently there")
+def test_ctrl_c_says_that_it_can_go_on(tmp_path):
+    words = ["run", "cifar10", "plain", "--scale", "smoke", "-s", "epochs=2000", "-s", "train_size=128"]
+    process = subprocess.Popen([sys.executable, "-m", "hkt_lite", *words], env=child_environment(tmp_path), stderr=subprocess.PIPE, text=True, cwd=PROJECT)
+    deadline = time.time() + 120
+    while not list(tmp_path.rglob("state.safetensors")) and time.time() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "goes on from there" in said and "Traceback" not in said
+    assert list(tmp_path.rglob("state.safetensors")) and not list(tmp_path.rglob("record.json"))
