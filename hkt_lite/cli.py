@@ -24,22 +24,20 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done
 def main() -> None:
     """Entry point: a user's mistake is one sentence and exit code 2, Ctrl-C is exit code 130."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        print("\nInterrupted; what was done is kept, the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+        code = app(standalone_mode=False)                      # typer hands an Exit's code back instead of raising it
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
     except HKTError as error:
         print(f"hkt: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = 2
     except Exception as error:
         if not hasattr(error, "format_message"):               # typer's own usage errors have it
             raise
-        print(f"hkt: {error.format_message()}", file=sys.stderr)
-        sys.exit(2)
+        print(f"hkt: {' '.join(error.format_message().split())}", file=sys.stderr)
+        code = 2
+    if code == 130:
+        print("\nInterrupted; what was done is kept, the same command goes on from there.", file=sys.stderr)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _values(pairs: list[str]) -> dict:

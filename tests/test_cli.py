@@ -31,9 +31,9 @@ def test_help_needs_no_torch(tmp_path):
     (["run", "cifar10", "hkt", "-s", "epoch=3"], "Did you mean 'epochs'"),
     (["run", "cifar10", "hkt", "-s", "epochs"], "'epochs' is not KEY=VALUE"),
     (["run", "cifar10", "hkt", "--sede", "1"], "--sede"),
-    (["run", "cifar10", "hkt", "--seed", "x"], "'x'"),
+    (["run", "cifar10", "hkt", "--seed", "x"], "'--seed'"),
     (["run", "cifar10", "hkt", "--scale", "huge"], "'huge'"),
-    (["runs", "show", "ffff"], "begins with 'ffff'" ),
+    (["runs", "show", "ffff"], "beginning with 'ffff'"),
     (["grid", "nowhere.yaml"], "no grid file nowhere.yaml"),
     (["bench", "stepp"], "Did you mean 'step'"),
     (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
@@ -71,3 +71,12 @@ def test_ctrl_c_says_that_it_can_go_on(tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "goes on from there" in said and "Traceback" not in said
     assert list(tmp_path.rglob("state.safetensors")) and not list(tmp_path.rglob("record.json"))
+
+
+def test_check_tells_a_script_that_something_is_wrong(tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "run-000000000000.json").write_text("{}")
+    (results / "MANIFEST.json").write_text("{}")
+    ended = hkt("check", store=tmp_path, HKT_RESULTS=str(results))
+    assert ended.returncode == 1 and "run-000000000000.json" in ended.stdout

@@ -182,10 +182,11 @@ def test_selection_is_by_validation_and_test_is_looked_at_twice_only(monkeypatch
 
 @pytest.mark.parametrize("fields, words", [
     ({"device": "cuda"}, "GPU"), ({"compile": True}, "compile"), ({"parent": "resnet21"}, "resnet21"),
-    ({"parent_weights": "nowhere"}, "parent_weights"), ({"parent_weights": "run:0123"}, "run:0123"), ({"train_size": 10**6}, "train_size"),
+    ({"parent_weights": "nowhere"}, "parent_weights"), ({"parent_weights": "run:0123"}, "run:0123"), ({"source": "real"}, "hkt data fetch cifar10"),
     ({"options": {"kind": "gat"}}, "'gat'"), ({"options": {"terms": ["L_x"]}}, "'L_x'"), ({"options": {"lam": 1.5}}, "1.5"),
 ])
-def test_what_cannot_work_is_refused_and_leaves_nothing(fields, words, store):
+def test_what_cannot_work_is_refused_and_leaves_nothing(fields, words, store, monkeypatch, tmp_path):
+    monkeypatch.setenv("HKT_DATA", str(tmp_path))
     if fields.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(HKTError) as error:

@@ -86,13 +86,13 @@ def soft_outputs(images: np.ndarray, soft: Mapping[float, np.ndarray], labels: S
             height = 0.8 / len(soft)
             _ = low.barh(np.arange(k) + (j - (len(soft) - 1) / 2) * height, probabilities[i], height,
                          color=style.PARENT, alpha=shades[j % 3], hatch=("", "////")[j % 2], edgecolor="white",
-                         linewidth=0.3, label=f"T = {temperature:g}")
+                         linewidth=0.3, label=f"τ = {temperature:g}")
         low.set(xlim=(0, 1), xlabel="probability", xticks=(0, 0.5, 1))
         _ = low.axhline(labels[i], color=style.TRUTH, linewidth=0.8, linestyle=":", zorder=0)
     axes[1, 0].set_yticks(range(k), classes)
     axes[1, 0].invert_yaxis()
     axes[1, -1].legend(fontsize=8, loc="lower right")
-    rows = [{"image": i + 1, "label": classes[labels[i]], "T": temperature, **dict(zip(classes, p[i].round(3)))}
+    rows = [{"image": i + 1, "label": classes[labels[i]], "temperature": temperature, **dict(zip(classes, p[i].round(3)))}
             for i in range(n) for temperature, p in soft.items()]
     first = next(iter(soft.values()))
     said = "; ".join(f"image {i + 1}, labelled {classes[labels[i]]}, is called {classes[int(first[i].argmax())]} "

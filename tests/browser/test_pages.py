@@ -33,7 +33,7 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 # All in the page: a sentence for each thing that is wrong with it.
 READABLE = r"""() => {
   const wrong = [];
-  const h1 = [...document.querySelectorAll('h1')].filter(e => e.getClientRects().length).length;  // a second is for print
+  const h1 = [...document.querySelectorAll('h1')].filter(e => e.getClientRects().length).length;  // not the print one
   if (h1 !== 1) wrong.push(`${h1} first-level headings instead of one`);
   if (!document.title.trim()) wrong.push('no title');
   for (const img of document.querySelectorAll('img')) {
@@ -89,10 +89,11 @@ CONTRAST = r"""() => {
     }
     return grounds.get(e);
   };
+  const skip = 'script, style, noscript, mjx-assistive-mml, details:not([open]) table';
   const seen = new Map(), done = new Set(), walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; node = walk.nextNode();) {
     const e = node.parentElement, text = node.textContent.trim();
-    if (!text || done.has(e) || e.closest('script, style, noscript, mjx-assistive-mml, details:not([open]) table')) continue;
+    if (!text || done.has(e) || e.closest(skip)) continue;
     done.add(e);
     if (!e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
     const s = getComputedStyle(e), behind = ground(e);
@@ -165,7 +166,8 @@ def opened(browser, site: str, path: str, **context) -> Iterator:
             ("pageerror", lambda error: True, lambda error: f"script error: {error}"),
             ("requestfailed", lambda request: True, lambda request: f"request failed: {request.url}"),
             ("response", lambda answer: answer.status >= 400, lambda answer: f"{answer.status}: {answer.url}"),
-            ("request", lambda sent: not sent.url.startswith(inside), lambda sent: f"request to the outside: {sent.url}"),
+            ("request", lambda request: not request.url.startswith(inside),
+             lambda request: f"request to the outside: {request.url}"),
         ]:
             page.on(event, lambda told, bad=bad, say=say: wrong.append(say(told)) if bad(told) else None)
         page.goto(site + path, wait_until="load")
