@@ -37,6 +37,8 @@ def mix(c: Tensor, p: Tensor, kind: str = "gate", lam: float = 0.6) -> Tensor:
 
     Raises ValueError for an unknown kind, for features of different shape, and for `softmax` on vectors, which have no positions.
     """
+    dtype = torch.promote_types(c.dtype, p.dtype)               # under autocast one of the two may be in half precision
+    c, p = c.to(dtype), p.to(dtype)
     if kind == "gate":
         genetic_attention = torch.lerp(c, p, gate(c, p).expand_as(c))   # GA = g p + (1 - g) c
         return c + lam * (p - genetic_attention)

@@ -11,7 +11,7 @@ from hkt_lite.config import HKTError
 from hkt_lite.datasets import synthetic
 from hkt_lite.datasets.synthetic import CLASSES, FIGURES, images
 
-DIGEST = "DIGEST-HERE"
+DIGEST = "f7fa81a82f168d93ccf9acff1536305ae2fd1e17c50bafd14d6b3ec45f0ffdf7"
 
 
 def test_shapes_types_and_balance():
