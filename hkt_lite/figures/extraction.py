@@ -66,7 +66,9 @@ def drift(accuracy: Mapping[str, Sequence[float]]):
     fig, ax = style.axes(height=3.4)
     for (name, values), (colour, marker, dash) in zip(accuracy.items(), STYLES):
         _ = ax.plot(np.arange(len(values)), values, color=colour, marker=marker, linestyle=dash, label=name)
-    ax.set(xlabel="batches that have passed through the parent", ylabel="the parent's accuracy (%)", ylim=(0, 100))
+    lowest = min(map(min, accuracy.values()))
+    ax.set(xlabel="batches that have passed through the parent", ylabel="the parent's accuracy (%)")
+    ax.set_ylim(max(0, lowest - 10), 101)
     ax.xaxis.get_major_locator().set_params(integer=True)
     _ = fig.legend(loc="outside upper center", ncols=4, fontsize=8.5)
     table = pd.DataFrame({name: np.round(values, 1) for name, values in accuracy.items()})

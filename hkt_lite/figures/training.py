@@ -91,7 +91,7 @@ def soft_outputs(images: np.ndarray, soft: Mapping[float, np.ndarray], labels: S
         _ = low.axhline(labels[i], color=style.TRUTH, linewidth=0.8, linestyle=":", zorder=0)
     axes[1, 0].set_yticks(range(k), classes)
     axes[1, 0].invert_yaxis()
-    axes[1, -1].legend(fontsize=8, loc="lower right")
+    _ = fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(soft))
     rows = [{"image": i + 1, "label": classes[labels[i]], "temperature": temperature, **dict(zip(classes, p[i].round(3)))}
             for i in range(n) for temperature, p in soft.items()]
     first = next(iter(soft.values()))

@@ -171,6 +171,7 @@ def opened(browser, site: str, path: str, **context) -> Iterator:
         ]:
             page.on(event, lambda told, bad=bad, say=say: wrong.append(say(told)) if bad(told) else None)
         page.goto(site + path, wait_until="load")
+        page.add_style_tag(content="* { transition: none !important; animation: none !important }")   # no colour is half-way when it is measured
         for image in page.locator("img[loading=lazy]").all():
             image.evaluate("image => { image.loading = 'eager' }")
         page.wait_for_load_state("networkidle")
