@@ -188,10 +188,6 @@ def published() -> list[RunRecord | EvalRecord]:
     return [load(home / name) for name in sorted(listed)]
 
 
-def run_path(run_id: str) -> Path:
-    return runs_home() / run_id / "record.json"
-
-
 def stale() -> list[RunRecord]:
     """Published runs that today's code did not make.  Not wrong, but nobody has looked since."""
     return [record for record in published() if isinstance(record, RunRecord)

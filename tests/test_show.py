@@ -201,7 +201,7 @@ def test_altered_manifest_is_refused(results):
 
 def test_live_runs_are_found_again_in_the_store(results):
     made = run("plain", 0, 40.0, purpose="live")
-    records.write_json(records.run_path(made.id), made)
+    records.write_json(records.runs_home() / made.id / "record.json", made)
     assert show.render("live", {"runs": [made.id]}) == show.render("live", {"runs": [made.id]}, [made])
 
 
