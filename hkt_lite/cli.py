@@ -88,7 +88,7 @@ def _progress():
 
 def _summary(record) -> str:
     if record.kind == "eval":
-        return f"{record.id}  eval  {record.checkpoint}  {record.protocol.get('normalisation')}  {_scores(record.metrics)}"
+        return f"{record.id}  eval  {record.checkpoint}  {' '.join(map(str, record.protocol.values()))}  {_scores(record.metrics)}"
     options = " ".join(f"{key}={value}" for key, value in record.config.options.items())
     return (f"{record.id}  {record.purpose:7} {record.config.task} {record.config.scale} {record.config.source} {record.config.method:5} {options} "
             f"lr={record.config.lr} seed={record.config.seed}  val {_scores(record.selected.val)}  test {_scores(record.selected.test)} (epoch {record.selected.epoch})")
@@ -118,12 +118,16 @@ def run(task: str, method: str, scale: str = "quick", source: str = "auto", seed
 
 
 @app.command("eval")
-def evaluate(task: str, checkpoint: Path, arch: str = "resnet20", normalisation: str = "imagenet", source: str = "real",
-             split: str = "test", as_json: Json = False) -> None:
-    """Evaluate a checkpoint under a stated protocol and keep the record."""
+def evaluate(task: str, checkpoint: Path, arch: Annotated[str | None, typer.Option(help="The child of the scale if left out.")] = None,
+             protocol: Annotated[str | None, typer.Option(help="One of the task's evaluation protocols; the first if left out.")] = None,
+             source: str = "real", scale: str = "cpu", as_json: Json = False) -> None:
+    """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol and keep the record."""
+    from .config import runs_home
     from .export import evaluate as evaluate_checkpoint
 
-    record = evaluate_checkpoint(task, checkpoint, arch, normalisation, source, split)
+    if not checkpoint.exists() and (runs_home() / checkpoint / "child.safetensors").is_file():
+        checkpoint = runs_home() / checkpoint / "child.safetensors"
+    record = evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale)
     print(record.model_dump_json(indent=1) if as_json else _summary(record))
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,8 +39,24 @@ def nearest(name: str, choices) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Valid: {', '.join(choices)}."
 
 
+class Stage(BaseModel):
+    """One part of a curriculum: `epochs` on `corpus` with `lr` times the configuration's rate and patches of `crop` pixels (H, W)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: str
+    epochs: int = Field(gt=0)
+    lr: float = Field(1.0, gt=0)
+    crop: tuple[int, int]
+
+
 class Config(BaseModel):
-    """Everything that decides a run's numbers.  A field left at None is *auto*: `tasks.resolve` fills it before it is hashed."""
+    """Everything that decides a run's numbers.  A field left at None is *auto*: `tasks.resolve` fills it before it is hashed.
+
+    The fields in OPTIONAL may stay None, where a task has no use for them; they are then no part of the hash.
+    """
+
+    OPTIONAL: ClassVar = ("optimizer", "sites", "stages", "crop", "updates", "parent_updates", "clip")
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -59,6 +75,8 @@ class Config(BaseModel):
     epochs: int | None = Field(None, gt=0)
     batch_size: int | None = Field(None, gt=1)
     lr: float | None = Field(None, gt=0)
+    optimizer: Literal["sgd", "adamw"] | None = None
+    clip: float | None = Field(None, gt=0)                      # largest norm of the gradient
     schedule: Literal["onecycle", "multistep"] | None = None
     momentum: float | None = Field(None, ge=0, lt=1)
     weight_decay: float | None = Field(None, ge=0)
@@ -67,6 +85,11 @@ class Config(BaseModel):
     threads: int | None = Field(None, gt=0)                     # CPU threads: another number gives other bits
     device: Literal["cpu", "cuda", "mps"] | None = None
     compile: bool | None = None
+    sites: str | None = None                                    # the task's name for a set of sites, such as '2hkt'
+    stages: list[Stage] | None = None                           # a curriculum; its epochs add up to `epochs`
+    crop: list[int] | None = None                               # pixels (H, W[, D]) of a training patch
+    updates: int | None = Field(None, gt=0)                     # of a recurrent network, in training
+    parent_updates: int | None = Field(None, gt=0)              # of the parent's tail in L_p*
 
     def __init__(self, **values):
         unknown = [key for key in values if key not in type(self).model_fields]
@@ -85,14 +108,18 @@ class Config(BaseModel):
 
     @property
     def unresolved(self) -> list[str]:
-        return [key for key, value in self if value is None or value == "auto"]
+        return [key for key, value in self if (value is None and key not in self.OPTIONAL) or value == "auto"]
 
     @property
     def id(self) -> str:
         """The run's name: the first 12 hex digits of the sha256 of the resolved configuration."""
         if self.unresolved:
             raise HKTError(f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call tasks.resolve(config) first.")
-        return hashlib.sha256(canonical(self.model_dump(mode="json")).encode()).hexdigest()[:12]
+        values = self.model_dump(mode="json")
+        if values["optimizer"] == "sgd":                        # the only one when the first records were made
+            del values["optimizer"]
+        used = {key: value for key, value in values.items() if value is not None}
+        return hashlib.sha256(canonical(used).encode()).hexdigest()[:12]
 
 
 def canonical(value) -> str:

@@ -7,7 +7,7 @@ import time
 import torch
 
 from .config import Config, runs_home
-from .models.resnet import parameters
+from .models.weights import parameters
 from .tasks.task import get, method_class
 
 

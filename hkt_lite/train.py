@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .config import Config, HKTError, canonical, runs_home, stream
 from .methods.method import Method
 from .methods.parent import Cached, Live
-from .models.resnet import parameters
+from .models.weights import parameters
 from .records import (
     Cost,
     Epoch,
@@ -53,18 +53,21 @@ def run(config: Config, purpose: str = "score", progress: Callable | None = None
     with _deterministic(config):
         task = get(config.task)(config).load()
         folder = runs_home() / config.id
-        if (done := finished(config, task.fingerprint)) is not None:
+        if (done := finished(config, task)) is not None:
             return done
         return _Run(config, task, folder, purpose, progress, checkpoint_steps, inspect).train()
 
 
-def finished(config: Config, fingerprint: str) -> RunRecord | None:
-    """The local record of this configuration if today's code and data made it; a stale one is not reused."""
+def finished(config: Config, task: Task) -> RunRecord | None:
+    """The local record of this configuration if today's code, data and parent made it; a stale one is not reused."""
     path = runs_home() / config.id / "record.json"
     if not path.exists():
         return None
     record = load(path)
-    same = record.provenance.code == code_hash(config.task, config.method) and record.provenance.data == fingerprint
+    same = record.provenance.code == code_hash(config.task, config.method) and record.provenance.data == task.fingerprint
+    if same and record.parent:
+        parent = task.parent_file()
+        same = parent.is_file() and sha256(parent) == record.parent.sha256
     return record if same else None
 
 
@@ -101,8 +104,18 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
 
     multistep: lr, a tenth after half of the steps, a hundredth after three quarters (the release's 100 and 150 of 200 epochs).
     onecycle: from lr / 25 up to lr over the first 30 % of the steps, down to 0 over the rest, both as half cosines (Smith, 2018).
+    A curriculum goes through its schedule once in each stage, at the stage's share of lr.
     """
-    done = step / steps
+    if config.stages:
+        first, unit = 0, steps // config.epochs
+        for stage in config.stages:
+            if step < first + stage.epochs * unit:
+                return stage.lr * _rate(config, (step - first) / (stage.epochs * unit))
+            first += stage.epochs * unit
+    return _rate(config, step / steps)
+
+
+def _rate(config: Config, done: float) -> float:
     if config.schedule == "multistep":
         return config.lr * (1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01)
     rising = done < 0.3
@@ -124,7 +137,7 @@ def build_parent(config: Config, task: Task) -> tuple[Live | None, ParentInfo | 
            [config.seed, config.views] if cached else 0, config.channels_last, config.threads, config.device]
     name = stream(0, canonical(key)).initial_seed()
     store = runs_home() / "parents" / f"{name:016x}.safetensors"
-    source = (Cached if cached else Live)(model, task.predict, task.sites)
+    source = (Cached if cached else Live)(model, task.predict, task.sites, task.predict_tail)
     info = _read_parent(store, source, config)
     if info is None:
         began = time.perf_counter()
@@ -177,7 +190,8 @@ class _Run:
         if config.compile:
             self.child.compile()
         self.trained = [p for p in self.method.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(self.trained, config.lr, config.momentum, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.trained, config.lr, weight_decay=config.weight_decay) if config.optimizer == "adamw" else \
+            torch.optim.SGD(self.trained, config.lr, config.momentum, weight_decay=config.weight_decay)
         self.epoch_steps = max(1, task.train_size // config.batch_size)
         self.steps = config.epochs * self.epoch_steps
         self.provenance = provenance(task.fingerprint, config.task, config.method)
@@ -237,6 +251,8 @@ class _Run:
             raise HKTError(f"The loss of run {config.id} became {objective.item()} at step {self.step + 1}; try a smaller --lr than {config.lr}.")
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()
+        if config.clip:
+            torch.nn.utils.clip_grad_norm_(self.trained, config.clip)
         if self.inspect:
             self.inspect(self.method, batch, self.step)
         self.optimizer.step()
@@ -252,8 +268,8 @@ class _Run:
         """Weights, optimizer, random states, position and the running epoch's sums, in one atomic file."""
         tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        tensors |= {f"momentum.{i}": buffer for i, p in enumerate(self.trained)
-                    if (buffer := self.optimizer.state[p].get("momentum_buffer")) is not None}
+        tensors |= {f"optimizer.{i}.{name}": value for i, p in enumerate(self.trained)
+                    for name, value in self.optimizer.state[p].items() if value is not None}
         tensors |= {f"seen.{name}": torch.cat(values) for name, values in self.seen.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.config.device == "cuda":
@@ -281,9 +297,10 @@ class _Run:
         part = lambda prefix: {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}   # noqa: E731
         self.method.load_state_dict(part("method."))
         self.best = {key: value.to(self.config.device) for key, value in part("best.").items()}
-        for i, value in part("momentum.").items():
-            layout = self.trained[int(i)]
-            self.optimizer.state[layout]["momentum_buffer"] = torch.empty_like(layout).copy_(value)
+        for key, value in part("optimizer.").items():
+            i, name = key.split(".")
+            layout = self.trained[int(i)]                       # what has the parameter's shape has its memory format too
+            self.optimizer.state[layout][name] = torch.empty_like(layout).copy_(value) if value.shape == layout.shape else value
         self.seen = {name: [value] for name, value in part("seen.").items()}
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:

@@ -8,7 +8,7 @@ from hkt_lite.tasks.task import presets
 
 
 @pytest.mark.parametrize("fields, words", [
-    ({"learning_rate": 0.1}, ["learning_rate", "Valid: "]),
+    ({"qqq": 0.1}, ["qqq", "Valid: "]),
     ({"epoch": 3}, ["'epoch'", "'epochs'"]),
     ({"epochs": "three"}, ["'epochs'", "'three'"]),
     ({"epochs": True}, ["'epochs'"]),

@@ -4,7 +4,8 @@ import torch
 
 from hkt_lite.config import HKTError, data_home
 from hkt_lite.export import evaluate, export, load_child
-from hkt_lite.models.resnet import parameters, resnet
+from hkt_lite.models.resnet import resnet
+from hkt_lite.models.weights import parameters
 from hkt_lite.train import run
 from tests.helpers import tiny
 
@@ -36,7 +37,7 @@ def test_export_refuses(record, tmp_path):
 
 def test_a_wrong_export_is_not_kept(record, tmp_path, monkeypatch):
     from hkt_lite import export as module
-    monkeypatch.setitem(module._EXPORTERS, "torch", lambda model, x, path: (path.write_text("bad"), model(x) + 1)[1])
+    monkeypatch.setitem(module._EXPORTERS, "torch", lambda model, x, path: (path.write_text("bad"), model(*x) + 1)[1])
     with pytest.raises(HKTError, match="differs from the child"):
         export(record, tmp_path, ("torch",))
     assert not list(tmp_path.glob("*.pt2"))
@@ -55,7 +56,7 @@ def test_the_public_checkpoints_have_their_known_accuracy(file, arch, accuracy, 
 def test_evaluation_refuses(tmp_path):
     with pytest.raises(HKTError, match="no weights at"):
         evaluate("cifar10", tmp_path / "none.pth", "resnet20")
-    with pytest.raises(HKTError, match="normalisation 'imagnet'.*'imagenet'"):
+    with pytest.raises(HKTError, match="protocol 'imagnet'.*'imagenet'"):
         evaluate("cifar10", tmp_path / "none.pth", "resnet20", "imagnet")
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(HKTError, match="cut.pth are corrupt or truncated"):

@@ -3,11 +3,13 @@
     hkt = HKT(child, parent, sites=[Site("avgpool", "avgpool")], predict=predict, loss=loss)
     terms = hkt(batch);  sum(terms.values()).backward()
 """
+from .at import AT
+from .fitnet import FitNet
 from .hkt import HKT
 from .kd import KD
 from .plain import Plain
 from .sites import Site
 
-METHODS = {"plain": Plain, "kd": KD, "hkt": HKT}
+METHODS = {"plain": Plain, "kd": KD, "fitnet": FitNet, "at": AT, "hkt": HKT}
 
-__all__ = ["HKT", "KD", "METHODS", "Plain", "Site"]
+__all__ = ["AT", "HKT", "KD", "FitNet", "METHODS", "Plain", "Site"]

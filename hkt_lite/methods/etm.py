@@ -28,10 +28,14 @@ class Extraction:
         self.parent, self.predict, self.paths = parent.eval().requires_grad_(False), predict, tuple(dict.fromkeys(paths))
 
     @torch.no_grad()
-    def __call__(self, batch) -> tuple[object, dict[str, list[Tensor]]]:
-        """(the parent's output, {path: [feature of each call]}).  Raises SiteError for sites that are missing or not tensors."""
+    def __call__(self, batch, enough: bool = False) -> tuple[object, dict[str, list[Tensor]]]:
+        """(the parent's output, {path: [feature of each call]}).  Raises SiteError for sites that are missing or not tensors.
+
+        With `enough` the parent stops as soon as every path has been called once, and the output is None.
+        """
         self.parent.eval()                                     # somebody may have called .train() on it since
-        with record(self.parent, self.paths) as features:
+        output = None
+        with record(self.parent, self.paths, enough) as features:
             output = self.predict(self.parent, batch)
         return output, features
 
@@ -78,15 +82,41 @@ class Transfer(nn.Module):
         return _resized(self.to_parent(m), like)
 
 
+class Parts(nn.Module):
+    """A Transfer for each slice of a feature whose channels play several roles, such as RAFT's context (hidden state | input)."""
+
+    def __init__(self, transfers: Sequence[Transfer], widths: Sequence[tuple[int, int]]):
+        super().__init__()
+        self.transfers, self.parents, self.children = nn.ModuleList(transfers), *map(list, zip(*widths))
+
+    def forward(self, p: Tensor, like: Tensor) -> Tensor:
+        return self._each("forward", p, self.parents, like, self.children)
+
+    def back(self, m: Tensor, like: Tensor) -> Tensor:
+        return self._each("back", m, self.children, like, self.parents)
+
+    def _each(self, way: str, x: Tensor, widths, like: Tensor, wanted) -> Tensor:
+        parts = zip(self.transfers, x.split(widths, 1), like.split(wanted, 1))
+        return torch.cat([getattr(transfer, way)(part, beside) for transfer, part, beside in parts], 1)
+
+
 def _resized(x: Tensor, like: Tensor) -> Tensor:
     return x if x.shape[2:] == like.shape[2:] else F.interpolate(x, like.shape[2:], mode=RESIZE[x.ndim], align_corners=False)
 
 
-def fitting(c: Tensor, p: Tensor, site: str) -> Transfer:
-    """A fitted Transfer between one batch of features.  Raises SiteError naming the site when rank or batch differ."""
+def fitting(c: Tensor, p: Tensor, site: str, parts: Sequence[tuple[int, int]] = ()) -> Transfer | Parts:
+    """A fitted Transfer between one batch of features, slice by slice where there are `parts`.
+
+    Raises SiteError naming the site when rank or batch differ, and when the parts do not add up to the channels.
+    """
     if c.ndim != p.ndim or c.shape[0] != p.shape[0] or not 2 <= c.ndim <= 5:
         raise SiteError(f"Site {site!r}: the parent's feature {tuple(p.shape)} and the child's {tuple(c.shape)} differ in rank or batch; "
                         "Transfer changes width and resolution only.")
+    if parts:
+        if (p.shape[1], c.shape[1]) != tuple(map(sum, zip(*parts))):
+            raise SiteError(f"Site {site!r}: its parts {list(parts)} do not add up to the {p.shape[1]} and {c.shape[1]} channels it has.")
+        slices = zip(c.split([own for _, own in parts], 1), p.split([theirs for theirs, _ in parts], 1))
+        return Parts([fitting(own, theirs, site) for own, theirs in slices], parts)
     return Transfer(p.shape[1], c.shape[1], c.ndim).to(c.device, torch.promote_types(p.dtype, torch.float32)).fit(p)
 
 

@@ -38,11 +38,11 @@ class HKT(Method):
         self.mixture = Mixture(kind, lam)
         self.transfers: nn.ModuleList | None = None             # one a site, fitted on the first batch
         self.upstream = tuple(dict.fromkeys(path for site in self.sites for path in site.upstream_child))
-        self._observed: list[dict[str, Tensor]] = []
+        self._observed: dict[str, list[dict[str, Tensor]]] = {}        # site -> what Mixture saw at each call
 
     def setup(self, batch) -> None:
         """Fit the Transfers between parent and child on one training batch; call it before the optimizer is made."""
-        inherited = self.parent(batch)
+        inherited = self.parent(batch, output=False)
         with torch.no_grad(), statistics_kept(self.child), record(self.child, [site.child for site in self.sites]) as own:
             self.predict(self.child, batch)
         self.transfers = nn.ModuleList(self._fitted(site, own, inherited) for site in self.sites)
@@ -52,7 +52,9 @@ class HKT(Method):
         if not c or len(c) != len(p):
             raise SiteError(f"Site {site.name!r} is called {len(p)} times in the parent and {len(c)} times in the child; "
                             "the numbers must agree and not be 0.")
-        return fitting(c[0].detach(), p[0], site.name)
+        alike = len({x.shape for x in c}) == len({x.shape for x in p}) == 1
+        c, p = (torch.cat(calls) if alike else calls[0] for calls in (c, p))          # all calls of a loop, where they are alike
+        return fitting(c.detach(), p, site.name, site.parts)
 
     def forward(self, batch) -> dict[str, Tensor]:
         if self.transfers is None:
@@ -61,14 +63,15 @@ class HKT(Method):
                 self.transfers = None
                 raise SiteError("These sites need a projection: call setup(batch) once before the optimizer is made, "
                                 "so that it trains the projection too.")
-        inherited = self.parent(batch)                                            # Extraction
+        inherited = self.parent(batch, output=False)                              # Extraction
         with record(self.child, [*(site.child for site in self.sites), *self.upstream]) as own:
             output = self.predict(self.child, batch)
         terms = {"L_c": self.loss(output, batch)}
         mixed: dict[str, list[Tensor]] = {site.parent: [] for site in self.sites}
-        self._observed = []
+        self._observed = {site.name: [] for site in self.sites}
         if "L_c*" in self.terms:                                                  # the child once more, from the sites on
             mixing = {site.child: self._mixing(site, transfer, inherited, mixed) for site, transfer in zip(self.sites, self.transfers)}
+            mixing |= {site.child: [mixing[site.child](c, call) for call, c in enumerate(own[site.child])] for site in self.sites if site.alone}
             with statistics_kept(self.child), replay(self.child, {**{path: own[path] for path in self.upstream}, **mixing}):
                 terms["L_c*"] = self.loss(self.predict(self.child, batch), batch)
         elif "L_p*" in self.terms:
@@ -86,14 +89,19 @@ class HKT(Method):
         """The function that takes a module's place at `site`: own feature -> mixture with the parent's, call by call."""
         def mix(c: Tensor, call: int) -> Tensor:
             p = transfer(inherited.features[site.parent][call], c)                # Transfer
-            m = self.mixture(c, p)                                                # Mixture under Genetic Attention
+            widths = [own for _, own in site.parts] or c.shape[1]
+            m = torch.cat([self.mixture(*slices) for slices in zip(c.split(widths, 1), p.split(widths, 1))], 1)   # Mixture under Genetic Attention
             mixed[site.parent].append(m)
-            self._observed.append(self.mixture.observe(c, p, m))
+            self._observed[site.name].append(self.mixture.observe(c, p, m))
             return m
         return mix
 
     def observe(self) -> dict[str, Tensor]:
-        """Gate and inherited share of each sample, mean over sites and calls."""
-        if not self._observed:
-            return {}
-        return {name: torch.stack([seen[name] for seen in self._observed]).mean(0) for name in self._observed[0]}
+        """Gate and inherited share of each sample, mean over calls; of several sites also apart, as 'gate at SITE'."""
+        found: dict[str, Tensor] = {}
+        for site, calls in self._observed.items():
+            for name in calls[0] if calls else ():
+                values = torch.stack([seen[name] for seen in calls]).mean(0)
+                found[f"{name} at {site}"] = values
+                found[name] = torch.cat([found[name], values]) if name in found else values
+        return found if len(self._observed) > 1 else {name: values for name, values in found.items() if " at " not in name}

@@ -24,20 +24,22 @@ class Inherited(NamedTuple):
 class Live:
     """The parent, read by one gradient-free pass for every batch."""
 
-    def __init__(self, parent: nn.Module, predict: Callable, sites: Sequence[Site] = ()):
-        self.parent, self.predict = parent, predict
+    def __init__(self, parent: nn.Module, predict: Callable, sites: Sequence[Site] = (), predict_tail: Callable | None = None):
+        self.parent, self.predict, self.predict_tail = parent, predict, predict_tail or predict
+        self.short = bool(sites) and all(site.alone for site in sites)
         self.upstream = tuple(dict.fromkeys(path for site in sites for path in site.upstream_parent))
         self.extraction = Extraction(parent, predict, [*(site.parent for site in sites), *self.upstream])
 
-    def __call__(self, batch) -> Inherited:
-        return Inherited(*self.extraction(batch))
+    def __call__(self, batch, output: bool = True) -> Inherited:
+        """The parent's features and output; without `output` it runs no further than its last site."""
+        return Inherited(*self.extraction(batch, enough=not output and self.short))
 
     def tail(self, values: dict[str, list[Tensor]], inherited: Inherited, batch):
         """The parent's output when its sites return `values`; differentiated with respect to these, never to its weights."""
         self.parent.eval()                                     # somebody may have called .train() on it since
         known = {path: inherited.features[path] for path in self.upstream}
         with replay(self.parent, {**known, **values}):
-            return self.predict(self.parent, batch)
+            return self.predict_tail(self.parent, batch)
 
 
 class Cached(Live):
@@ -47,8 +49,8 @@ class Cached(Live):
     with the bytes it would take.
     """
 
-    def __init__(self, parent: nn.Module, predict: Callable, sites: Sequence[Site] = ()):
-        super().__init__(parent, predict, sites)
+    def __init__(self, parent: nn.Module, predict: Callable, sites: Sequence[Site] = (), predict_tail: Callable | None = None):
+        super().__init__(parent, predict, sites, predict_tail)
         self.paths = tuple(dict.fromkeys(site.parent for site in sites))
         self.extraction = Extraction(parent, predict, self.paths)
         self.rows: dict[str, Tensor] = {}
@@ -72,7 +74,7 @@ class Cached(Live):
         self.rows = kept
         return self
 
-    def __call__(self, batch) -> Inherited:
+    def __call__(self, batch, output: bool = True) -> Inherited:
         if not self.rows:
             raise SiteError("The parent's cache is empty; call fill(batches, rows) first.")
         if (highest := int(batch.key.max())) >= (rows := len(self.rows[""])):
@@ -85,7 +87,7 @@ class Cached(Live):
         self.parent.eval()
         through = {path: [batch_input(batch).clone()] for path in self.upstream}   # cloned: a model may work in place
         with replay(self.parent, {**through, **values}):
-            return self.predict(self.parent, batch)
+            return self.predict_tail(self.parent, batch)
 
 
 def batch_input(batch) -> Tensor:

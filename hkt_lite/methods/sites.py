@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -24,12 +24,18 @@ class Site:
 
     `upstream_*` name modules that lie before the site and on which nothing after it depends except through the site or through
     their own outputs; a second pass replays their recorded outputs, so that it executes only what depends on the site.
+
+    parts  (parent's, child's) channels of slices with roles of their own, joined in one tensor: each is transferred and mixed alone
+    alone  the module is called once a pass and depends on no other site: the second pass does not execute it, and a parent
+           with such sites only is run no further than to the last of them
     """
 
     parent: str
     child: str
     upstream_parent: tuple[str, ...] = ()
     upstream_child: tuple[str, ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
+    alone: bool = False
 
     @property
     def name(self) -> str:
@@ -66,10 +72,15 @@ def _replaced(owner: object, name: str, function: Callable) -> Iterator[None]:
             object.__delattr__(owner, name)
 
 
+class _Enough(Exception):
+    """Every named module has been called; what comes later is not needed."""
+
+
 @contextmanager
-def record(model: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, list[Tensor]]]:
+def record(model: nn.Module, paths: Sequence[str], enough: bool = False) -> Iterator[dict[str, list[Tensor]]]:
     """Keep the outputs of the named modules while the block runs: {path: [output of the first call, of the second, …]}.
 
+    With `enough` the block ends as soon as each of them was called once, and the rest of the model is not executed.
     Raises SiteError for a path that is not in the model and for an output that is not a tensor.
     """
     seen: dict[str, list[Tensor]] = {path: [] for path in paths}
@@ -80,6 +91,8 @@ def record(model: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, list[Te
             if not isinstance(output, Tensor):
                 raise SiteError(f"Site {path!r} returns a {type(output).__name__}, not a tensor; name a module inside it.")
             seen[path].append(output)
+            if enough and all(seen.values()):
+                raise _Enough
             return output
         return forward
 
@@ -87,7 +100,8 @@ def record(model: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, list[Te
         for path in seen:
             owner, name = locate(model, path)
             stack.enter_context(_replaced(owner, name, keeper(path, getattr(owner, name))))
-        yield seen
+        with suppress(_Enough):
+            yield seen
 
 
 @contextmanager

@@ -6,25 +6,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import PROJECT, Config, HKTError, data_home, nearest, stream
+from ..config import Config, HKTError, data_home
 from ..datasets import cifar10, synthetic
 from ..datasets.augment import Augment
 from ..methods.kd import soft_divergence
 from ..methods.sites import Site
-from ..models.resnet import load_weights, resnet
+from ..models.resnet import resnet
 from .task import Task
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALISATIONS = {"imagenet": (MEAN, STD),
+                  "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))}    # the usual figures; the second is the mean of per-image ones
 PUBLIC = {"resnet20": "resnet20-12fca82f.th", "resnet32": "resnet32-d509ac18.th", "resnet44": "resnet44-014dd654.th",
           "resnet56": "resnet56-4bfd9763.th", "resnet110": "resnet110-1d1ed7c2.th"}
-COMMITTED = PROJECT / "data" / "parents"
 BEFORE_POOLING = ("conv1", "bn1", "layer1", "layer2", "layer3")
 SIZES = {"val": 1000, "test": 2000}                             # of the synthetic splits
 
@@ -39,6 +39,8 @@ class Batch(NamedTuple):
 
 class Cifar10(Task):
     chance = 10.0                                               # percent, one of ten classes
+    public = PUBLIC
+    protocols = {"imagenet": {"normalisation": "imagenet"}, "cifar10": {"normalisation": "cifar10"}}
     sites = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
 
     @classmethod
@@ -86,28 +88,8 @@ class Cifar10(Task):
             for index in torch.arange(self.train_size).split(size):
                 yield self.batch(index, view)
 
-    def parent(self) -> tuple[nn.Module, Path]:
-        config = self.config
-        if config.parent_weights == "public":
-            if config.parent not in PUBLIC:
-                raise HKTError(f"There is no public checkpoint of {config.parent!r}.{nearest(config.parent, PUBLIC)}")
-            path = data_home() / "weights" / PUBLIC[config.parent]
-        elif config.parent_weights == "committed":
-            path = COMMITTED / f"cifar10-synthetic-{config.parent}.safetensors"
-        elif config.parent_weights.startswith("run:"):
-            path = self.run_weights(config.parent_weights.removeprefix("run:"))
-        else:
-            raise HKTError(f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}.")
-        return self._placed(load_weights(resnet(config.parent), path)), path
-
-    def child(self) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(self.config.seed, "child").initial_seed())
-            return self._placed(resnet(self.config.child))
-
-    def _placed(self, model: nn.Module) -> nn.Module:
-        model = model.to(self.config.device)
-        return model.to(memory_format=torch.channels_last) if self.config.channels_last else model
+    def network(self, arch: str) -> nn.Module:
+        return resnet(arch)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         return model(batch.x)
@@ -130,6 +112,11 @@ class Cifar10(Task):
             count += len(batch.y)
         model.train(training)
         return {"accuracy": 100 * right / count, "loss": loss / count}
+
+    def protocol(self, name: str) -> dict:
+        """The test images under a normalisation: 'imagenet', as the public checkpoints were trained, or 'cifar10'."""
+        self.views["test"] = Augment(self.images["test"], self.config.seed, *NORMALISATIONS[name], self.config.device, 0)
+        return {"source": self.config.source, "split": "test", "images": len(self.labels["test"]), "normalisation": name}
 
     def example(self) -> tuple[Tensor]:
         return (torch.zeros(1, 3, 32, 32, device=self.config.device),)

@@ -11,11 +11,13 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from ..config import PROJECT, Config, HKTError, nearest, runs_home
+from ..config import PROJECT, Config, HKTError, data_home, nearest, runs_home, stream
 from ..methods.method import Method
 from ..methods.sites import Site
+from ..models.weights import load_weights
 
-TORCH_DEFAULTS = {"precision": "fp32", "channels_last": True, "compile": False, "momentum": 0.9, "weight_decay": 1e-4, "threads": 1}
+TORCH_DEFAULTS = {"optimizer": "sgd", "precision": "fp32", "channels_last": True, "compile": False, "momentum": 0.9, "weight_decay": 1e-4, "threads": 1}
+COMMITTED = PROJECT / "data" / "parents"
 
 
 class Task:
@@ -25,6 +27,8 @@ class Task:
     higher_is_better = True
     chance = 0.0                                                # the metric of an answer that has learnt nothing
     sites: tuple[Site, ...] = ()
+    public: dict[str, str] = {}                                 # architecture -> file of its published weights under HKT_DATA/weights
+    protocols: dict[str, dict] = {}                             # name -> what an evaluation of a checkpoint fixes; see `protocol`
     train_size: int                                             # examples, set when the data is loaded
     fingerprint: str                                            # sha256 of the examples used
 
@@ -52,16 +56,44 @@ class Task:
         """Every training example in each of the configuration's views, with `.key` counting from 0."""
         raise NotImplementedError
 
+    def network(self, arch: str) -> nn.Module:
+        """A new network of that architecture."""
+        raise NotImplementedError
+
+    def parent_file(self) -> Path:
+        """Where the parent's weights lie: 'public', 'committed' with the project, or 'run:ID' of this machine."""
+        config = self.config
+        if config.parent_weights == "public":
+            if config.parent not in self.public:
+                raise HKTError(f"There is no public checkpoint of {config.parent!r}.{nearest(config.parent, self.public)}")
+            return data_home() / "weights" / self.public[config.parent]
+        if config.parent_weights == "committed":
+            return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
+        if config.parent_weights.startswith("run:"):
+            return self.run_weights(config.parent_weights.removeprefix("run:"))
+        raise HKTError(f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}.")
+
     def parent(self) -> tuple[nn.Module, Path]:
         """The pretrained parent and the file its weights came from."""
-        raise NotImplementedError
+        path = self.parent_file()
+        return self._placed(load_weights(self.network(self.config.parent), path)), path
 
     def child(self) -> nn.Module:
         """A new child, initialised from the stream `child` of the seed."""
-        raise NotImplementedError
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(self.config.seed, "child").initial_seed())
+            return self._placed(self.network(self.config.child))
+
+    def _placed(self, model: nn.Module) -> nn.Module:
+        model = model.to(self.config.device)
+        return model.to(memory_format=torch.channels_last) if self.config.channels_last else model
 
     def predict(self, model: nn.Module, batch):
         raise NotImplementedError
+
+    def predict_tail(self, model: nn.Module, batch):
+        """As `predict`, for the parent's pass behind the sites, where a task may ask for less."""
+        return self.predict(model, batch)
 
     def loss(self, output, batch) -> Tensor:
         raise NotImplementedError
@@ -71,6 +103,10 @@ class Task:
 
     def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
         raise NotImplementedError
+
+    def protocol(self, name: str) -> dict:
+        """Set the task up to evaluate under one of `protocols`, and say in a record's words what it fixes.  Call it after `load`."""
+        return self.protocols[name]
 
     def example(self):
         """Inputs of one forward pass, as a tuple, for counting operations and for export."""

@@ -11,7 +11,8 @@ import yaml
 
 from hkt_lite.config import HKTError
 from hkt_lite.datasets import registry
-from hkt_lite.models.resnet import load_weights, resnet
+from hkt_lite.models.resnet import resnet
+from hkt_lite.models.weights import load_weights
 
 FILES = {"one": b"first file " * 300, "two": bytes(range(256)) * 20}
 

@@ -9,7 +9,8 @@ from hkt_lite.config import data_home
 from hkt_lite.datasets import cifar10
 from hkt_lite.methods import HKT, attention, etm
 from hkt_lite.methods.attention import gate
-from hkt_lite.models.resnet import load_weights, resnet
+from hkt_lite.models.resnet import resnet
+from hkt_lite.models.weights import load_weights
 from hkt_lite.tasks.cifar10 import MEAN, STD
 from tests.methods.nets import PARTS, POOLED, POOLED_UPSTREAM, Batch, gradients, images, networks, opened
 from tests.reference import released

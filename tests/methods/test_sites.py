@@ -231,7 +231,8 @@ def test_several_sites_against_the_same_thing_by_hand():
         want = dict(zip(got, torch.autograd.grad(sum(wanted.values()), list(child.parameters()), retain_graph=True)))
         for name in want:
             torch.testing.assert_close(got[name], want[name], rtol=1e-10, atol=1e-12)
-        assert method.observe()["gate"].shape == (7,)
+    seen = method.observe()
+    assert seen["gate"].shape == (14,) and torch.equal(torch.cat([seen[f"gate at {site.name}"] for site in method.sites]), seen["gate"])
 
 
 @pytest.mark.parametrize("terms", [("L_c", "L_c*", "L_p*"), ("L_c", "L_p*")])

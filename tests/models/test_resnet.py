@@ -6,7 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from hkt_lite.config import HKTError, data_home
-from hkt_lite.models.resnet import load_weights, parameters, resnet
+from hkt_lite.models.resnet import resnet
+from hkt_lite.models.weights import load_weights, parameters
 
 WEIGHTS = data_home() / "weights"
 PUBLIC = {"resnet20": "resnet20-12fca82f.th", "resnet32": "resnet32-d509ac18.th", "resnet44": "resnet44-014dd654.th",
