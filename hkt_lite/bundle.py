@@ -20,7 +20,9 @@ from .records import find, published
 
 MIME = "application/vnd.hkt+json"
 CHIPS = {"reproduced": "reproduced", "partly": "partly", "not reproduced": "not", "cannot be tested here": "cannot"}
-METRICS = {"accuracy": ("accuracy (%)", 2), "loss": ("cross-entropy", 3)}
+METRICS = {"accuracy": ("accuracy (%)", 2), "loss": ("cross-entropy", 3), "epe": ("end-point error (px)", 3),
+           "sintel_epe": ("end-point error, Sintel (px)", 3), "kitti_epe": ("end-point error, KITTI (px)", 3), "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
+           "dice": ("Dice", 3), "dice_liver": ("Dice, liver", 3), "dice_lesion": ("Dice, lesions", 3)}
 BUILDERS: dict[str, Callable[..., Block]] = {}
 
 

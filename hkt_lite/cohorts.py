@@ -8,23 +8,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from .config import HKTError
+from .config import HKTError, canonical
 from .records import EvalRecord, RunRecord
 from .tasks.task import get, method_options
 
-SETTING = ("task", "scale", "source", "child", "train_size", "epochs", "batch_size", "schedule", "views", "precision")   # equal budget
-ORDER = ("plain", "kd", "hkt")                                  # of the rows; other methods follow by name
+SETTING = ("task", "scale", "source", "child", "train_size", "epochs", "batch_size", "schedule", "views", "precision", "stages", "crop", "updates")
+ORDER = ("plain", "kd", "fitnet", "at", "hkt")                  # of the rows; other methods follow by name
 KINDS = ("gate", "forward_gate", "static", "softmax")
-NAMES = {"plain": "plain", "kd": "KD", "hkt": "HKT"}
+NAMES = {"plain": "plain", "kd": "KD", "fitnet": "FitNet", "at": "AT", "hkt": "HKT"}
 
 
-def label(method: str, options: dict) -> str:
-    """The name a method has in every table and figure: HKT with its kind, otherwise the options that are not at their default."""
+def label(method: str, options: dict, sites: str | None = None) -> str:
+    """The name a method has in every table and figure: HKT with its kind, its sites where there is a choice, options that are not at their default."""
     full, default = method_options(method, options), method_options(method, {})
     name = f"HKT {full['kind']}" if method == "hkt" else NAMES.get(method, method)
     if method == "plain" and full["weight"] != 1:
         return f"plain ×{full['weight']:g} loss"
     other = {key: value for key, value in full.items() if value != default[key] and key != "kind"}
+    other = {"at": sites, **other} if sites else other
     return name + "".join(f", {key} {'+'.join(value) if isinstance(value, list) else value}" for key, value in sorted(other.items()))
 
 
@@ -38,10 +39,11 @@ class Cohort:
     setting: tuple
     parent: str
     runs: dict[int, RunRecord]
+    sites: str | None = None
 
     @property
     def label(self) -> str:
-        return label(self.method, self.options)
+        return label(self.method, self.options, self.sites)
 
     @property
     def purpose(self) -> str:
@@ -66,6 +68,11 @@ class Cohort:
         return found
 
 
+def _plain(value):
+    """A field of a configuration as something that can be compared and hashed."""
+    return canonical([getattr(one, "model_dump", lambda one=one: one)() for one in value]) if isinstance(value, list) else value
+
+
 def _position(cohort: Cohort) -> tuple:
     kind = cohort.options.get("kind", "gate")
     return (str(cohort.setting), ORDER.index(cohort.method) if cohort.method in ORDER else len(ORDER), cohort.method,
@@ -84,10 +91,10 @@ def cohorts(records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] =
         config = run.config
         if any(value is not None and getattr(config, field) != value for field, value in where.items()):
             continue
-        options, setting = method_options(config.method, config.options), tuple(getattr(config, field) for field in SETTING)
+        options, setting = method_options(config.method, config.options), tuple(_plain(getattr(config, field)) for field in SETTING)
         parent = run.parent.sha256 if run.parent else ""
-        key = str((setting, config.method, sorted(options.items()), config.lr, parent, run.purpose))
-        cohort = found.setdefault(key, Cohort(config.method, options, config.lr, setting, parent, {}))
+        key = str((setting, config.method, sorted(options.items()), config.lr, parent, run.purpose, config.sites))
+        cohort = found.setdefault(key, Cohort(config.method, options, config.lr, setting, parent, {}, config.sites))
         if config.seed in cohort.runs:
             raise HKTError(f"Records {cohort.runs[config.seed].id} and {run.id} are both {cohort.label} with seed {config.seed}; "
                            "withdraw one from the published results.")
@@ -115,10 +122,11 @@ def common(a: Cohort, b: Cohort, metric: str, selection: str = "selected") -> tu
     return [first[seed] for seed in seeds], [second[seed] for seed in seeds], [c.runs[seed].id for c in (a, b) for seed in seeds]
 
 
-def chosen(groups: list[Cohort], method: str, options: dict) -> Cohort | None:
+def chosen(groups: list[Cohort], method: str, options: dict, sites: str | None = None) -> Cohort | None:
     """The score runs that stand for a variant: of several learning rates the one with most seeds, then the best mean validation metric."""
     full = method_options(method, options)
-    fitting = [group for group in groups if group.method == method and group.options == full and group.purpose == "score"]
+    fitting = [group for group in groups if group.method == method and group.options == full and group.purpose == "score"
+               and sites in (None, group.sites)]
 
     def merit(group: Cohort) -> tuple[int, float]:
         task = get(group.named("task"))

@@ -64,6 +64,7 @@ class Variant(Strict):
 
     method: str
     options: dict = {}
+    sites: str | None = None
 
 
 class Rule(Strict):

@@ -32,7 +32,7 @@ from .cohorts import Cohort, at, chosen, cohorts, common, panels, scope
 from .config import HKTError
 from .tasks.task import get
 
-__all__ = ["MIME", "claims", "criteria", "curves", "dots", "evals", "figure", "inherited", "literature", "live", "render", "scores", "tuning",
+__all__ = ["MIME", "claims", "criteria", "curves", "dots", "embedded", "evals", "figure", "inherited", "literature", "live", "render", "scores", "tuning",
            "value"]
 SEEDS = 3                                                       # fewest for a place in a score table
 SHOWN = ("score", "control")                                    # purposes that enter it; controls are marked
@@ -101,6 +101,12 @@ def scores(records, task: str = "cifar10", metric: str = "accuracy", selection: 
 def _parents(groups: list[Cohort]) -> list[str]:
     """What the records say of the parent: its accuracy on the validation images and on a run's own training images."""
     parents = {run.parent.sha256: run.parent for group in groups for run in group.runs.values() if run.parent}
+    metric = get(groups[0].named("task")).metric
+    if metric != "accuracy":
+        (name, digits) = named(metric)
+        return [f"Parent {p.arch} ({p.weights}): {name} {number(p.val[metric], digits)} on validation data"
+                + (f", {number(p.train[metric], digits)} on training data, not augmented" if metric in p.train else "") + "."
+                for _, p in sorted(parents.items())]
     return [f"Parent {p.arch} ({p.weights}): {number(p.val['accuracy'])} % of the validation images"
             + (f", {number(p.train['accuracy'])} % of a run's training images, not augmented" if "accuracy" in p.train else "") + "."
             for _, p in sorted(parents.items()) if "accuracy" in p.val]
@@ -157,6 +163,27 @@ def tuning(records, task: str = "cifar10", scale: str | None = None, source: str
 
 
 @shown
+def embedded(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
+    """Is the embedded data hard enough?  Networks of several sizes trained alone to convergence, and the paired gap of the first to each."""
+    sign, (name, digits), rows, values = 1 if get(task).higher_is_better else -1, named(metric), [], []
+    groups = [group for group in cohorts(records, ("parent",), task=task, source="synthetic") if len(group.runs) >= SEEDS]
+    groups.sort(key=lambda group: -next(iter(group.runs.values())).cost.parameters)
+    for group in groups:
+        found, first = group.scores(metric), groups[0].scores(metric)
+        s, run = stats.summary(list(found.values())), next(iter(group.runs.values()))
+        seeds = [seed for seed in found if seed in first]
+        d = stats.paired([sign * first[seed] for seed in seeds], [sign * found[seed] for seed in seeds]) if group is not groups[0] else None
+        rows.append([words(group.named("child")), numeric(f"{run.cost.parameters:,}"), numeric(str(s.n)), spread(s.mean, s.sd, digits),
+                     interval(d.mean, d.low, d.high, digits) if d else numeric("–"), ids(group.ids)])
+        values.append({"child": group.named("child"), "test": s._asdict(), "gap": d and d._asdict()})
+    if not rows:
+        return none(f"synthetic {task} run of purpose 'parent' with {SEEDS} seeds")
+    return block(["network", "parameters", "seeds", f"test {name}", f"behind {groups[0].named('child')} by [95 %]", "records"], rows,
+                 f"Networks trained alone on the embedded data, {groups[0].named('train_size'):,} examples, {groups[0].named('epochs')} epochs.", [],
+                 [name for group in groups for name in group.ids], values)
+
+
+@shown
 def value(records, record: str, path: str, what: str = "", unit: str = "", digits: int = 2) -> Block:
     """One number of one published record, e.g. value("3fa2", "selected.test.accuracy", "plain, seed 0", "%")."""
     hits = [r for r in records if r.id.startswith(record)]
@@ -177,17 +204,18 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
     if not records:
         return sentence("No run was made on this page.")
     (name, digits), rows, values, lost, groups = named(metric), [], [], [], cohorts(records, {run.purpose for run in records})
+    chooses = get(records[0].config.task).metric
     for group in groups:
         for seed, run in sorted(group.runs.items()):
-            test, last, val = run.selected.test[metric], run.last.test[metric], run.selected.val[metric]
-            learnt = metric != "accuracy" or test > getattr(get(run.config.task), "chance", 0.0) + 3
+            test, last, val = run.selected.test[metric], run.last.test[metric], run.selected.val[chooses]
+            learnt = get(run.config.task).learnt(run.selected.test)
             lost += [] if learnt else [group.label]
             rows.append([words(group.label), numeric(f"{group.lr:g}"), numeric(str(seed)), numeric(f"{run.selected.epoch} of {len(run.epochs)}"),
                          numeric(number(val, digits)), numeric(number(test, digits) + ("" if learnt else " (not learnt)")),
                          numeric(number(last, digits)), ids([run.id])])
             values.append({"method": group.label, "lr": group.lr, "seed": seed, "val": val, "test": test, "last": last})
-    told = ["Live: one run a row, so no interval and no verdict."] + ([f"Not learnt, no better than chance: {', '.join(lost)}."] if lost else [])
-    return block(["method", "learning rate", "seed", "epoch chosen", f"validation {name}", f"test {name}", "test, last epoch", "run"], rows,
+    told = ["Live: one run a row, so no interval and no verdict."] + ([f"Not learnt, no better than an answer without looking: {', '.join(lost)}."] if lost else [])
+    return block(["method", "learning rate", "seed", "epoch chosen", f"validation {named(chooses)[0]}", f"test {name}", "test, last epoch", "run"], rows,
                  f"Runs of this page, {scope(groups)}.", told, [run.id for run in records], values)
 
 

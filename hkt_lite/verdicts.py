@@ -42,14 +42,14 @@ def _cohorts(claim: Claim, records, *variants: Variant) -> tuple[list[Cohort], l
         for panel in panels(cohorts(records, task=wanted.task, source=wanted.source, scale=scale)):
             first = [group for group in panel if all(getattr(run.config, key) == value for run in group.runs.values()
                                                      for key, value in wanted.where.items())]
-            found = [chosen(panel if i else first, variant.method, variant.options) for i, variant in enumerate(variants)]
+            found = [chosen(panel if i else first, variant.method, variant.options, variant.sites) for i, variant in enumerate(variants)]
             if all(found) and len(set.intersection(*(set(group.runs) for group in found))) >= wanted.seeds:
                 return found, panel
     return [], []
 
 
 def _missing(claim: Claim, *variants: Variant) -> Verdict:
-    names = " and ".join(label(variant.method, variant.options) for variant in variants)
+    names = " and ".join(label(variant.method, variant.options, variant.sites) for variant in variants)
     evidence = claim.evidence
     return Verdict(CANNOT, f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} data at "
                    f"{' or '.join(evidence.scales)} scale")
@@ -87,7 +87,7 @@ def _paired(claim: Claim, records) -> Verdict:
     verdict = REPRODUCED if d.low > 0 else PARTLY if d.mean > 0 else NOT
     also = []
     for variant in claim.also:
-        group = chosen(panel, variant.method, variant.options)
+        group = chosen(panel, variant.method, variant.options, variant.sites)
         if group and len(set(group.runs) & set(found[1].runs)) >= claim.evidence.seeds:
             _, words, more = difference(group, found[1], rule.metric, _sign(claim))
             also.append(words)

@@ -134,7 +134,7 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     monkeypatch.setattr("hkt_lite.tasks.cifar10.Cifar10.chance", 10.0, raising=False)
     made = show.render("live", {"runs": []}, [run("plain", 0, 11.0, purpose="live"), run("hkt", 0, 40.0, purpose="live")])
     assert rows(made, ">plain<")[0][5] == "11.00 (not learnt)" and rows(made, "HKT gate")[0][5] == "40.00"
-    assert "no interval and no verdict" in made["text/plain"] and "Not learnt, no better than chance: plain." in made["text/plain"]
+    assert "no interval and no verdict" in made["text/plain"] and "Not learnt, no better than an answer without looking: plain." in made["text/plain"]
 
 
 def test_where_next_to_nothing_is_inherited_it_is_said():

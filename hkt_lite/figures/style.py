@@ -17,7 +17,7 @@ WIDTH = 7.2                                                     # inches; the te
 
 _METHODS = {"plain": (CHILD, "o", "-"), "plain ×3 loss": (CHILD, "^", ":"), "KD": (PEERS[0], "s", "-."), "HKT gate": (INHERITED, "D", "-"),
             "HKT forward_gate": (INHERITED, "v", "--"), "HKT static": (INHERITED, "P", ":"), "HKT softmax": (INHERITED, "X", "-."),
-            "parent": (PARENT, "*", "-")}
+            "FitNet": (PEERS[1], "p", "-."), "AT": (PEERS[2], "h", "-."), "parent": (PARENT, "*", "-")}
 
 
 def use() -> None:

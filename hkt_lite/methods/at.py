@@ -18,6 +18,8 @@ def attention_map(feature: Tensor) -> Tensor:
 class AT(Method):
     """L_c + beta / 2 times the sum over sites of the mean squared difference of the attention maps; beta = 1000 as its authors use."""
 
+    needs_sites = True
+
     def __init__(self, child, parent, *, beta: float = 1000.0, **parts):
         super().__init__(child, parent, **parts)
         if not self.sites:

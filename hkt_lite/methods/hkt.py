@@ -25,6 +25,8 @@ TERMS = ("L_c", "L_c*", "L_p*")
 class HKT(Method):
     """`kind` and `lam` as in `attention.mix`; `terms` says which of the three losses are summed (all of them in the release)."""
 
+    needs_sites = True
+
     def __init__(self, child, parent, *, kind: str = "gate", lam: float = 0.6, terms: Sequence[str] = TERMS, **parts):
         super().__init__(child, parent, **parts)
         if not self.sites:

@@ -23,6 +23,7 @@ class Method(nn.Module):
     """
 
     needs_parent = True
+    needs_sites = False                                         # whether features meet anywhere, or outputs only
 
     def __init__(self, child: nn.Module, parent: nn.Module | Live | None = None, *, sites: Sequence[Site] = (),
                  predict: Callable, loss: Callable, imitate: Callable | None = None):

@@ -36,6 +36,11 @@ class Task:
         self.config = config
 
     @classmethod
+    def learnt(cls, metrics: dict[str, float]) -> bool:
+        """Whether test metrics are clearly those of a network that has learnt something."""
+        return metrics[cls.metric] > cls.chance + 3
+
+    @classmethod
     def autos(cls, config: Config) -> dict:
         """Auto fields that depend on other fields (the data source above all); task-specific."""
         return {}
@@ -122,7 +127,10 @@ class Task:
 
 @lru_cache
 def presets(task: str) -> dict[str, dict]:
-    """Scale -> auto fields of a task, from data/scales.yaml; they are part of each run's hashed configuration."""
+    """Scale -> auto fields of a task, from data/scales.yaml; they are part of each run's hashed configuration.
+
+    'presets' instead of a task gives the names that stand for a task with some fields set.
+    """
     return yaml.safe_load((PROJECT / "data" / "scales.yaml").read_text(encoding="utf-8"))[task]
 
 
@@ -131,9 +139,10 @@ def names() -> list[str]:
 
 
 def get(name: str) -> type[Task]:
-    """The task class of that name: the one subclass of `Task` that tasks/NAME.py defines."""
+    """The task class of that name or preset: the one subclass of `Task` that tasks/NAME.py defines."""
+    name = presets("presets").get(name, {"task": name})["task"]
     if name not in names():
-        raise HKTError(f"There is no task {name!r}.{nearest(name, names())}")
+        raise HKTError(f"There is no task {name!r}.{nearest(name, [*names(), *presets('presets')])}")
     module = import_module(f"{__package__}.{name}")
     return next(value for value in vars(module).values()
                 if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__)
@@ -171,6 +180,9 @@ def resolve(config: Config) -> Config:
     Raises HKTError for an unknown task, method or option, and for a scale the task does not have.
     """
     task = get(config.task)
+    if preset := presets("presets").get(config.task):
+        fits = {key: value for key, value in preset.items() if key in ("task", "scale") or getattr(config, key) in (None, "auto")}
+        config = config.but(**fits)
     scales = presets(config.task)
     if config.scale not in scales:
         raise HKTError(f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, scales)}")
@@ -180,6 +192,8 @@ def resolve(config: Config) -> Config:
     filled = {**filled, **task.autos(Config(**filled)), **given}
     if not method_class(config.method).needs_parent:
         filled |= {"parent": "none", "parent_weights": "none", "parent_source": "live"}
+    if not method_class(config.method).needs_sites:
+        filled |= {"sites": None, "parent_updates": None}
     filled.setdefault("device", "cuda" if config.scale == "paper" and torch.cuda.is_available() else "cpu")
     resolved = Config(**filled)
     if resolved.unresolved:

@@ -96,3 +96,23 @@ def test_pixels_alone_do_not_give_the_class_away():
     ridge = (x - mean).T @ (x - mean) + 500 * torch.eye(x.shape[1])
     weights = torch.linalg.solve(ridge, (x - mean).T @ F.one_hot(train.y, 10).float())
     assert (((y - mean) @ weights).argmax(1) == test.y).float().mean() < 0.6
+
+
+def test_it_is_out_of_reach_of_classifiers_that_weigh_single_pixels():
+    train, val = synthetic.images("train", 2000), synthetic.images("val", 1000)
+    x, z = (part.x.flatten(1).double() / 255 for part in (train, val))
+    weights = torch.linalg.solve(x.T @ x + 10 * torch.eye(x.shape[1]).double(), x.T @ torch.nn.functional.one_hot(train.y).double())
+    for answer in ((z @ weights).argmax(1), train.y[torch.cdist(z, x).argmin(1)]):
+        assert (answer == val.y).double().mean() < 0.6
+
+
+def test_a_bigger_network_is_clearly_better_on_it():
+    """Five seeds at convergence, published: ResNet-20 against ResNet-8."""
+    from hkt_lite import stats
+    from hkt_lite.records import published
+
+    runs = [run for run in published() if run.kind == "run" and run.purpose == "parent" and run.config.task == "cifar10"]
+    scores = {child: {run.config.seed: run.selected.test["accuracy"] for run in runs if run.config.child == child} for child in ("resnet20", "resnet8")}
+    assert scores["resnet20"].keys() == scores["resnet8"].keys() == set(range(5))
+    gap = stats.paired(*([found[seed] for seed in range(5)] for found in scores.values()))
+    assert gap.mean >= 3 and gap.low > 0
