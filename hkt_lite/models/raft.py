@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
 
 PLANS = {"raft_base": Plan((24, 24, 32, 48), 64, 96, 48, 2, 3, (64,), (32, 16), 48, 64, True, False),
-         "raft_tiny": Plan((12, 12, 16, 24), 32, 44, 24, 2, 3, (32,), (16, 8), 26, 32, False, True)}
+         "raft_tiny": Plan((12, 12, 16, 24), 40, 56, 28, 2, 3, (40,), (16, 8), 30, 40, False, False)}
 NAMES = ("raft_large", "raft_small", *PLANS)
 SPLITS = {"raft_large": (128, 128), "raft_small": (96, 64), **{name: (plan.hidden, plan.context - plan.hidden) for name, plan in PLANS.items()}}
 LEVELS = {"raft_large": 4, "raft_small": 4, **{name: plan.levels for name, plan in PLANS.items()}}
