@@ -221,7 +221,13 @@ class _Run:
         self.method.train()
         while self.step < (epoch + 1) * self.epoch_steps:
             first = (self.step % self.epoch_steps) * config.batch_size
-            self._step(self.task.batch(order[first:first + config.batch_size], epoch))
+            index = order[first:first + config.batch_size]
+            try:
+                self._step(self.task.batch(index, epoch))
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                raise HKTError(self._too_large(index, epoch)) from None
             if self.checkpoint_steps and self.step % self.checkpoint_steps == 0 and self.step % self.epoch_steps:
                 self._checkpoint()
             if self.progress and self.step % self.epoch_steps:
@@ -261,6 +267,24 @@ class _Run:
         for name, value in self.method.observe().items():
             self.seen.setdefault(name, []).append(value.float().cpu())
         self.step += 1
+
+    def _too_large(self, index: Tensor, epoch: int) -> str:
+        """The sentence for a batch that does not fit, with the largest that does."""
+        size, whole = len(index), len(index)
+        while size > 1:
+            size //= 2
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.config.device == "cuda":
+                torch.cuda.empty_cache()
+            try:
+                sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                continue
+            return f"A batch of {whole} does not fit into the memory of {self.config.device}; the largest that does here is about {size}: use -s batch_size={size}."
+        return (f"Not even one example at a time fits into the memory of {self.config.device} with method {self.config.method!r}; use smaller patches "
+                "(crop, or the crop of each stage) or a smaller parent.")
 
     # --- checkpoint and resume ------------------------------------------------------------------------------------------
 
@@ -326,6 +350,10 @@ class _Run:
                     extra_parameters=sum(p.numel() for p in self.method.extra_parameters()))
         return RunRecord(id=self.config.id, config=self.config, purpose=self.purpose, audit=self.purpose == "audit", epochs=self.epochs,
                          selected=scores[0], last=scores[1], parent=self.parent, cost=cost, provenance=self.provenance)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def _quantiles(values: Tensor) -> dict[str, float]:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hkt_lite.config import PROJECT, HKTError, runs_home
+from hkt_lite.config import PROJECT, Config, HKTError, runs_home
+from hkt_lite.methods import Plain
 from hkt_lite.records import load
 from hkt_lite.reproduce import numbers, reproduce
 from hkt_lite.train import learning_rate, run
@@ -225,3 +226,17 @@ def test_bf16_trains_close_to_fp32():
     a, b = run(tiny("hkt", epochs=1)), run(tiny("hkt", epochs=1, precision="bf16"))
     assert b.epochs[0].train["L_c"] == pytest.approx(a.epochs[0].train["L_c"], rel=0.05)
     assert b.epochs[0].train != a.epochs[0].train
+
+
+@pytest.mark.parametrize("room, words", [(20, "the largest that does here is about 16: use -s batch_size=16"), (0, "Not even one example")])
+def test_a_batch_that_does_not_fit_is_a_sentence_with_one_that_does(room, words, monkeypatch):
+    """Memory is pretended to end at `room` images: how a real device ends is not the same twice."""
+    forward = Plain.forward
+
+    def short(self, batch):
+        if len(batch.y) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, batch)
+    monkeypatch.setattr(Plain, "forward", short)
+    with pytest.raises(HKTError, match=words):
+        run(Config(task="cifar10", method="plain", scale="smoke", source="synthetic"))
