@@ -100,7 +100,7 @@ def evaluate(task_name: str, path: Path, arch: str | None = None, protocol: str 
     config = resolve(Config(task=task_name, method="plain", scale=scale, source=source, child=arch))
     arch = config.child
     model = load_weights(cls(config).network(arch), path)
-    task = cls(config).load()
+    task = cls(config)
     said = task.protocol(protocol)
     metrics = task.metrics(model.to(memory_format=torch.channels_last), "test")
     digest = sha256(path)

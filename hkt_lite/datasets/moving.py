@@ -138,7 +138,7 @@ class _Layers:
         moved = self.move(layer, grid.T.astype(np.float32)).reshape(2, 17, 17)
         longest = np.sqrt((moved ** 2).sum(0)).max() * 1.02
         bend = max(np.abs(np.diff(moved, axis=1)).max() / half[1], np.abs(np.diff(moved, axis=2)).max() / half[0]) * 8
-        share = np.float32(min(1.0, self.most / max(longest, 1e-6), min(0.35, 0.7 / (self.frames - 1)) / max(bend, 1e-6)))
+        share = np.float32(min(1.0, self.most / max(longest, 1e-6), 0.35 / (self.frames - 1) / max(bend, 1e-6)))
         for name in ("drift", "matrix", "wave", "slope"):
             getattr(self, name)[layer] *= share
 
@@ -162,12 +162,13 @@ class _Layers:
         if t == 0:
             return x
         p = x - np.float32(t) * self.move(layer, x)
-        for _ in range(40):
+        for _ in range(200):
             after = x - np.float32(t) * self.move(layer, p)
-            done, p = np.abs(after - p).max() < SOLVED / 2, after
-            if done:
-                break
-        return p
+            off, p = np.abs(after - p).max(initial=0), after
+            if off < SOLVED / 2:
+                return p
+        raise HKTError(f"A moving scene of {self.size[1]} x {self.size[0]} pixels cannot move by {self.most:g} pixels over {self.frames} frames; "
+                       "lower max_motion or frames.")
 
     # -- frames --
 
@@ -237,7 +238,8 @@ def scene(seed: int, split: str, number: int, size: tuple[int, int] = (96, 128),
     """Scene `number` of 'train', 'val' or 'test' (independent streams): images uint8 (3, *size), flow in pixels of at most `max_motion`.
 
     occluded: the point is hidden or outside in the second frame.  flavour 'kitti': a camera driving ahead, flow known at a quarter of the
-    pixels and nowhere in the sky.  Raises HKTError for an unknown split or flavour.
+    pixels and nowhere in the sky.  Raises HKTError for an unknown split or flavour, or a motion too
+    large for the size.
     """
     return _sequence(seed, split, number, size, 2, max_motion, flavour)[0]
 

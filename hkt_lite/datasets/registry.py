@@ -32,11 +32,11 @@ class Entry(BaseModel):
     id: str
     path: str
     urls: list[str]
-    hash: str                                                   # algorithm:digits, possibly only the first of them
     licence: str
     citation: str
     home: str
     gated: bool
+    hash: str | None = None                                     # algorithm:digits, possibly only the first; None: it is brought by hand
     archive: str | None = None
     files: dict[str, str] = {}
     bytes: int | None = None
@@ -49,9 +49,13 @@ class Entry(BaseModel):
 
     @property
     def parts(self) -> dict[Path, str]:
-        """Every file that must be there, with its checksum."""
+        """Every file that must be there, with its checksum; none where no checksum is known."""
         here = data_home() / self.path
-        return {here / name: digest for name, digest in self.files.items()} or {here: self.hash}
+        return {here / name: digest for name, digest in self.files.items()} or ({here: self.hash} if self.hash else {})
+
+    @property
+    def present(self) -> bool:
+        return all(path.is_file() for path in self.parts) if self.parts else (data_home() / self.path).exists()
 
 
 @lru_cache(maxsize=4)
@@ -91,21 +95,22 @@ def _whole(one: Entry) -> bool:
 
 
 def status() -> list[dict]:
-    """One row an entry: name, present (all its files are there), verified (their checksums match; None if absent), size
+    """One row an entry: name, present (all its files are there), verified (their checksums match; None if absent or unknown), size
     of the download in bytes, gated, licence, path.
     """
     rows = []
     for one in entries(REGISTRY).values():
-        present = all(path.is_file() for path in one.parts)
-        verified = _whole(one) if present else None
-        rows.append({"name": one.id, "present": present, "verified": verified, "size": one.bytes,
+        verified = _whole(one) if one.present and one.parts else None
+        rows.append({"name": one.id, "present": one.present, "verified": verified, "size": one.bytes,
                      "gated": one.gated, "licence": one.licence, "path": str(data_home() / one.path)})
     return rows
 
 
 def verify(name: str) -> dict[str, str]:
-    """Verdict of each file of an entry that is here, extracted or still in its archive; HKTError if neither is here."""
+    """Verdict of each file of an entry that is here, extracted or still in its archive; HKTError if neither is here or no checksum is known."""
     one = entry(name)
+    if not one.parts:
+        raise HKTError(f"There is nothing to verify: no checksum of {name} is known; its reader checks each file before training.")
     results = {}
     if one.archive and one.download.is_file():
         results[str(one.download)] = judge(one.download, one.hash)
@@ -125,10 +130,10 @@ def fetch(name: str, progress: bool = False) -> Path:
     """
     one = entry(name)
     target = data_home() / one.path
-    if _whole(one):
+    if _whole(one) if one.parts else one.present:
         return target
     by_hand = bool(one.archive) and judge(one.download, one.hash) == "ok"      # put there by the user
-    if not by_hand and (one.gated or not one.urls):
+    if not by_hand and (one.gated or not one.urls or not one.parts):
         why = one.note or "its owners ask for a registration"
         raise HKTError(f"{name} cannot be fetched by a program ({why}); get it from {one.home} and put it at "
                        f"{one.download}.")

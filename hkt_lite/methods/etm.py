@@ -87,13 +87,13 @@ class Parts(nn.Module):
 
     def __init__(self, transfers: Sequence[Transfer], widths: Sequence[tuple[int, int]]):
         super().__init__()
-        self.transfers, self.parents, self.children = nn.ModuleList(transfers), *map(list, zip(*widths))
+        self.transfers, self.theirs, self.own = nn.ModuleList(transfers), *map(list, zip(*widths))
 
     def forward(self, p: Tensor, like: Tensor) -> Tensor:
-        return self._each("forward", p, self.parents, like, self.children)
+        return self._each("forward", p, self.theirs, like, self.own)
 
     def back(self, m: Tensor, like: Tensor) -> Tensor:
-        return self._each("back", m, self.children, like, self.parents)
+        return self._each("back", m, self.own, like, self.theirs)
 
     def _each(self, way: str, x: Tensor, widths, like: Tensor, wanted) -> Tensor:
         parts = zip(self.transfers, x.split(widths, 1), like.split(wanted, 1))

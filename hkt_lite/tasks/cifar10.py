@@ -115,6 +115,7 @@ class Cifar10(Task):
 
     def protocol(self, name: str) -> dict:
         """The test images under a normalisation: 'imagenet', as the public checkpoints were trained, or 'cifar10'."""
+        self.load()
         self.views["test"] = Augment(self.images["test"], self.config.seed, *NORMALISATIONS[name], self.config.device, 0)
         return {"source": self.config.source, "split": "test", "images": len(self.labels["test"]), "normalisation": name}
 

@@ -62,9 +62,9 @@ class Flow(Task):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.sites = sites(config.sites, config.parent, config.child) if config.parent != "none" else ()
+        self.sites = sites(config.sites, config.parent, config.child) if config.sites else ()
         for stage in config.stages:
-            if (least := min(stage.crop)) < smallest(config.child) or least % 8:
+            if min(stage.crop) < smallest(config.child) or any(side % 8 for side in stage.crop):
                 raise HKTError(f"Stage {stage.corpus!r} has a crop of {stage.crop[0]} x {stage.crop[1]} pixels; {config.child} needs multiples of 8 "
                                f"and at least {smallest(config.child)}.")
 

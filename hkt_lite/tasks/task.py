@@ -110,7 +110,8 @@ class Task:
         raise NotImplementedError
 
     def protocol(self, name: str) -> dict:
-        """Set the task up to evaluate under one of `protocols`, and say in a record's words what it fixes.  Call it after `load`."""
+        """Set the task up to evaluate under one of `protocols` instead of `load`, and say in a record's words what that fixes."""
+        self.load()
         return self.protocols[name]
 
     def example(self):

@@ -247,6 +247,19 @@ def test_unknown_name_and_nothing_to_verify(served):
         registry.verify("net")
 
 
+def test_a_set_without_a_known_checksum_is_brought_by_hand(served):
+    del served.things["hash"], served.things["files"], served.things["archive"]
+    served.things["note"] = "no checksum is known"
+    served.write()
+    refused(served, "things", "things cannot be fetched by a program .no checksum is known.; get it from http://here and put it at .*things")
+    with pytest.raises(HKTError, match="nothing to verify: no checksum of things is known"):
+        registry.verify("things")
+    (served.data / "things").mkdir(parents=True)
+    assert registry.fetch("things") == served.data / "things" and served.asked == []
+    row = registry.status()[0]
+    assert (row["present"], row["verified"]) == (True, None)
+
+
 def test_broken_registry_is_named(served, tmp_path):
     del served.net["licence"]
     served.write()
@@ -264,11 +277,32 @@ def test_the_committed_registry():
     for name, file in PUBLIC.items():
         assert known[name].path == f"weights/{file}"
         assert known[name].hash.removeprefix("sha256:").startswith(file.split("-")[1].removesuffix(".th"))
+    from hkt_lite.datasets import flow
+
+    for corpus, layout in flow.LAYOUTS.items():
+        name = corpus.split("-")[0]
+        assert known[name].path == layout.folder.split("/")[0] and known[name].note
     for one in known.values():
+        assert one.licence and one.citation and one.home.startswith("https://") and (one.urls or one.note)
+        if not one.hash:
+            assert one.note and not one.archive and not one.files
+            continue
         algorithm, digits = one.hash.split(":")
         assert algorithm in hashlib.algorithms_guaranteed and set(digits) <= set("0123456789abcdef")
-        assert len(digits) in (8, 32, 64) and one.licence and one.citation and one.home.startswith("https://")
-        assert one.urls or one.note
+        assert len(digits) in (8, 32, 64)
+
+
+def test_raft_weights_are_the_ones_torchvision_names():
+    from hkt_lite import torchvision
+
+    models, known, found = torchvision().models.optical_flow, registry.entries(), set()
+    for kind, weights in (("raft_large", models.Raft_Large_Weights), ("raft_small", models.Raft_Small_Weights)):
+        for one in weights:
+            entry = known[f"{kind}_{one.name}"]
+            assert entry.urls == [one.url] and entry.path == "weights/" + one.url.rsplit("/", 1)[1]
+            assert entry.hash == "sha256:" + one.url.rsplit("-", 1)[1].removesuffix(".pth")
+            found.add(entry.id)
+    assert found == {name for name in known if name.startswith("raft_")} and len(found) == 8
 
 
 @pytest.mark.real
