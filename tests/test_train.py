@@ -240,3 +240,21 @@ def test_a_batch_that_does_not_fit_is_a_sentence_with_one_that_does(room, words,
     monkeypatch.setattr(Plain, "forward", short)
     with pytest.raises(HKTError, match=words):
         run(Config(task="cifar10", method="plain", scale="smoke", source="synthetic"))
+
+
+def test_adamw_with_a_clipped_gradient_goes_on_to_the_same_bits(monkeypatch):
+    """Moments and step counts are part of a checkpoint, whatever the optimizer keeps."""
+    config = tiny(method="plain", optimizer="adamw", lr=0.001, clip=0.5)
+    whole = run(config)
+    weights = load_file(runs_home() / whole.id / "child.safetensors")
+    (runs_home() / whole.id / "record.json").unlink()
+
+    def stop(step, steps, epoch):
+        if epoch is None and step == steps - 1:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(config, progress=stop, checkpoint_steps=1)
+    again = run(config)
+    assert numbers(again) == numbers(whole)
+    assert all(torch.equal(weights[key], value) for key, value in load_file(runs_home() / whole.id / "child.safetensors").items())
+    assert whole.id != run(tiny(method="plain", optimizer="adamw", lr=0.001)).id
