@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import repeat
 from types import SimpleNamespace
@@ -38,6 +38,7 @@ class Bench:
     setting: dict
     rounds: dict[str, list[float]]
     ratios: dict[str, tuple[float, float, float]]
+    memory: dict[str, float] = field(default_factory=dict)      # MiB that an objective keeps for its backward pass
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
@@ -45,6 +46,7 @@ class Bench:
     def __str__(self) -> str:
         times = {f"{name}, ms a {self.unit}": [1e3 * x for x in spread(taken)] for name, taken in self.rounds.items()}
         rows = [f"  {name:<26}{mid:10.3f}  ({a:.3f} to {b:.3f})" for name, (mid, a, b) in (times | self.ratios).items()]
+        rows += [f"  {f'{name}, MiB kept':<26}{mib:10.1f}" for name, mib in self.memory.items()]
         return f"bench {self.name}: " + "\n".join([", ".join(f"{key} {x}" for key, x in self.setting.items()), *rows])
 
 
@@ -148,3 +150,81 @@ def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int =
         return (time.perf_counter() - begin) / seen
     timers = {"DataLoader": partial(timed, lambda: loader), "Augment": partial(timed, augmented)}
     return compared("data", "image", setting, timers, [("DataLoader", "Augment")])
+
+
+def flow(rounds: int = 7, batch: int = 4, crop: tuple[int, int] = (64, 96), parent: str = "raft_base", child: str = "raft_tiny", updates: int = 4,
+         threads: int | None = None) -> Bench:
+    """A training step of optical flow on random pairs: HKT spelt out (each pass whole, a graph through the parent), ours, KD, the plain child.
+
+    Its `memory` is what each objective's graph holds on to, which is the same on every device.
+    """
+    from .methods import KD
+    from .models.raft import raft
+    from .tasks.flow import Batch as Pairs
+    from .tasks.flow import sequence_loss, sites
+
+    threads, before = torch.get_num_threads() if threads is None else threads, torch.get_num_threads()
+    setting = checked(rounds=rounds, batch=batch, parent=parent, child=child, updates=updates, threads=threads) | {"crop": f"{crop[0]}x{crop[1]}"}
+    x = torch.rand(2, batch, 3, *crop) * 2 - 1
+    pairs = Pairs(x[0], x[1], torch.randn(batch, 2, *crop), torch.ones(batch, *crop, dtype=torch.bool), torch.arange(batch))
+    nets = [raft(name).to(memory_format=torch.channels_last) for name in (parent, child)]
+    parts = {"predict": lambda model, b: model(b.first, b.second, num_flow_updates=updates), "loss": lambda output, b: sequence_loss(output, b.flow, b.valid),
+             "imitate": lambda mine, theirs, _: sequence_loss(mine, theirs[-1], pairs.valid)}
+    makers = {"plain": lambda c, p: Plain(c, **parts), "kd": lambda c, p: KD(c, p, **parts),
+              **{name: lambda c, p, name=name: HKT(c, p, sites=sites(name, parent, child), **parts) for name in ("2hkt", "3hkt")}}
+    methods = {name: make(*map(deepcopy, nets[::-1])) for name, make in makers.items()}
+    methods["2hkt spelt out"] = SpeltOut(*map(deepcopy, nets[::-1]), sites=sites("2hkt", parent, child), **parts)
+
+    def timed(method: nn.Module) -> float:
+        begin = time.perf_counter()
+        sum(method(pairs).values()).backward()
+        return time.perf_counter() - begin
+    torch.set_num_threads(threads)
+    try:
+        for method in methods.values():
+            method.setup(pairs)
+        memory = {name: kept(lambda m=m: sum(m(pairs).values())) for name, m in methods.items()}
+        pairings = [("2hkt spelt out", "2hkt"), *((name, "plain") for name in ("kd", "2hkt", "3hkt", "2hkt spelt out"))]
+        return replace(compared("flow", "step", setting, {name: partial(timed, method) for name, method in methods.items()}, pairings), memory=memory)
+    finally:
+        torch.set_num_threads(before)
+
+
+class SpeltOut(HKT):
+    """HKT as one would first write it: four whole passes, the parent's with a graph, nothing kept from one to the next."""
+
+    def __init__(self, child: nn.Module, parent: nn.Module, **parts):
+        super().__init__(child, parent, **parts)
+        self.kept = [parent.requires_grad_(True)]              # in a list: not a submodule
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        from .methods.sites import record, replay
+
+        parent, inherited = self.kept[0], None
+        with record(parent, [site.parent for site in self.sites]) as seen:
+            output = self.predict(parent, batch)
+        inherited, mixed = SimpleNamespace(features=seen, output=output), {site.parent: [] for site in self.sites}
+        self._observed = {site.name: [] for site in self.sites}
+        terms = {"L_c": self.loss(self.predict(self.child, batch), batch)}
+        with replay(self.child, {site.child: self._mixing(site, transfer, inherited, mixed) for site, transfer in zip(self.sites, self.transfers)}):
+            terms["L_c*"] = self.loss(self.predict(self.child, batch), batch)
+        back = {site.parent: (lambda own, call, site=site, transfer=transfer: transfer.back(mixed[site.parent][call], own))
+                for site, transfer in zip(self.sites, self.transfers)}
+        with replay(parent, back):
+            terms["L_p*"] = self.loss(self.predict(parent, batch), batch)
+        return terms
+
+
+def kept(objective: Callable[[], Tensor]) -> float:
+    """MiB of distinct storage that the graph of one objective keeps for its backward pass."""
+    storages: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        graph = objective()
+    total = sum(storages.values()) / 2 ** 20
+    del graph
+    return total

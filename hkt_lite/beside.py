@@ -1,9 +1,11 @@
 """What ours is shown beside: published numbers, claims with their verdicts, released checkpoints.  Pages call them as show.claims() …"""
 from __future__ import annotations
 
+from statistics import fmean, stdev
+
 from . import literature as books
-from .bundle import Block, block, chip, ids, named, none, number, numeric, sentence, shown, words
-from .cohorts import at
+from .bundle import Block, block, chip, ids, named, none, number, numeric, sentence, shown, spread, words
+from .cohorts import ORDER, at, label
 from .config import HKTError, nearest
 from .verdicts import judge
 
@@ -65,7 +67,7 @@ def criteria(records) -> Block:
 @shown
 def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
     """Published checkpoints that we evaluated, beside the value known for the same file under the same normalisation."""
-    found = sorted((r for r in records if r.kind == "eval" and r.task == task),
+    found = sorted((r for r in records if r.kind == "eval" and r.task == task and not r.checkpoint.startswith("run ")),
                    key=lambda r: (r.checkpoint, str(r.protocol.get("normalisation")), r.id))
     if not found:
         return none(f"evaluation of a {task} checkpoint", "make one with `hkt eval` and publish it with `hkt runs publish`")
@@ -83,3 +85,27 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
     return block(["checkpoint", "network", "normalisation", "images", name, "known value", "difference", "how known", "record"], rows,
                  f"Released checkpoints, {task}, evaluated here, beside the value known for the same file (data/literature.yaml).",
                  [], [r.id for r in found], values)
+
+
+@shown
+def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe_zero") -> Block:
+    """Children of published runs evaluated on other data than their own: mean ± sd over seeds, beside an answer without looking."""
+    runs, groups = {r.id: r for r in records if r.kind == "run"}, {}
+    for r in records:
+        run = runs.get(r.checkpoint.removeprefix("run ")) if r.kind == "eval" and r.task == task and r.checkpoint.startswith("run ") else None
+        if run and run.purpose == "score":
+            order = ORDER.index(run.config.method) if run.config.method in ORDER else len(ORDER)
+            corpus = " ".join(str(r.protocol[key]) for key in ("corpus", "pairs") if key in r.protocol) + (" pairs" if "pairs" in r.protocol else "")
+            groups.setdefault((corpus, order, label(run.config.method, run.config.options, run.config.sites), run.config.lr), []).append(r)
+    if not groups:
+        return none(f"evaluation of a recorded {task} child on other data", "make one with `hkt eval` and publish it with `hkt runs publish`")
+    (name, digits), rows, values = named(metric), [], []
+    for (corpus, _, method, lr), found in sorted(groups.items()):
+        scores, blind = [at(r, f"metrics.{metric}") for r in found], fmean(at(r, f"metrics.{zero}") for r in found)
+        mean, sd = fmean(scores), stdev(scores) if len(scores) > 1 else float("nan")
+        rows.append([words(corpus), words(method), numeric(str(len(scores))), spread(mean, sd, digits), numeric(number(blind, digits)),
+                     words("yes" if mean < 0.9 * blind else "no"), ids([r.id for r in found])])
+        values.append({"corpus": corpus, "method": method, "lr": lr, "mean": mean, "blind": blind})
+    return block(["data", "method", "seeds", name, "without looking", "better by a tenth", "records"], rows,
+                 f"Recorded {task} children on real data they were not trained for; training was small and on embedded data.", [],
+                 [r.id for found in groups.values() for r in found], values)

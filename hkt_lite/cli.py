@@ -126,7 +126,10 @@ def evaluate(task: str, checkpoint: Path, arch: Annotated[str | None, typer.Opti
     from .export import evaluate as evaluate_checkpoint
 
     if not checkpoint.exists() and (runs_home() / checkpoint / "child.safetensors").is_file():
-        checkpoint = runs_home() / checkpoint / "child.safetensors"
+        from .records import load
+
+        made = load(runs_home() / checkpoint / "record.json").config
+        checkpoint, arch, scale = runs_home() / checkpoint / "child.safetensors", arch or made.child, made.scale
     record = evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale)
     print(record.model_dump_json(indent=1) if as_json else _summary(record))
 
@@ -208,11 +211,11 @@ def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages
 
 
 @app.command()
-def bench(name: Annotated[str, typer.Argument(help="step or data")], rounds: int = 7, as_json: Json = False) -> None:
-    """Measure ratios in one run: the training step of each method, or the data pipeline."""
+def bench(name: Annotated[str, typer.Argument(help="step, flow or data")], rounds: int = 7, as_json: Json = False) -> None:
+    """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), or the data pipeline."""
     from . import bench as benches
 
-    known = {"step": benches.step, "data": benches.data}
+    known = {"step": benches.step, "flow": benches.flow, "data": benches.data}
     if name not in known:
         raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
     result = known[name](rounds=rounds)

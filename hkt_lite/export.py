@@ -105,7 +105,8 @@ def evaluate(task_name: str, path: Path, arch: str | None = None, protocol: str 
     metrics = task.metrics(model.to(memory_format=torch.channels_last), "test")
     digest = sha256(path)
     name = hashlib.sha256(canonical([task_name, digest, arch, said]).encode()).hexdigest()[:12]
-    record = EvalRecord(id=name, checkpoint=path.name, sha256=digest, task=task_name, arch=arch, protocol=said, metrics=metrics,
+    of_run = path.parent.name if path.resolve().parent.parent == runs_home().resolve() else ""
+    record = EvalRecord(id=name, checkpoint=f"run {of_run}" if of_run else path.name, sha256=digest, task=task_name, arch=arch, protocol=said, metrics=metrics,
                         provenance=provenance(task.fingerprint, task_name, "plain"))
     write_json(runs_home() / f"eval-{name}.json", record)
     return record

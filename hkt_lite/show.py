@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from . import stats
-from .beside import claims, criteria, evals, literature
+from .beside import claims, criteria, elsewhere, evals, literature
 from .bundle import (
     MIME,
     Block,
@@ -32,7 +32,7 @@ from .cohorts import Cohort, at, chosen, cohorts, common, panels, scope
 from .config import HKTError
 from .tasks.task import get
 
-__all__ = ["MIME", "claims", "criteria", "curves", "dots", "embedded", "evals", "figure", "inherited", "literature", "live", "render", "scores", "tuning",
+__all__ = ["MIME", "claims", "criteria", "curves", "dots", "elsewhere", "embedded", "evals", "figure", "inherited", "literature", "live", "render", "scores", "tuning",
            "value"]
 SEEDS = 3                                                       # fewest for a place in a score table
 SHOWN = ("score", "control")                                    # purposes that enter it; controls are marked

@@ -77,3 +77,33 @@ def test_data_counts_images():
 def test_numbers_below_one_are_refused(run, wrong):
     with pytest.raises(HKTError, match=f"{next(iter(wrong))} must be at least 1"):
         run(**wrong)
+
+
+def test_flow_is_measured_against_the_same_objective_spelt_out():
+    result = bench.flow(rounds=1, batch=1, crop=(64, 64), updates=2, threads=1)
+    assert {"2hkt spelt out / 2hkt", "2hkt / plain", "3hkt / plain"} <= result.ratios.keys()
+    assert result.memory["plain"] < result.memory["2hkt"] < result.memory["2hkt spelt out"]
+    assert "2hkt, MiB kept" in str(result) and json.loads(result.to_json())["memory"] == result.memory
+
+
+def test_what_a_graph_keeps_is_counted_once():
+    x = torch.randn(256, 1024, requires_grad=True)              # one MiB
+    assert bench.kept(lambda: (x * x).sum()) == pytest.approx(1.0) and bench.kept(lambda: x.exp().sum() + (x * x).sum()) == pytest.approx(2.0)
+
+
+def test_spelt_out_is_ours_without_what_is_saved():
+    from hkt_lite.models.raft import raft
+    from hkt_lite.tasks.flow import Batch as Pairs
+    from hkt_lite.tasks.flow import sequence_loss, sites
+
+    torch.manual_seed(0)
+    child, parent = raft("raft_tiny"), raft("raft_base")
+    x = torch.rand(2, 1, 3, 64, 64) * 2 - 1
+    pairs = Pairs(x[0], x[1], torch.randn(1, 2, 64, 64), torch.ones(1, 64, 64, dtype=torch.bool), torch.arange(1))
+    parts = {"sites": sites("2hkt", "raft_base", "raft_tiny"), "predict": lambda model, b: model(b.first, b.second, num_flow_updates=2),
+             "loss": lambda output, b: sequence_loss(output, b.flow, b.valid)}
+    ours, spelt = bench.HKT(child, parent, **parts), bench.SpeltOut(child, parent, **parts)
+    for method in (ours, spelt):
+        method.setup(pairs)
+    for name, value in ours(pairs).items():
+        torch.testing.assert_close(spelt(pairs)[name], value, rtol=1e-4, atol=1e-4)
