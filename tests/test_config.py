@@ -40,7 +40,7 @@ def test_nothing_auto_is_left_and_explicit_values_win():
     for scale in presets("cifar10"):
         assert resolve(Config(scale=scale)).unresolved == []
     assert resolve(Config(scale="smoke", lr=0.03)).lr == 0.03
-    assert names() == ["cifar10", "flow"]
+    assert names() == ["cifar10", "flow", "lits"]
 
 
 def test_the_id_needs_a_resolved_config_and_covers_every_field():
