@@ -163,6 +163,20 @@ def export(run_id: str, out: Path = Path("export"), formats: str = "safetensors,
 
 
 @app.command()
+def submit(run_id: str, corpus: str, out: Path,
+           warm: Annotated[bool, typer.Option(help="Start each frame of a scene from the flow before it (Sintel).")] = False) -> None:
+    """Write a flow child's answers to a corpus' test part as the files its server takes."""
+    from .export import load_child
+    from .records import find
+    from .submission import write
+
+    record = find(run_id)
+    if record.config.task != "flow":
+        raise HKTError(f"Run {run_id} is of task {record.config.task!r}; only flow has servers that take files.")
+    print(f"{write(load_child(record), record.config.child, corpus, out, warm)} flows in {out}")
+
+
+@app.command()
 def reproduce(run_id: str) -> None:
     """Run a record's configuration again: same bits, inside the interval of its seeds, or different (exit code 1)."""
     from .records import find
