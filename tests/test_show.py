@@ -267,3 +267,57 @@ def test_figures_hand_over_their_numbers():
 def test_methods_look_different_without_colour():
     looks = [(style.of(name)["marker"], style.of(name)["linestyle"]) for name in ("plain", "plain ×3 loss", "KD", "HKT gate", "HKT forward_gate")]
     assert len(set(looks)) == len(looks) and style.of("HKT gate")["color"] == style.INHERITED
+
+
+# -- other tasks -------------------------------------------------------------------------------------------------------------
+
+
+def flow_run(method, seed, epe, **fields):
+    """A made-up run of the flow task: lower is better."""
+    from hkt_lite.config import Config
+    from hkt_lite.records import Epoch, Score
+    from hkt_lite.tasks.task import resolve
+
+    config = resolve(Config(**{"task": "flow", "method": method, "scale": "cpu", "source": "synthetic", "seed": seed, **fields}))
+    score = Score(epoch=1, val={"epe": epe, "epe_zero": 6.0}, test={"sintel_epe": epe, "sintel_epe_zero": 6.0})
+    base = run("hkt" if method != "plain" else "plain", 0)
+    parent = base.parent and base.parent.model_copy(update={"val": {"epe": 2.5}, "train": {"epe": 2.25}})
+    return base.model_copy(update={"id": config.id, "config": config, "selected": score, "last": score, "parent": parent,
+                                   "epochs": [Epoch(epoch=1, lr=0.1, seconds=1, train={"L_c": 1.0}, val={"epe": epe})]})
+
+
+FLOWS = [*(flow_run("plain", seed, 4.0 + seed / 10) for seed in range(3)), *(flow_run("hkt", seed, 3.5 + seed / 10, sites="2hkt") for seed in range(3)),
+         *(flow_run("hkt", seed, 4.5 + seed / 10, sites="3hkt") for seed in range(3))]
+
+
+def test_where_less_is_better_a_smaller_error_is_a_gain_and_sites_are_rows_of_their_own():
+    made = show.render("scores", {"task": "flow", "metric": "sintel_epe"}, FLOWS)
+    assert rows(made, "at 2hkt")[0][3] == "3.600 ± 0.100" and rows(made, "at 2hkt")[0][5].startswith("+0.500")
+    assert rows(made, "at 3hkt")[0][5].startswith("−0.500") and "2.500 on validation data, 2.250 on training data" in made["text/plain"]
+    live = show.render("live", {"runs": [], "metric": "sintel_epe"}, [FLOWS[0], flow_run("plain", 5, 5.9)])
+    assert "5.900 (not learnt)" in live["text/plain"] and "4.000 (not learnt)" not in live["text/plain"]
+
+
+def test_claims_about_flow_want_real_data():
+    made = show.render("claims", {"only": ["C5"]}, FLOWS)
+    assert "cannot be tested here" in made["text/plain"] and "HKT gate, at 2hkt and plain" in made["text/plain"]
+
+
+def test_children_elsewhere_stand_beside_an_answer_without_looking():
+    def abroad(record, epe, corpus="sintel-clean"):
+        return evaluation().model_copy(update={"id": f"{record.id[:8]}{corpus[:4]}", "checkpoint": f"run {record.id}", "task": "flow",
+                                               "protocol": {"corpus": corpus, "pairs": 4}, "metrics": {"epe": epe, "epe_zero": 10.0}})
+    found = [abroad(record, 8.0 + i) for i, record in enumerate(FLOWS[:3])] + [abroad(FLOWS[3], 9.5), evaluation()]
+    made = show.render("elsewhere", {"task": "flow"}, [*FLOWS, *found])
+    assert rows(made, ">plain<")[0][:6] == ["sintel-clean 4 pairs", "plain", "3", "9.000 ± 1.000", "10.000", "no"]
+    assert rows(made, "at 2hkt")[0][2:6] == ["1", "9.500 ± –", "10.000", "no"]
+    assert "no evaluation of a recorded lits child" in show.render("elsewhere", {"task": "lits"}, FLOWS)["text/plain"].lower()
+    assert "run " not in show.render("evals", {}, [*FLOWS, *found])["text/plain"]
+
+
+def test_the_embedded_datas_difficulty_is_the_gap_to_the_biggest_network():
+    big = family("plain", [94.0, 95.0, 94.5], purpose="parent", scale="quick", source="synthetic", child="resnet20", parameters=270_000)
+    small = family("plain", [90.0, 90.5, 91.0], purpose="parent", scale="quick", source="synthetic", child="resnet8", parameters=75_000)
+    made = show.render("embedded", {}, [*small, *big])
+    assert rows(made, ">resnet20<")[0][3] == "94.50 ± 0.50" and rows(made, ">resnet8<")[0][4].startswith("+4.00")
+    assert "is published yet" in show.render("embedded", {}, big[:2])["text/plain"].lower()
