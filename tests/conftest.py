@@ -11,6 +11,14 @@ from hkt_lite import config, pages
 from tests import toy
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory):
+    """No test writes into the user's run store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HKT_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def smoke_store(tmp_path_factory) -> Path:
     """The run store of the smoke pages, empty before they are executed."""
