@@ -87,6 +87,8 @@ def _progress():
 
 
 def _summary(record) -> str:
+    if record.kind == "again":
+        return f"{record.id}  again {record.run}  {record.verdict}"
     if record.kind == "eval":
         return f"{record.id}  eval  {record.checkpoint}  {' '.join(map(str, record.protocol.values()))}  {_scores(record.metrics)}"
     options = " ".join(f"{key}={value}" for key, value in record.config.options.items())
@@ -218,8 +220,13 @@ def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages
         problems += validate(sorted((PROJECT / "book" / "_generated").glob("*.ipynb")))
     for problem in problems:
         print(problem)
-    for record in stale() if not problems else []:
-        print(f"Note: record {record.id} ({record.purpose}) was made by earlier code; `hkt reproduce {record.id}` says whether it still holds.")
+    old, again = stale() if not problems else ([], {})
+    for task in sorted({record.config.task for record in old}):
+        mine = [record for record in old if record.config.task == task]
+        known = [again[record.id] for record in mine if record.id in again]
+        said = "; ".join(f"{record.run}: {record.verdict}" for record in known)
+        print(f"Note: {len(mine)} {task} records were made by earlier code; {len(known)} of them were run again by today's{f' ({said})' if said else ''}. "
+              f"`hkt reproduce ID` does it for another, such as {next((r.id for r in mine if r.id not in again), mine[0].id)}.")
     print(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
     raise typer.Exit(1 if problems else 0)
 

@@ -105,6 +105,17 @@ class EvalRecord(Part):
     provenance: Provenance
 
 
+class AgainRecord(Part):
+    """What came of running a record's configuration again under other code: kept, so that a record outlives the code that made it."""
+
+    kind: Literal["again"] = "again"
+    id: str
+    run: str                                                    # id of the record that was run again
+    verdict: Literal["same bits", "inside the interval", "different"]
+    sentence: str
+    provenance: Provenance                                      # of the second run
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write all of `data` or nothing: into a temporary neighbour, to the disk, then in place of `path`.
 
@@ -140,13 +151,14 @@ def read_json(path: Path, what: str = "record"):
         raise HKTError(f"The {what} {path} is corrupt or truncated ({error}); restore it from version control or make it anew.") from None
 
 
-def load(path: Path) -> RunRecord | EvalRecord:
+def load(path: Path) -> RunRecord | EvalRecord | AgainRecord:
     """One record.  Raises HKTError naming the file and the first field that is wrong."""
     path = Path(path)
     value = read_json(path)
-    if not isinstance(value, dict) or value.get("kind") not in ("run", "eval"):
+    kinds = {"run": RunRecord, "eval": EvalRecord, "again": AgainRecord}
+    if not isinstance(value, dict) or value.get("kind") not in kinds:
         raise HKTError(f"The record {path} has no kind 'run' or 'eval'; it is not a record of this project.")
-    kind = RunRecord if value["kind"] == "run" else EvalRecord
+    kind = kinds[value["kind"]]
     try:
         record = kind.model_validate(value)
     except (ValidationError, HKTError) as error:
@@ -188,16 +200,22 @@ def published() -> list[RunRecord | EvalRecord]:
     return [load(home / name) for name in sorted(listed)]
 
 
-def stale() -> list[RunRecord]:
-    """Published runs that today's code did not make.  Not wrong, but nobody has looked since."""
-    return [record for record in published() if isinstance(record, RunRecord)
-            and record.provenance.code != code_hash(record.config.task, record.config.method)]
+def stale() -> tuple[list[RunRecord], dict[str, AgainRecord]]:
+    """Published runs that today's code did not make, and by run id what came of those that it made again."""
+    everything = published()
+    old = [record for record in everything if isinstance(record, RunRecord) and record.provenance.code != _today(record)]
+    again = {record.run: record for record in everything if isinstance(record, AgainRecord)}
+    return old, {record.id: again[record.id] for record in old if record.id in again and again[record.id].provenance.code == _today(record)}
+
+
+def _today(record: RunRecord) -> str:
+    return code_hash(record.config.task, record.config.method)
 
 
 def local() -> list[RunRecord | EvalRecord]:
     """Finished runs and evaluations of this machine's store."""
     home = runs_home()
-    return [load(path) for path in sorted([*home.glob("*/record.json"), *home.glob("eval-*.json")])]
+    return [load(path) for path in sorted([*home.glob("*/record.json"), *home.glob("eval-*.json"), *home.glob("again-*.json")])]
 
 
 def find(record_id: str) -> RunRecord | EvalRecord:

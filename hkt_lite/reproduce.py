@@ -1,6 +1,7 @@
 """Run a record again and say how close it came.   hkt reproduce ID"""
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import tempfile
@@ -10,7 +11,7 @@ import numpy as np
 from scipy import stats as distributions
 
 from .config import HKTError, runs_home
-from .records import EvalRecord, RunRecord, local, published
+from .records import AgainRecord, EvalRecord, RunRecord, local, published, write_json
 from .train import run
 
 FEWEST = 3                                                      # seeds an interval needs
@@ -21,11 +22,19 @@ def reproduce(record: RunRecord | EvalRecord, progress: Callable | None = None) 
 
     Same bits: every number of the curves and scores is equal.  Inside the interval: the validation-selected test metric lies within the
     95 % prediction interval of one more run, from the published or local runs that differ in nothing but the seed (three at least).
-    The rerun happens in a store of its own, so that nothing is overwritten.
+    The rerun happens in a store of its own, so that nothing is overwritten; what came of it is kept as again-ID.json, to be published.
     """
-    if isinstance(record, EvalRecord):
-        raise HKTError(f"{record.id} is an evaluation, not a run; repeat it with `hkt eval {record.task} {record.checkpoint}`.")
+    if not isinstance(record, RunRecord):
+        raise HKTError(f"{record.id} is not a run" + (f"; repeat the evaluation with `hkt eval {record.task} {record.checkpoint}`."
+                                                     if isinstance(record, EvalRecord) else f" but what came of running {record.run} again; name that."))
     again = _fresh(record, progress)
+    verdict, sentence = _compared(record, again)
+    name = hashlib.sha256(f"{record.id} {again.provenance.code}".encode()).hexdigest()[:12]
+    write_json(runs_home() / f"again-{name}.json", AgainRecord(id=name, run=record.id, verdict=verdict, sentence=sentence, provenance=again.provenance))
+    return verdict, sentence
+
+
+def _compared(record: RunRecord, again: RunRecord) -> tuple[str, str]:
     if numbers(again) == numbers(record):
         return "same bits", f"all {len(record.epochs)} epochs and both scores of {record.id} came out equal to the last digit."
     metric = next(iter(record.selected.test))

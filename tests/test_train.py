@@ -258,3 +258,24 @@ def test_adamw_with_a_clipped_gradient_goes_on_to_the_same_bits(monkeypatch):
     assert numbers(again) == numbers(whole)
     assert all(torch.equal(weights[key], value) for key, value in load_file(runs_home() / whole.id / "child.safetensors").items())
     assert whole.id != run(tiny(method="plain", optimizer="adamw", lr=0.001)).id
+
+
+def test_what_came_of_running_again_is_kept_and_counts_for_todays_code_only(monkeypatch, tmp_path):
+    from hkt_lite import records
+
+    monkeypatch.setenv("HKT_RESULTS", str(tmp_path / "results"))
+    record = run(tiny("plain", seed=7))
+    old = record.model_copy(update={"provenance": record.provenance.model_copy(update={"code": "0" * 16})})
+    records.write_json(runs_home() / record.id / "record.json", old)
+    records.publish([record.id])
+    assert records.stale() == ([old], {})
+    assert reproduce(old)[0] == "same bits"
+    (again,) = [found for found in records.local() if found.kind == "again" and found.run == record.id]
+    records.publish([again.id])
+    assert records.stale() == ([old], {record.id: again})
+    with pytest.raises(HKTError, match="what came of running"):
+        reproduce(again)
+    earlier = again.model_copy(update={"provenance": old.provenance})
+    records.write_json(runs_home() / f"again-{again.id}.json", earlier)
+    records.publish([again.id])
+    assert records.stale() == ([old], {})
