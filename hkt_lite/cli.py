@@ -161,7 +161,7 @@ def export(run_id: str, out: Path = Path("export"), formats: str = "safetensors,
     from .records import find
 
     for name, difference in export_child(find(run_id), out, tuple(formats.split(","))).items():
-        print(f"{out / name}  largest difference of a logit {difference:.2g}")
+        print(f"{out / name}  largest difference of an output {difference:.2g}")
 
 
 @app.command()

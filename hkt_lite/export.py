@@ -41,7 +41,8 @@ def export(record: RunRecord, out: Path, formats: tuple[str, ...] = FORMATS) -> 
         wanted = _last(model(*x))
         for kind in formats:
             path = out / f"{stem}.{ {'safetensors': 'safetensors', 'torch': 'pt2', 'onnx': 'onnx'}[kind] }"
-            difference = (_EXPORTERS[kind](model, x, path) - wanted).abs().max().item() / max(1.0, wanted.abs().max().item())
+            found = _EXPORTERS[kind](model, x, path)            # of all examples, or of the first where a batch cannot vary
+            difference = (found - wanted[:len(found)]).abs().max().item() / max(1.0, wanted.abs().max().item())
             if not difference <= TOLERANCE:
                 path.unlink(missing_ok=True)
                 raise HKTError(f"The {kind} export of run {record.id} differs from the child by {difference:g} in an output; nothing was kept.")
@@ -54,8 +55,13 @@ def _last(output):
     return output[-1] if isinstance(output, (list, tuple)) else output
 
 
-def _batched(x: tuple):
-    return tuple({0: torch.export.Dim("batch", min=1, max=65_536)} for _ in x)
+def _program(model: nn.Module, x: tuple) -> tuple[torch.export.ExportedProgram, tuple]:
+    """The exported program and the inputs it takes: any batch, or one example where a model's code fixes the batch (RAFT's does)."""
+    try:
+        return torch.export.export(model, x, dynamic_shapes=tuple({0: torch.export.Dim("batch", min=1, max=65_536)} for _ in x)), x
+    except Exception:                                          # torch.export raises many kinds; what is really wrong fails again below
+        single = tuple(value[:1] for value in x)
+        return torch.export.export(model, single), single
 
 
 def _safetensors(model: nn.Module, x, path: Path):
@@ -67,7 +73,8 @@ def _safetensors(model: nn.Module, x, path: Path):
 
 
 def _torch(model: nn.Module, x, path: Path):
-    torch.export.save(torch.export.export(model, x, dynamic_shapes=_batched(x)), path)
+    program, x = _program(model, x)
+    torch.export.save(program, path)
     return _last(torch.export.load(path).module()(*x))
 
 
@@ -78,7 +85,8 @@ def _onnx(model: nn.Module, x, path: Path):
     except ImportError as error:
         raise HKTError(f"The onnx export needs {error.name}; install it with `pip install -e .[test]` or choose other formats.") from None
     names = ["images"] if len(x) == 1 else [f"images{i + 1}" for i in range(len(x))]
-    torch.onnx.export(model, x, path, dynamo=True, external_data=False, verbose=False, input_names=names, dynamic_shapes=_batched(x))
+    program, x = _program(model, x)
+    torch.onnx.export(program, x, path, dynamo=True, external_data=False, verbose=False, input_names=names)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in zip(names, x)})[-1])
 

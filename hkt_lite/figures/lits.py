@@ -1,4 +1,7 @@
-"""Figures of the segmentation page: CT windows, contours, gate maps, every volume's Dice.  Arrays in -> (figure, alternative text, table)."""
+"""Figures of the segmentation page: CT windows, grey levels, the pair, contours, gate maps, every volume's Dice.
+
+    show.figure(*lits.windows(hu));  show.figure(*lits.dots({"plain": [0.2, 0.4]}, "lesion"))        # arrays in -> (figure, alternative text, table)
+"""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -6,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..metrics.segmentation import REGIONS, counts, dice
 from . import style
@@ -36,6 +40,87 @@ def windows(hu: np.ndarray, chosen: Mapping[str, tuple[float, float]] = WINDOWS)
     said = "; ".join(f"{row['window']} from {row['from (HU)']:g} to {row['to (HU)']:g} HU" for row in rows)
     alt = f"The same axial CT slice in {len(rows)} windows: {said}."
     return fig, alt, pd.DataFrame(rows)
+
+
+def greys(hu: Sequence[np.ndarray], labels: Sequence[np.ndarray], window: tuple[float, float] = (-160, 240)):
+    """Why lesions are hard: their HU against those of the liver around them, and the share of all voxels that each label has.
+
+    hu and labels {0, 1, 2}: one array a volume, of equal shapes.
+    """
+    fig, (left, right) = style.axes(1, 2, height=2.8, width_ratios=(3, 2))
+    values, marks = (np.concatenate([np.ravel(one) for one in each]) for each in (hu, labels))
+    looks = {"elsewhere": (0, "#999999", ":"), "liver": (1, style.TRUTH, "-"), "lesion": (2, style.PEERS[0], "--")}
+    edges, rows = np.linspace(*window, 81), []
+    for name, (label, colour, dash) in looks.items():
+        inside = values[marks == label]
+        if label:
+            _ = left.hist(inside, edges, density=True, histtype="step", color=colour, linestyle=dash, linewidth=1.8, label=name)
+        share = len(inside) / len(values)
+        _ = right.barh(name, max(100 * share, 1e-3), color=colour)
+        _ = right.text(max(100 * share, 1e-3), name, f" {100 * share:.2g} %", va="center", fontsize=8.5)
+        rows.append({"voxels": name, "share of all (%)": round(100 * share, 3), "mean (HU)": round(float(inside.mean()), 1),
+                     "sd (HU)": round(float(inside.std()), 1)})
+    left.set(xlabel="HU", ylabel="density (1/HU)")
+    left.legend(loc="upper left")
+    right.set(xscale="log", xlim=(0.1, 1000), xlabel="share of all voxels (%)")
+    right.invert_yaxis()
+    said = "; ".join("{} {:.2g} % of all voxels, {:.0f} ± {:.0f} HU".format(*row.values()) for row in rows)
+    return fig, f"Left: histograms of the HU of liver and lesion. Right: how many voxels each label has. {said}.", pd.DataFrame(rows)
+
+
+def pair(names: tuple[str, str], channels: tuple[Sequence[int], Sequence[int]], sizes: tuple[int, int], sites: Sequence[str], classes: int = 3):
+    """Parent and child U-Net side by side, the child mirrored, so that the sites ('bottleneck', 'decoder1', …) face each other.
+
+    names, parameters (`sizes`) and channels of each level: (parent's, child's).
+    """
+    fig, ax = style.axes(height=3.7)
+    ax.set(xlim=(-0.2, 12.2), ylim=(0.15, 5.1))
+    ax.axis("off")
+    places = [_network(ax, *each, sites, classes, colour, mirrored) for *each, colour, mirrored in
+              zip(names, channels, sizes, (style.PARENT, style.CHILD), (False, True))]
+    rows = []
+    for site in sites:
+        (x, y, own), (other, _, small) = places[0][site], places[1][site]
+        _box(ax, 6, y, "m", style.INHERITED, filled=True, width=0.5)
+        _ = ax.text(6, y + 0.36, site, color=style.INHERITED, fontsize=8, ha="center", va="center")
+        _arrow(ax, (x + 0.5, y), (5.7, y), style.PARENT)
+        _arrow(ax, (other - 0.5, y), (6.3, y), style.CHILD)
+        rows.append({"site": site, "parent's channels": own, "child's channels": small})
+    met = "; ".join("the {} of both ({} and {} channels)".format(*row.values()) for row in rows)
+    alt = (f"Two U-shaped networks, the parent {names[0]} with {sizes[0]:,} parameters and, mirrored, the child {names[1]} with {sizes[1]:,}. "
+           f"Arrows from {met} lead to a mixture m between them.")
+    return fig, alt, pd.DataFrame(rows)
+
+
+def _network(ax, name: str, channels: Sequence[int], size: int, sites: Sequence[str], classes: int, colour: str, mirrored: bool) -> dict:
+    """Draw one U-Net and return {'bottleneck': (x, y, channels), 'decoder1': …}."""
+    levels = len(channels)
+    step, at = 4.4 / levels, (lambda x: 12 - x) if mirrored else (lambda x: x)
+    _ = ax.text(at(2.5), 4.75, f"{name}, {size:,} parameters", color=colour, fontsize=9, weight="bold", ha="center")
+    nodes = [(f"encoder{k + 1}", 0.6 + 0.25 * k, 4 - step * k, channels[k]) for k in range(levels - 1)]
+    nodes += [("bottleneck", 2.5, 4 - step * (levels - 1), channels[-1])]
+    widths = [*channels[levels - 3::-1], classes]               # of decoder1, decoder2, …; the last one returns the logits
+    nodes += [(f"decoder{k}", 4.4 - 0.25 * (levels - 1 - k), 4 - step * (levels - 1 - k), widths[k - 1]) for k in range(1, levels)]
+    found = {key: (at(x), y, width) for key, x, y, width in nodes}
+    for (x, y, _), (other, below, _) in zip([*found.values()], [*found.values()][1:]):
+        sign = np.sign(other - x)
+        _arrow(ax, (x + 0.3 * sign, y - np.sign(y - below) * 0.24), (other - 0.3 * sign, below + np.sign(y - below) * 0.24), colour)
+    for k in range(levels - 1):                                # skip connections
+        (x, y, _), (other, _, _) = found[f"encoder{k + 1}"], found[f"decoder{levels - 1 - k}"]
+        _ = ax.plot([x, other], [y, y], color=colour, linestyle=":", linewidth=1, zorder=0)
+    for key, (x, y, width) in found.items():
+        _box(ax, x, y, "logits" if key == f"decoder{levels - 1}" else f"{width} ch", colour, filled=key in sites)
+    return found
+
+
+def _box(ax, x: float, y: float, text: str, colour: str, filled: bool = False, width: float = 0.96) -> None:
+    ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.24), width, 0.48, "round,pad=0,rounding_size=0.1", linewidth=1.4, edgecolor=colour,
+                                facecolor=colour if filled else "white"))
+    _ = ax.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if filled else colour)
+
+
+def _arrow(ax, start, end, colour: str) -> None:
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, linewidth=1.2, color=colour, shrinkA=0, shrinkB=0))
 
 
 def contours(images: np.ndarray, truth: np.ndarray, predictions: Mapping[str, np.ndarray], names: Sequence[str] = (), classes: int = 3,

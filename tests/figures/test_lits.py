@@ -1,5 +1,6 @@
 """The segmentation page's pictures hand over what they show."""
 import numpy as np
+import pytest
 
 from hkt_lite.datasets.phantom import phantom
 from hkt_lite.datasets.slices import windowed
@@ -15,6 +16,27 @@ def test_windows_say_their_limits():
     assert len(table) == 4 and "soft tissue (used here) from -160 to 240 HU" in alt
     assert dict(zip(table["window"], table["HU per grey level of 255"]))["soft tissue (used here)"] == 1.57
     assert style.svg(fig).count("<image") == 4
+
+
+def test_greys_tell_liver_from_lesion_by_numbers():
+    _, alt, table = lits.greys([HU, HU], [LABELS, LABELS])
+    assert list(table["voxels"]) == ["elsewhere", "liver", "lesion"] and abs(table["share of all (%)"].sum() - 100) < 0.01
+    lesion = table.iloc[2]
+    assert lesion["mean (HU)"] == round(float(HU[LABELS == 2].mean()), 1)
+    assert lesion["share of all (%)"] == round(100 * float((LABELS == 2).mean()), 3) and "lesion" in alt
+
+
+@pytest.mark.parametrize("levels", [4, 5])
+def test_pair_names_the_channels_of_the_real_networks(levels):
+    from hkt_lite.models.unet import shapes, unet
+
+    networks = [unet(f"resunet2d-{width}x{levels}", 3) for width in (24, 6)]
+    places = ["bottleneck", "decoder1"]
+    fig, alt, table = lits.pair(("big", "small"), tuple(list(one.channels) for one in networks), (900, 50), places)
+    for column, network in zip(("parent's channels", "child's channels"), networks):
+        assert list(table[column]) == [shape[1] for shape in shapes(network, places).values()]
+    assert "decoder1" in alt and "900 parameters" in alt
+    style.svg(fig)
 
 
 def test_contours_give_each_slice_its_dice():
