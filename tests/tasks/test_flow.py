@@ -182,7 +182,7 @@ def test_each_stage_has_its_schedule_and_its_share_of_the_rate():
 def test_batches_depend_on_index_and_epoch_only(task):
     a, b = task.batch(torch.tensor([3, 5]), 0), task.batch(torch.tensor([5]), 0)
     assert torch.equal(a.first[1], b.first[0]) and torch.equal(a.flow[1], b.flow[0])
-    assert a.first.shape == (2, 3, 64, 64) and task.batch(torch.tensor([0]), 1).first.shape == (1, 3, 64, 96)
+    assert a.first.shape == (2, 3, 64, 64) and task.batch(torch.tensor([0]), 1).first.shape == (1, 3, 64, 72)
 
 
 def test_zero_flow_is_the_length_of_the_true_one(task):
