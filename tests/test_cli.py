@@ -80,3 +80,27 @@ def test_check_tells_a_script_that_something_is_wrong(tmp_path):
     (results / "MANIFEST.json").write_text("{}")
     ended = hkt("check", store=tmp_path, HKT_RESULTS=str(results))
     assert ended.returncode == 1 and "run-000000000000.json" in ended.stdout
+
+
+def test_a_flow_child_from_run_to_evaluation_and_files(tmp_path):
+    """By the benchmark's name, on embedded scenes; then evaluated and handed in on the same in Sintel's layout."""
+    import shutil
+
+    from hkt_lite.datasets import moving
+
+    data = {"HKT_DATA": str(tmp_path / "data")}
+    folder = moving.write_sintel(tmp_path / "data", scenes=1, frames=3, size=(66, 74))
+    shutil.copytree(folder / "training", folder / "test", ignore=shutil.ignore_patterns("flow", "occlusions", "invalid"))
+    made = hkt("run", "kitti", "plain", "--scale", "smoke", "--json", store=tmp_path, **data)
+    assert made.returncode == 0, made.stderr
+    run = json.loads(made.stdout)
+    assert run["config"]["task"] == "flow"
+    judged = hkt("eval", "sintel", run["id"], "--protocol", "sintel-clean", "--json", store=tmp_path, **data)
+    assert judged.returncode == 0, judged.stderr
+    record = json.loads(judged.stdout)
+    assert record["checkpoint"] == f"run {run['id']}" and record["arch"] == "raft_tiny" and record["protocol"]["pairs"] == 2
+    handed = hkt("submit", run["id"], "sintel-clean", str(tmp_path / "out"), "--warm", store=tmp_path, **data)
+    assert handed.returncode == 0 and handed.stdout.startswith("2 flows in"), handed.stderr
+    assert sorted(path.name for path in (tmp_path / "out" / "clean" / "moving_1").iterdir()) == ["frame_0001.flo", "frame_0002.flo"]
+    other = hkt("submit", run["id"], "chairs", str(tmp_path / "out2"), store=tmp_path, **data)
+    assert other.returncode == 2 and "No server takes flows of 'chairs'" in other.stderr
