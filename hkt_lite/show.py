@@ -93,9 +93,16 @@ def scores(records, task: str = "cifar10", metric: str = "accuracy", selection: 
                 f"{task}, {scope(groups)}. Mean ± sd over seeds; paired difference to the plain child "
                 f"({'epoch selected on validation' if selection == 'selected' else 'last epoch'}) with its 95 % t-interval; the smallest true "
                 "difference that such a design finds four times in five.",
-                [*_parents(groups), *([f"Without a number for want of {SEEDS} seeds: {'; '.join(few)}."] if few else [])],
+                [*_parents(groups), *_unlearnt(groups), *([f"Without a number for want of {SEEDS} seeds: {'; '.join(few)}."] if few else [])],
                 [name for group in groups for name in group.ids], values))
     return sum(parts[1:], parts[0]) if parts else none(f"{_where(task, scale, source)} with {SEEDS} seeds")
+
+
+def _unlearnt(groups: list[Cohort]) -> list[str]:
+    """A sentence on runs whose network is not clearly better than an answer given without looking; they stay in the mean."""
+    lost = {_title(group): [str(seed) for seed, run in sorted(group.runs.items()) if not get(run.config.task).learnt(run.selected.test)] for group in groups}
+    said = "; ".join(f"{name}, seed {', '.join(seeds)}" for name, seeds in lost.items() if seeds)
+    return [f"Not learnt, no better than an answer without looking: {said}."] if said else []
 
 
 def _parents(groups: list[Cohort]) -> list[str]:

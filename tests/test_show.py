@@ -294,6 +294,9 @@ def test_where_less_is_better_a_smaller_error_is_a_gain_and_sites_are_rows_of_th
     made = show.render("scores", {"task": "flow", "metric": "sintel_epe"}, FLOWS)
     assert rows(made, "at 2hkt")[0][3] == "3.600 ± 0.100" and rows(made, "at 2hkt")[0][5].startswith("+0.500")
     assert rows(made, "at 3hkt")[0][5].startswith("−0.500") and "2.500 on validation data, 2.250 on training data" in made["text/plain"]
+    assert "Not learnt" not in made["text/plain"]
+    lost = show.render("scores", {"task": "flow", "metric": "sintel_epe"}, [*FLOWS[:5], flow_run("hkt", 2, 5.9, sites="2hkt")])
+    assert "Not learnt, no better than an answer without looking: HKT gate, at 2hkt, seed 2." in lost["text/plain"]
     live = show.render("live", {"runs": [], "metric": "sintel_epe"}, [FLOWS[0], flow_run("plain", 5, 5.9)])
     assert "5.900 (not learnt)" in live["text/plain"] and "4.000 (not learnt)" not in live["text/plain"]
 
