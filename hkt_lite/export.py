@@ -106,7 +106,7 @@ def evaluate(task_name: str, path: Path, arch: str | None = None, protocol: str 
         raise HKTError(f"Task {task_name!r} has no evaluation protocol {protocol!r}.{nearest(protocol, cls.protocols)}")
     path = Path(path)
     config = resolve(Config(task=task_name, method="plain", scale=scale, source=source, child=arch))
-    arch = config.child
+    arch, task_name = config.child, config.task                 # the benchmark's name may have been a preset's
     model = load_weights(cls(config).network(arch), path)
     task = cls(config)
     said = task.protocol(protocol)

@@ -98,7 +98,7 @@ def test_a_flow_child_from_run_to_evaluation_and_files(tmp_path):
     judged = hkt("eval", "sintel", run["id"], "--protocol", "sintel-clean", "--json", store=tmp_path, **data)
     assert judged.returncode == 0, judged.stderr
     record = json.loads(judged.stdout)
-    assert record["checkpoint"] == f"run {run['id']}" and record["arch"] == "raft_tiny" and record["protocol"]["pairs"] == 2
+    assert record["task"] == "flow" and record["checkpoint"] == f"run {run['id']}" and record["arch"] == "raft_tiny" and record["protocol"]["pairs"] == 2
     handed = hkt("submit", run["id"], "sintel-clean", str(tmp_path / "out"), "--warm", store=tmp_path, **data)
     assert handed.returncode == 0 and handed.stdout.startswith("2 flows in"), handed.stderr
     assert sorted(path.name for path in (tmp_path / "out" / "clean" / "moving_1").iterdir()) == ["frame_0001.flo", "frame_0002.flo"]
