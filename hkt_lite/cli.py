@@ -232,13 +232,19 @@ def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages
 
 
 @app.command()
-def bench(name: Annotated[str, typer.Argument(help="step, flow or data")], rounds: int = 7, as_json: Json = False) -> None:
-    """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), or the data pipeline."""
+def bench(name: Annotated[str, typer.Argument(help="step, flow, data or lits")], rounds: int = 7, as_json: Json = False) -> None:
+    """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline, LiTS at its real size."""
     from . import bench as benches
 
     known = {"step": benches.step, "flow": benches.flow, "data": benches.data}
+    if name == "lits":
+        from .bench_lits import lits
+
+        found = lits()
+        print(json.dumps(found) if as_json else "\n".join(f"{key:<22}{value:10.1f}" for key, value in found.items()))
+        return
     if name not in known:
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
+        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, [*known, 'lits'])}")
     result = known[name](rounds=rounds)
     print(result.to_json() if as_json else result)
 
