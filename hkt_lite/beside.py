@@ -95,7 +95,8 @@ def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe
         run = runs.get(r.checkpoint.removeprefix("run ")) if r.kind == "eval" and r.task == task and r.checkpoint.startswith("run ") else None
         if run and run.purpose == "score":
             order = ORDER.index(run.config.method) if run.config.method in ORDER else len(ORDER)
-            corpus = " ".join(str(r.protocol[key]) for key in ("corpus", "pairs") if key in r.protocol) + (" pairs" if "pairs" in r.protocol else "")
+            pairs = r.protocol.get("pairs", 0)
+            corpus = f"{r.protocol.get('corpus')}" + (f", {pairs} pair{'s' * (pairs > 1)}" if pairs else "")
             groups.setdefault((corpus, order, label(run.config.method, run.config.options, run.config.sites), run.config.lr), []).append(r)
     if not groups:
         return none(f"evaluation of a recorded {task} child on other data", "make one with `hkt eval` and publish it with `hkt runs publish`")

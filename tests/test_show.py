@@ -312,7 +312,7 @@ def test_children_elsewhere_stand_beside_an_answer_without_looking():
                                                "protocol": {"corpus": corpus, "pairs": 4}, "metrics": {"epe": epe, "epe_zero": 10.0}})
     found = [abroad(record, 8.0 + i) for i, record in enumerate(FLOWS[:3])] + [abroad(FLOWS[3], 9.5), evaluation()]
     made = show.render("elsewhere", {"task": "flow"}, [*FLOWS, *found])
-    assert rows(made, ">plain<")[0][:6] == ["sintel-clean 4 pairs", "plain", "3", "9.000 ± 1.000", "10.000", "no"]
+    assert rows(made, ">plain<")[0][:6] == ["sintel-clean, 4 pairs", "plain", "3", "9.000 ± 1.000", "10.000", "no"]
     assert rows(made, "at 2hkt")[0][2:6] == ["1", "9.500 ± –", "10.000", "no"]
     assert "no evaluation of a recorded lits child" in show.render("elsewhere", {"task": "lits"}, FLOWS)["text/plain"].lower()
     assert "run " not in show.render("evals", {}, [*FLOWS, *found])["text/plain"]
