@@ -8,6 +8,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -21,8 +22,9 @@ from torch.utils.data import DataLoader
 
 from .config import HKTError
 from .datasets.augment import Augment
-from .methods import HKT, Plain
-from .methods.parent import Cached
+from .methods import HKT, KD, Plain
+from .methods.parent import Cached, Inherited
+from .methods.sites import record, replay
 from .models.resnet import resnet
 from .tasks.cifar10 import MEAN, STD, Batch, Cifar10
 
@@ -71,6 +73,17 @@ def checked(**setting) -> dict:                                 # each of its nu
     return setting
 
 
+@contextmanager
+def using(threads: int) -> Iterator[None]:
+    """So many CPU threads inside the block, as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def release_loss(child: nn.Module, parent: nn.Module, batch: Batch) -> Tensor:
     """The released trainer's objective, restated: both networks run twice, the graph runs through the parent."""
     def run(net: nn.Module, mixing: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
@@ -103,7 +116,7 @@ def contestants(batch: Batch, parent: nn.Module, child: nn.Module) -> dict[str, 
 def step(rounds: int = 7, batch: int = 128, parent: str = "resnet110", child: str = "resnet20",
          threads: int | None = None, steps: dict[str, int] = STEPS) -> Bench:
     """A CPU training step (objective, backward, SGD) on random images (batch, 3, 32, 32), channels last for all."""
-    threads, before = torch.get_num_threads() if threads is None else threads, torch.get_num_threads()
+    threads = torch.get_num_threads() if threads is None else threads
     setting = checked(rounds=rounds, batch=batch, parent=parent, child=child, threads=threads)
     x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     nets = [resnet(name).to(memory_format=torch.channels_last) for name in (parent, child)]
@@ -117,13 +130,10 @@ def step(rounds: int = 7, batch: int = 128, parent: str = "resnet110", child: st
         return (time.perf_counter() - begin) / repeats
 
     racers = contestants(Batch(x, torch.randint(10, (batch,)), torch.arange(batch)), *nets)
-    torch.set_num_threads(threads)
-    try:
+    with using(threads):
         timers = {name: partial(timed, steps[name], loss, torch.optim.SGD(child.parameters(), 0.01, 0.9))
                   for name, (child, loss) in racers.items()}
         return compared("step", "step", setting, timers, PAIRS)
-    finally:
-        torch.set_num_threads(before)
 
 
 def pictures(transform: Callable, arrays: list) -> Tensor:
@@ -158,12 +168,11 @@ def flow(rounds: int = 7, batch: int = 4, crop: tuple[int, int] = (64, 96), pare
 
     Its `memory` is what each objective's graph holds on to, which is the same on every device.
     """
-    from .methods import KD
     from .models.raft import raft
     from .tasks.flow import Batch as Pairs
     from .tasks.flow import sequence_loss, sites
 
-    threads, before = torch.get_num_threads() if threads is None else threads, torch.get_num_threads()
+    threads = torch.get_num_threads() if threads is None else threads
     setting = checked(rounds=rounds, batch=batch, parent=parent, child=child, updates=updates, threads=threads) | {"crop": f"{crop[0]}x{crop[1]}"}
     x = torch.rand(2, batch, 3, *crop) * 2 - 1
     pairs = Pairs(x[0], x[1], torch.randn(batch, 2, *crop), torch.ones(batch, *crop, dtype=torch.bool), torch.arange(batch))
@@ -179,15 +188,12 @@ def flow(rounds: int = 7, batch: int = 4, crop: tuple[int, int] = (64, 96), pare
         begin = time.perf_counter()
         sum(method(pairs).values()).backward()
         return time.perf_counter() - begin
-    torch.set_num_threads(threads)
-    try:
+    with using(threads):
         for method in methods.values():
             method.setup(pairs)
         memory = {name: kept(lambda m=m: sum(m(pairs).values())) for name, m in methods.items()}
         pairings = [("2hkt spelt out", "2hkt"), *((name, "plain") for name in ("kd", "2hkt", "3hkt", "2hkt spelt out"))]
         return replace(compared("flow", "step", setting, {name: partial(timed, method) for name, method in methods.items()}, pairings), memory=memory)
-    finally:
-        torch.set_num_threads(before)
 
 
 class SpeltOut(HKT):
@@ -198,12 +204,9 @@ class SpeltOut(HKT):
         self.kept = [parent.requires_grad_(True)]              # in a list: not a submodule
 
     def forward(self, batch) -> dict[str, Tensor]:
-        from .methods.sites import record, replay
-
-        parent, inherited = self.kept[0], None
+        (parent,), mixed = self.kept, {site.parent: [] for site in self.sites}
         with record(parent, [site.parent for site in self.sites]) as seen:
-            output = self.predict(parent, batch)
-        inherited, mixed = SimpleNamespace(features=seen, output=output), {site.parent: [] for site in self.sites}
+            inherited = Inherited(self.predict(parent, batch), seen)
         self._observed = {site.name: [] for site in self.sites}
         terms = {"L_c": self.loss(self.predict(self.child, batch), batch)}
         with replay(self.child, {site.child: self._mixing(site, transfer, inherited, mixed) for site, transfer in zip(self.sites, self.transfers)}):
@@ -224,7 +227,5 @@ def kept(objective: Callable[[], Tensor]) -> float:
         storages[storage.data_ptr()] = storage.nbytes()
         return tensor
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        graph = objective()
-    total = sum(storages.values()) / 2 ** 20
-    del graph
-    return total
+        graph = objective()                                     # noqa: F841 -- held until here: freed storage could be counted twice
+    return sum(storages.values()) / 2 ** 20

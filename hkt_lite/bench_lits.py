@@ -19,7 +19,17 @@ from .config import Config, HKTError
 SETTING = {"task": "lits", "method": "plain", "scale": "paper", "source": "real", "epochs": 1, "batch_size": 8, "device": "cpu", "threads": 1}
 
 
-def lits(volumes: int = 131, large: int = 3, size: int = 128, slices: int = 60, examples: int = 160) -> dict:
+class Measured(dict):
+    """What was measured, by its name; shown and handed over as a `bench.Bench` is."""
+
+    def to_json(self) -> str:
+        return json.dumps(self, indent=2)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{key:<22}{value:10.1f}" for key, value in self.items())
+
+
+def lits(volumes: int = 131, large: int = 3, size: int = 128, slices: int = 60, examples: int = 160) -> Measured:
     """{'volumes', 'official MB', 'cache MB', 'interrupted after', seconds and peak memory (MB) of: build, load and one epoch's batches, that epoch trained}.
 
     `large` volumes are 512 x 512 x 600, the others `size` x `size` x `slices`.  Raises HKTError when a step fails.
@@ -35,7 +45,7 @@ def lits(volumes: int = 131, large: int = 3, size: int = 128, slices: int = 60, 
         for step in ("build", "batches", "epoch"):
             found |= {f"{step}, {key}": value for key, value in _step(home, step, str(examples)).items()}
         found["cache MB"] = _megabytes(home / "cache")
-    return found
+    return Measured(found)
 
 
 def _megabytes(folder: Path) -> float:

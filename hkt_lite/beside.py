@@ -1,12 +1,11 @@
 """What ours is shown beside: published numbers, claims with their verdicts, released checkpoints.  Pages call them as show.claims() …"""
 from __future__ import annotations
 
-from statistics import fmean, stdev
-
 from . import literature as books
 from .bundle import Block, block, chip, ids, named, none, number, numeric, sentence, shown, spread, words
-from .cohorts import ORDER, at, label
+from .cohorts import at, label, row
 from .config import HKTError, nearest
+from .stats import summary
 from .verdicts import judge
 
 KNOWN = {"read": "read there", "second-hand": "second-hand", "measured": "measured by us"}
@@ -94,19 +93,17 @@ def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe
     for r in records:
         run = runs.get(r.checkpoint.removeprefix("run ")) if r.kind == "eval" and r.task == task and r.checkpoint.startswith("run ") else None
         if run and run.purpose == "score":
-            order = ORDER.index(run.config.method) if run.config.method in ORDER else len(ORDER)
             pairs = r.protocol.get("pairs", 0)
             corpus = f"{r.protocol.get('corpus')}" + (f", {pairs} pair{'s' * (pairs > 1)}" if pairs else "")
-            groups.setdefault((corpus, order, label(run.config.method, run.config.options, run.config.sites), run.config.lr), []).append(r)
+            groups.setdefault((corpus, row(run.config.method), label(run.config.method, run.config.options, run.config.sites), run.config.lr), []).append(r)
     if not groups:
         return none(f"evaluation of a recorded {task} child on other data", "make one with `hkt eval` and publish it with `hkt runs publish`")
     (name, digits), rows, values = named(metric), [], []
     for (corpus, _, method, lr), found in sorted(groups.items()):
-        scores, blind = [at(r, f"metrics.{metric}") for r in found], fmean(at(r, f"metrics.{zero}") for r in found)
-        mean, sd = fmean(scores), stdev(scores) if len(scores) > 1 else float("nan")
-        rows.append([words(corpus), words(method), numeric(str(len(scores))), spread(mean, sd, digits), numeric(number(blind, digits)),
-                     words("yes" if mean < 0.9 * blind else "no"), ids([r.id for r in found])])
-        values.append({"corpus": corpus, "method": method, "lr": lr, "mean": mean, "blind": blind})
+        ours, blind = (summary([at(r, f"metrics.{key}") for r in found]) for key in (metric, zero))
+        rows.append([words(corpus), words(method), numeric(str(ours.n)), spread(ours.mean, ours.sd, digits), numeric(number(blind.mean, digits)),
+                     words("yes" if ours.mean < 0.9 * blind.mean else "no"), ids([r.id for r in found])])
+        values.append({"corpus": corpus, "method": method, "lr": lr, "mean": ours.mean, "blind": blind.mean})
     return block(["data", "method", "seeds", name, "without looking", "better by a tenth", "records"], rows,
                  f"Recorded {task} children on real data they were not trained for; training was small and on embedded data.", [],
                  [r.id for found in groups.values() for r in found], values)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -124,7 +125,6 @@ def evaluate(task: str, checkpoint: Path, arch: Annotated[str | None, typer.Opti
              protocol: Annotated[str | None, typer.Option(help="One of the task's evaluation protocols; the first if left out.")] = None,
              source: str = "real", scale: str = "cpu", as_json: Json = False) -> None:
     """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol and keep the record."""
-    from .config import runs_home
     from .export import evaluate as evaluate_checkpoint
 
     if not checkpoint.exists() and (runs_home() / checkpoint / "child.safetensors").is_file():
@@ -235,17 +235,12 @@ def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages
 def bench(name: Annotated[str, typer.Argument(help="step, flow, data or lits")], rounds: int = 7, as_json: Json = False) -> None:
     """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline, LiTS at its real size."""
     from . import bench as benches
+    from .bench_lits import lits
 
-    known = {"step": benches.step, "flow": benches.flow, "data": benches.data}
-    if name == "lits":
-        from .bench_lits import lits
-
-        found = lits()
-        print(json.dumps(found) if as_json else "\n".join(f"{key:<22}{value:10.1f}" for key, value in found.items()))
-        return
+    known = {**{one.__name__: partial(one, rounds=rounds) for one in (benches.step, benches.flow, benches.data)}, "lits": lits}
     if name not in known:
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, [*known, 'lits'])}")
-    result = known[name](rounds=rounds)
+        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
+    result = known[name]()
     print(result.to_json() if as_json else result)
 
 

@@ -73,9 +73,14 @@ def _plain(value):
     return canonical([getattr(one, "model_dump", lambda one=one: one)() for one in value]) if isinstance(value, list) else value
 
 
+def row(method: str) -> int:
+    """Where a method stands in tables; those without a place of their own come last."""
+    return ORDER.index(method) if method in ORDER else len(ORDER)
+
+
 def _position(cohort: Cohort) -> tuple:
     kind = cohort.options.get("kind", "gate")
-    return (str(cohort.setting), ORDER.index(cohort.method) if cohort.method in ORDER else len(ORDER), cohort.method,
+    return (str(cohort.setting), row(cohort.method), cohort.method,
             KINDS.index(kind) if kind in KINDS else 0, cohort.label, cohort.lr)
 
 
