@@ -55,7 +55,7 @@ def _values(pairs: list[str]) -> dict:
 
 
 def _config(task: str, method: str, scale: str, source: str, seed: int, options: list[str], settings: list[str]) -> Config:
-    from .tasks import resolve
+    from .benchmarks import resolve
 
     fields = _values(settings)
     for key, value in fields.items():                           # YAML reads 1 as an int where a rate is meant
@@ -110,11 +110,11 @@ def run(task: str, method: str, scale: str = "quick", source: str = "auto", seed
     """Train one child; a finished twin is shown, a cut-off one goes on."""
     config = _config(task, method, scale, source, seed, option, set_)
     if dry_run:
-        from .estimate import estimate
+        from .runs.estimate import estimate
 
         print(json.dumps({"id": config.id, "config": config.model_dump(), **estimate(config)}, indent=1))
         return
-    from .train import run as train
+    from .runs.loop import run as train
 
     record = train(config, purpose, _progress(), checkpoint_steps)
     print(record.model_dump_json(indent=1) if as_json else _summary(record))
@@ -125,10 +125,10 @@ def evaluate(task: str, checkpoint: Path, arch: Annotated[str | None, typer.Opti
              protocol: Annotated[str | None, typer.Option(help="One of the task's evaluation protocols; the first if left out.")] = None,
              source: str = "real", scale: str = "cpu", as_json: Json = False) -> None:
     """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol and keep the record."""
-    from .export import evaluate as evaluate_checkpoint
+    from .runs.export import evaluate as evaluate_checkpoint
 
     if not checkpoint.exists() and (runs_home() / checkpoint / "child.safetensors").is_file():
-        from .records import load
+        from .runs.records import load
 
         made = load(runs_home() / checkpoint / "record.json").config
         checkpoint, arch, scale = runs_home() / checkpoint / "child.safetensors", arch or made.child, made.scale
@@ -140,11 +140,11 @@ def evaluate(task: str, checkpoint: Path, arch: Annotated[str | None, typer.Opti
 def grid(file: Path, index: Annotated[int | None, typer.Option(help="Only this run of the grid, for array jobs.")] = None,
          dry_run: DryRun = False) -> None:
     """Run every configuration of a grid file, one after the other, skipping what is finished."""
-    from .grid import read, sweep
+    from .runs.grid import read, sweep
 
     configs, purpose = read(file)
     if dry_run:
-        from .estimate import estimate
+        from .runs.estimate import estimate
 
         for number, config in enumerate(configs):
             print(number, config.id, config.method, config.options, f"lr {config.lr} seed {config.seed}")
@@ -157,8 +157,8 @@ def grid(file: Path, index: Annotated[int | None, typer.Option(help="Only this r
 @app.command()
 def export(run_id: str, out: Path = Path("export"), formats: str = "safetensors,torch,onnx") -> None:
     """Write a run's child alone as safetensors, torch.export and ONNX, each checked against the original."""
-    from .export import export as export_child
-    from .records import find
+    from .runs.export import export as export_child
+    from .runs.records import find
 
     for name, difference in export_child(find(run_id), out, tuple(formats.split(","))).items():
         print(f"{out / name}  largest difference of an output {difference:.2g}")
@@ -168,9 +168,9 @@ def export(run_id: str, out: Path = Path("export"), formats: str = "safetensors,
 def submit(run_id: str, corpus: str, out: Path,
            warm: Annotated[bool, typer.Option(help="Start each frame of a scene from the flow before it (Sintel).")] = False) -> None:
     """Write a flow child's answers to a corpus' test part as the files its server takes."""
-    from .export import load_child
-    from .records import find
-    from .submission import write
+    from .benchmarks.flow.submission import write
+    from .runs.export import load_child
+    from .runs.records import find
 
     record = find(run_id)
     if record.config.task != "flow":
@@ -181,8 +181,8 @@ def submit(run_id: str, corpus: str, out: Path,
 @app.command()
 def reproduce(run_id: str) -> None:
     """Run a record's configuration again: same bits, inside the interval of its seeds, or different (exit code 1)."""
-    from .records import find
-    from .reproduce import reproduce as again
+    from .runs.records import find
+    from .runs.reproduce import reproduce as again
 
     verdict, sentence = again(find(run_id), _progress())
     print(f"{verdict}: {sentence}")
@@ -194,7 +194,7 @@ def pages(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, suc
           scale: str = "quick", set_: Annotated[list[str], typer.Option("--set", "-s", help="A notebook's parameter, NAME=VALUE.")] = [],
           out: Path | None = None, force: bool = False) -> None:
     """Execute the notebooks that are not fresh."""
-    from .pages import build
+    from .book.execute import build
 
     print(build(scale, out, html=False, force=force, names=names, settings=set_))
 
@@ -202,7 +202,7 @@ def pages(names: Annotated[list[str] | None, typer.Argument(help="Notebooks, suc
 @app.command()
 def book(scale: str = "quick", out: Path | None = None, force: bool = False) -> None:
     """Execute the notebooks, render the book, check every number."""
-    from .pages import build
+    from .book.execute import build
 
     print(build(scale, out, force=force))
 
@@ -210,10 +210,10 @@ def book(scale: str = "quick", out: Path | None = None, force: bool = False) -> 
 @app.command()
 def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages again and compare every output.")] = False) -> None:
     """Judge records, manifest, numbers and freshness; every problem is one sentence (exit code 1)."""
-    from .check import check as judge
-    from .check import validate
+    from .book.check import check as judge
+    from .book.check import validate
     from .config import PROJECT
-    from .records import stale
+    from .runs.records import stale
 
     problems = judge()
     if nbval:
@@ -234,8 +234,8 @@ def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages
 @app.command()
 def bench(name: Annotated[str, typer.Argument(help="step, flow, data or lits")], rounds: int = 7, as_json: Json = False) -> None:
     """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline, LiTS at its real size."""
-    from . import bench as benches
-    from .bench_lits import lits
+    from .runs import bench as benches
+    from .runs.bench_lits import lits
 
     known = {**{one.__name__: partial(one, rounds=rounds) for one in (benches.step, benches.flow, benches.data)}, "lits": lits}
     if name not in known:
@@ -247,8 +247,8 @@ def bench(name: Annotated[str, typer.Argument(help="step, flow, data or lits")],
 @runs_app.command("list")
 def runs_list(published: bool = False, as_json: Json = False) -> None:
     """Finished runs of this machine, or the published ones."""
-    from .records import local
-    from .records import published as all_published
+    from .runs.records import local
+    from .runs.records import published as all_published
 
     records = all_published() if published else local()
     if as_json:
@@ -262,7 +262,7 @@ def runs_list(published: bool = False, as_json: Json = False) -> None:
 @runs_app.command("show")
 def runs_show(run_id: str) -> None:
     """One record, whole."""
-    from .records import find
+    from .runs.records import find
 
     print(find(run_id).model_dump_json(indent=1))
 
@@ -270,7 +270,7 @@ def runs_show(run_id: str) -> None:
 @runs_app.command("diff")
 def runs_diff(first: str, second: str) -> None:
     """Where two runs differ: configuration, scores, provenance."""
-    from .records import find
+    from .runs.records import find
 
     flat = [_flat(find(name).model_dump(mode="json", exclude={"epochs"})) for name in (first, second)]
     for key in sorted(flat[0].keys() | flat[1].keys()):
@@ -287,7 +287,7 @@ def _flat(value, prefix: str = "") -> dict:
 @runs_app.command("publish")
 def runs_publish(ids: list[str]) -> None:
     """Copy finished records to data/results and enter them in the manifest."""
-    from .records import publish
+    from .runs.records import publish
 
     for path in publish(ids):
         print(path)
@@ -296,7 +296,7 @@ def runs_publish(ids: list[str]) -> None:
 @data_app.command("status")
 def data_status(as_json: Json = False) -> None:
     """What is here, what is missing, and under which licence."""
-    from .datasets.registry import status
+    from .benchmarks.registry import status
 
     rows = status()
     if as_json:
@@ -309,7 +309,7 @@ def data_status(as_json: Json = False) -> None:
 @data_app.command("fetch")
 def data_fetch(name: str) -> None:
     """Download a data set or checkpoint from its official address, checked."""
-    from .datasets.registry import fetch
+    from .benchmarks.registry import fetch
 
     print(fetch(name, progress=True))
 
@@ -317,7 +317,7 @@ def data_fetch(name: str) -> None:
 @data_app.command("verify")
 def data_verify(name: str) -> None:
     """Check an archive or its extracted files against the registry (exit code 1 if one is wrong)."""
-    from .datasets.registry import verify
+    from .benchmarks.registry import verify
 
     results = verify(name)
     for file, verdict in results.items():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import hkt_lite
-from hkt_lite import config, pages
+import hkt_lite.evidence
+from hkt_lite import config
+from hkt_lite.book import execute as pages
 from tests import toy
 
 
@@ -61,8 +62,8 @@ def toy_project(toy_template, tmp_path, monkeypatch) -> Path:
 
 def _use(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.setattr(config, "PROJECT", root)
-    patch.setitem(__import__("sys").modules, "hkt_lite.show", toy.show)
-    patch.setattr(hkt_lite, "show", toy.show, raising=False)
+    patch.setitem(__import__("sys").modules, "hkt_lite.evidence.show", toy.show)
+    patch.setattr(hkt_lite.evidence, "show", toy.show, raising=False)
     patch.setenv("HKT_RESULTS", str(root / "results"))
     patch.setenv("HKT_RUNS", str(root / "runs"))
     patch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS") or "1")
@@ -71,7 +72,7 @@ def _use(patch: pytest.MonkeyPatch, root: Path) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def few_embedded_images():
     """Validation and test splits of hundreds instead of thousands of embedded images, for tests in this process."""
-    from hkt_lite.tasks import cifar10
+    from hkt_lite.benchmarks.cifar10 import task as cifar10
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cifar10, "SIZES", {"val": 200, "test": 300})

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hkt_lite.benchmarks import resolve
 from hkt_lite.config import PROJECT, Config
-from hkt_lite.tasks import resolve
 
 TINY = {"scale": "smoke", "train_size": 128, "epochs": 2, "batch_size": 32}
 

@@ -86,7 +86,7 @@ def test_a_flow_child_from_run_to_evaluation_and_files(tmp_path):
     """By the benchmark's name, on embedded scenes; then evaluated and handed in on the same in Sintel's layout."""
     import shutil
 
-    from hkt_lite.datasets import moving
+    from hkt_lite.benchmarks.flow import synthetic as moving
 
     data = {"HKT_DATA": str(tmp_path / "data")}
     folder = moving.write_sintel(tmp_path / "data", scenes=1, frames=3, size=(66, 74))

@@ -2,9 +2,9 @@
 import pytest
 import torch
 
+from hkt_lite.benchmarks import names, resolve
+from hkt_lite.benchmarks.task import presets
 from hkt_lite.config import Config, HKTError, nearest, stream
-from hkt_lite.tasks import names, resolve
-from hkt_lite.tasks.task import presets
 
 
 @pytest.mark.parametrize("fields, words", [

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import nbformat
 
-from hkt_lite import provenance, records
-from hkt_lite.provenance import MIME
+from hkt_lite import files
+from hkt_lite.book import notebook as provenance
+from hkt_lite.book.notebook import MIME
+from hkt_lite.runs import records
 
 TABLE = """from IPython.display import display
 from tests import toy
@@ -80,9 +82,9 @@ def evaluation(name: str = "toy", accuracy: float = 91.5) -> records.EvalRecord:
 def publish(results: Path, *given) -> None:
     """Write records and their manifest into the folder `results`."""
     for record in given:
-        records.write_json(results / records.filename(record), record)
-    records.write_json(
-        results / records.MANIFEST, {path.name: records.sha256(path) for path in sorted(results.glob("*-*.json"))}
+        files.write_json(results / records.filename(record), record)
+    files.write_json(
+        results / records.MANIFEST, {path.name: files.sha256(path) for path in sorted(results.glob("*-*.json"))}
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from . import style
+from ..evidence import style
 
 KINDS = {
     "gate": (style.INHERITED, "D"),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from . import style
+from ..evidence import style
 
 
 def _tiles(count: int, columns: int, height: float):

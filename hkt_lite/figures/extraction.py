@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from . import style
+from ..evidence import style
 
 STYLES = ((style.PARENT, "o", "-"), (style.TRUTH, "s", "--"), (style.PEERS[0], "^", "-."), (style.PEERS[2], "v", ":"))
 

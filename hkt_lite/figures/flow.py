@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from . import style
+from ..evidence import style
 
 UNKNOWN = 60                                                    # grey level of pixels without truth
 LOOKS = {"parent": (style.PARENT, "-", "o"), "child": (style.CHILD, "--", "s")}

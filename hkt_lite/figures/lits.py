@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from ..metrics.segmentation import REGIONS, counts, dice
-from . import style
+from ..benchmarks.lits.metrics import REGIONS, counts, dice
+from ..evidence import style
 
 WINDOWS = {"lung": (-1350, 150), "bone": (-400, 1600), "soft tissue (used here)": (-160, 240), "liver": (10, 160)}
 ON_CT = "white"                                                 # the truth's line on a picture, where grey cannot be seen

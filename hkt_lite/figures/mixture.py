@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from . import style
+from ..evidence import style
 
 TERMS = {
     "L_c": (style.CHILD, "o", r"$L_c$"),

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from . import style
+from ..evidence import style
 
 KD = style.of("KD")["color"]
 

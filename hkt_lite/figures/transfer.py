@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from . import style
+from ..evidence import style
 
 STYLES = ((style.INHERITED, "o", "-"), (style.PEERS[0], "s", "--"),
           (style.PEERS[2], "^", "-."), (style.TRUTH, "v", ":"))

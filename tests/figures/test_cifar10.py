@@ -1,7 +1,8 @@
 """The CIFAR-10 page's pictures hand over what they show."""
 import numpy as np
 
-from hkt_lite.figures import cifar10, style
+from hkt_lite.evidence import style
+from hkt_lite.figures import cifar10
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (12, 3, 32, 32), dtype=np.uint8)
 LABELS, CLASSES = np.arange(12) % 3, ["a", "b", "c"]

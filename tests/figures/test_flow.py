@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from hkt_lite.datasets.flow import Sample
-from hkt_lite.figures import flow, style
+from hkt_lite.benchmarks.flow.data import Sample
+from hkt_lite.evidence import style
+from hkt_lite.figures import flow
 
 RANDOM = np.random.default_rng(0)
 FIRST, SECOND = RANDOM.integers(0, 255, (2, 3, 16, 24), dtype=np.uint8)

@@ -3,7 +3,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from hkt_lite.figures import extraction, style, training, transfer
+from hkt_lite.evidence import style
+from hkt_lite.figures import extraction, training, transfer
 
 CLASSES = ["disc", "ring", "star"]
 RANDOM = np.random.default_rng(0)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hkt_lite.config import PROJECT
-from hkt_lite.figures import attention, mixture, style
+from hkt_lite.evidence import style
+from hkt_lite.figures import attention, mixture
 
 PAGES = ("04_genetic_attention", "05_mixture_and_the_three_losses")
 random = np.random.default_rng(0)

@@ -2,9 +2,10 @@
 import numpy as np
 import pytest
 
-from hkt_lite.datasets.phantom import phantom
-from hkt_lite.datasets.slices import windowed
-from hkt_lite.figures import lits, style
+from hkt_lite.benchmarks.lits.slices import windowed
+from hkt_lite.benchmarks.lits.synthetic import phantom
+from hkt_lite.evidence import style
+from hkt_lite.figures import lits
 
 HU, LABELS, _ = phantom("test", 0, 64, 24)
 LEVELS = np.argsort(-(LABELS == 2).sum((1, 2)))[:3]
@@ -28,7 +29,7 @@ def test_greys_tell_liver_from_lesion_by_numbers():
 
 @pytest.mark.parametrize("levels", [4, 5])
 def test_pair_names_the_channels_of_the_real_networks(levels):
-    from hkt_lite.models.unet import shapes, unet
+    from hkt_lite.benchmarks.lits.network import shapes, unet
 
     networks = [unet(f"resunet2d-{width}x{levels}", 3) for width in (24, 6)]
     places = ["bottleneck", "decoder1"]

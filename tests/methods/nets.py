@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.methods import Site
 from hkt_lite.methods.attention import gate
 from hkt_lite.methods.sites import statistics_kept
-from hkt_lite.models.resnet import resnet
 from tests.reference import released
 
 UPSTREAM = ("conv1", "bn1", "layer1", "layer2", "layer3")

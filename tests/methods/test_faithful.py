@@ -5,13 +5,13 @@ import pytest
 import torch
 
 import hkt_lite.methods.hkt as hkt_module
+from hkt_lite.benchmarks.cifar10 import data as cifar10
+from hkt_lite.benchmarks.cifar10.network import resnet
+from hkt_lite.benchmarks.cifar10.task import MEAN, STD
+from hkt_lite.benchmarks.weights import load_weights
 from hkt_lite.config import data_home
-from hkt_lite.datasets import cifar10
 from hkt_lite.methods import HKT, attention, etm
 from hkt_lite.methods.attention import gate
-from hkt_lite.models.resnet import resnet
-from hkt_lite.models.weights import load_weights
-from hkt_lite.tasks.cifar10 import MEAN, STD
 from tests.methods.nets import PARTS, POOLED, POOLED_UPSTREAM, Batch, gradients, images, networks, opened
 from tests.reference import released
 

@@ -1,0 +1,1 @@
+"""Optical flow: Sintel and KITTI, RAFT and smaller RAFTs."""

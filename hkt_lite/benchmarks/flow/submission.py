@@ -1,0 +1,82 @@
+"""Flows of a trained child as the files that Sintel's and KITTI's servers take.   hkt submit RUN sintel-clean OUT [--warm]
+
+Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.  `--warm` starts each frame of a Sintel scene from the flow before it.
+"""
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...config import HKTError, data_home, nearest
+from . import data as corpora
+from . import files as flow_files
+from .metrics import warm_start
+from .network import smallest
+
+CORPORA = {"sintel-clean": ("clean", "sintel", 32), "sintel-final": ("final", "sintel", 32), "kitti2015": ("flow", "kitti", 24), "kitti2012": ("flow", "kitti", 24)}
+
+
+@torch.no_grad()
+def refine(model: nn.Module, first: Tensor, second: Tensor, updates: int, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """RAFT's loop from a flow that is given: (flow (B, 2, H, W) in pixels, the same at an eighth of the resolution, in its pixels).
+
+    torchvision's forward always starts from zero; this is the same loop with its parts, and with `initial` None the same numbers.
+    """
+    from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
+
+    model.corr_block.build_pyramid(*model.feature_encoder(torch.cat([first, second])).chunk(2))
+    hidden_size = model.update_block.hidden_state_size
+    context = model.context_encoder(first)
+    hidden, context = context[:, :hidden_size].tanh(), context[:, hidden_size:].relu()
+    start = make_coords_grid(first.shape[0], *context.shape[-2:]).to(first.device)
+    places = start if initial is None else start + initial
+    for _ in range(updates):
+        hidden, delta = model.update_block(hidden, context, model.corr_block.index_pyramid(places), places - start)
+        places = places + delta
+    mask = None if model.mask_predictor is None else model.mask_predictor(hidden)
+    return upsample_flow(places - start, up_mask=mask), places - start
+
+
+def flows(model: nn.Module, arch: str, pairs: list[corpora.Pair], updates: int, mode: str, warm: bool = False) -> Iterator[tuple[corpora.Pair, Tensor]]:
+    """(pair, flow (2, H, W)) of each pair.  With `warm` a pair begins where the one before it in its scene has led, if their frames follow."""
+    model.eval()
+    before, carried = None, None
+    for pair in pairs:
+        sample = corpora.read(pair._replace(flow=None, occlusion=None, invalid=None))
+        images, back = corpora.pad(torch.stack([sample.first, sample.second]).float() / 127.5 - 1, mode=mode, least=smallest(arch))
+        goes_on = warm and before is not None and before.second == pair.first
+        full, low = refine(model, images[:1], images[1:], updates, warm_start(carried)[None] if goes_on else None)
+        before, carried = pair, low[0]
+        yield pair, back(full[0])
+
+
+def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = False, root: Path | None = None) -> int:
+    """Write the flows of a corpus' test part to the new folder `out`: how many.
+
+    Raises HKTError for a corpus without a server, a folder that is there already, data that is missing; nothing half-written stays.
+    """
+    if corpus not in CORPORA:
+        raise HKTError(f"No server takes flows of {corpus!r}.{nearest(corpus, CORPORA)}")
+    folder, mode, updates = CORPORA[corpus]
+    if warm and mode != "sintel":
+        raise HKTError(f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out.")
+    out = Path(out)
+    if out.exists():
+        raise HKTError(f"{out} is there already; name another folder or remove it first.")
+    pairs = corpora.pairs(root or data_home(), corpus, need_flow=False, part="test")
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        for pair, flow in flows(model, arch, pairs, updates, mode, warm):
+            if mode == "sintel":
+                flow_files.write_flo(part / folder / f"{pair.name}.flo", flow)
+            else:
+                flow_files.write_kitti(part / folder / f"{pair.name}.png", flow.clamp(-511, 511))
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return len(pairs)

@@ -1,0 +1,1 @@
+"""Liver and tumour in CT (LiTS): U-Nets."""

@@ -1,0 +1,171 @@
+"""What a page carries besides its cells: alternative texts, a footer, and the key and digests by which it is judged.
+
+Dates, commits and timings stand in metadata and in the footer, never in an output.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import __version__, config, files
+from ..config import HKTError, canonical, nearest, results_home, runs_home
+from ..runs import records
+
+MIME = "application/vnd.hkt+json"                               # outputs of `show`: call, arguments, records, values
+NOT_COMMITTED = ("results", "runs", "cache")                    # of data/: records count by their manifest
+
+
+def read(path: Path):
+    """A notebook (nbformat 4).  Raises HKTError naming a file that is missing or no notebook."""
+    import nbformat
+
+    try:
+        return nbformat.read(str(path), as_version=4)
+    except FileNotFoundError:
+        others = [other.stem for other in path.parent.glob("*.ipynb")]
+        raise HKTError(f"There is no notebook {path}.{nearest(path.stem, others)}") from None
+    except (ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
+        raise HKTError(f"{path} is not a readable notebook ({str(error).splitlines()[0]}); "
+                       "restore it or build the page again.") from None
+
+
+def code_cells(page) -> Iterator[tuple[int, Any]]:
+    """(number counted from 1, cell) of the code cells; nbval's `Cell 0` is number 1."""
+    return enumerate((cell for cell in page.cells if cell.cell_type == "code"), 1)
+
+
+def bundles(page) -> Iterator[tuple[int, dict]]:
+    """(code cell number, mime bundle) of every output that `show` made."""
+    for number, cell in code_cells(page):
+        for output in cell.outputs:
+            if MIME in output.get("data", {}):
+                yield number, output["data"]
+
+
+def is_image(output) -> bool:
+    return any(mime.startswith("image/") for mime in output.get("data", {}))
+
+
+def alt_of(output) -> str:
+    """The alternative text in an output's metadata (its own or its image type's), or ''."""
+    metadata = output.get("metadata", {})
+    return str(metadata.get("alt") or next(
+        (part["alt"] for part in metadata.values() if isinstance(part, dict) and part.get("alt")), ""))
+
+
+def digest(cell) -> str:
+    """16 hex digits over a cell's text and outputs (not their counters): an altered number changes them."""
+    outputs = [{key: value for key, value in output.items() if key != "execution_count"}
+               for output in cell.get("outputs", [])]
+    return hashlib.sha256(canonical([cell.cell_type, cell.source, outputs]).encode()).hexdigest()[:16]
+
+
+def known_records() -> tuple[dict, dict]:
+    """id -> published record and id -> record of this machine's store, without those that cannot be read."""
+    found = ({}, {})
+    stores = results_home().glob("*-*.json"), [*runs_home().glob("*/record.json"), *runs_home().glob("eval-*.json")]
+    for known, paths in zip(found, stores):
+        for path in paths:
+            with contextlib.suppress(HKTError):                 # `hkt check` names it
+                record = records.load(path)
+                known[record.id] = record
+    return found
+
+
+def finish(page, notebook: Path, values: dict, facts: dict) -> None:
+    """Put alternative texts where the renderer reads them, drop machine paths, add the footer and the metadata.
+
+    `values` are the page's parameters, `facts` what is known already (key, duration).  Raises HKTError for a cell with
+    two images: the renderer knows one text a cell.
+    """
+    import nbformat
+
+    for number, cell in code_cells(page):
+        images = [output for output in cell.outputs if is_image(output)]
+        if len(images) > 1:
+            raise HKTError(f"{notebook.name}, code cell {number} shows {len(images)} images, but a cell carries one "
+                           "alternative text; split the cell.")
+        if images and alt_of(images[0]):
+            cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt_of(images[0])
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.source = cell.source.replace("# Parameters", "# set for this page", 1)
+    page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
+    page.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    made = records.provenance("", None, None)
+    shown = sorted({record for _, data in bundles(page) for record in data[MIME]["records"]})
+    facts = facts | {"scale": values.get("scale", "smoke"), "parameters": values, "records": shown,
+                     "date": made.created, "commit": made.commit, "dirty": made.dirty}
+    page.cells.append(nbformat.v4.new_markdown_cell(_footer(notebook, facts, made), id="provenance",
+                                                    metadata={"tags": ["provenance"]}))
+    page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
+
+
+def _footer(notebook: Path, facts: dict, made: records.Provenance) -> str:
+    """The closing box: what was shown, from which records, made by what, and the command that makes it again."""
+    given = [(name, value) for name, value in facts["parameters"].items() if name != "scale"]
+    settings = [f"--set {name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given]
+    command = " ".join([f"hkt pages {notebook.stem} --scale {facts['scale']}", *settings])
+    versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    return "\n".join([
+        "```{admonition} How this page was made", ":class: note dropdown provenance", "",
+        f"- scale `{facts['scale']}`" + "".join(f", `{name} = {value!r}`" for name, value in given),
+        *_sources(facts["records"]),
+        f"- hkt_lite {__version__}, code `{made.code}`, commit `{made.commit or 'none'}`"
+        f"{' with uncommitted changes' if made.dirty else ''}; {versions}; {made.machine}",
+        f"- executed in {facts['duration']:.0f} s, {made.created}",
+        f"- make it again: `{command}`; verify every number: `hkt check`", "```"])
+
+
+def _sources(shown: list[str]) -> list[str]:
+    """One line for each kind of run on the page: task, scale, data and seed, with the ids of its records."""
+    published, local = known_records()
+    groups: dict[str, list[str]] = {}
+    for name in shown:
+        record = published.get(name) or local.get(name)
+        run = getattr(record, "config", None)
+        what = f"{run.task}, scale {run.scale}, {run.source} data, seed {run.seed}" if run else "evaluation"
+        place = "recorded" if name in published else "live, made by this page" if record else "unknown"
+        groups.setdefault(f"{place}: {what}", []).append(f"`{name}`")
+    return [f"- {what}: {', '.join(ids)}" for what, ids in sorted(groups.items())] or \
+        ["- no run record is shown on this page"]
+
+
+# -- freshness -------------------------------------------------------------------------------------------------------
+
+
+def files_below(path: Path) -> list[Path]:
+    """The files below a folder, sorted; a file by itself."""
+    return sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+
+
+def key(notebook: Path, parameters: dict) -> str:
+    """16 hex digits over all that decides a page.
+
+    Source bytes, parameters, package code, manifest of the published records, constraints, and all committed data:
+    registry, literature, claims, splits, grids, weights of small parents.
+    """
+    digest = hashlib.sha256(canonical([parameters, records.code_hash()]).encode())
+    data = [child for child in (config.PROJECT / "data").glob("*") if child.name not in NOT_COMMITTED]
+    committed = [path for child in sorted(data) for path in files_below(child)]
+    for path in [notebook, results_home() / records.MANIFEST, config.PROJECT / "constraints.txt", *committed]:
+        digest.update(f"\0{path.name}\0{files.sha256(path) if path.is_file() else 'none'}".encode())
+    return digest.hexdigest()[:16]
+
+
+def state(notebook: Path, page: Path, values: dict | None = None) -> str:
+    """'fresh', or why the page must be made again (a clause); `values`: the parameters that it should have."""
+    try:
+        made = read(page)
+    except HKTError:
+        return "is unreadable" if page.exists() else "was never built"
+    facts = made.metadata.get("hkt", {})
+    if values is not None and facts.get("parameters") != values:
+        return "was built with other parameters"
+    if facts.get("key") != key(notebook, facts.get("parameters", {})):
+        return ("is stale: its source, parameters, the package, published records, committed data or constraints have "
+                "changed since")
+    return "fresh" if facts.get("cells") == [digest(cell) for cell in made.cells] else "was altered after it was built"

@@ -1,0 +1,159 @@
+"""Numbers of others and claims of the paper, as checked rows.   values("cifar10"), claims()
+
+data/literature.yaml says what each number is, where it stands and how we know it; data/claims.yaml says by which rule each claim is judged.
+"""
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..config import PROJECT, HKTError, nearest
+
+LITERATURE, CLAIMS = PROJECT / "data" / "literature.yaml", PROJECT / "data" / "claims.yaml"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Checkpoint(Strict):
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    normalisation: str
+
+
+class Value(Strict):
+    """One published number.  `mark`: read in the source itself, second-hand in another work, or measured by us with a released file."""
+
+    id: str
+    what: str
+    value: float
+    task: str
+    metric: str
+    unit: str
+    better: Literal["higher", "lower"]
+    source: str
+    key: str                                                    # in book/references.bib
+    mark: Literal["read", "second-hand", "measured"]
+    role: Literal["paper", "baseline", "parent", "peer", "context"]
+    note: str = ""
+    checkpoint: Checkpoint | None = None
+
+
+class Source(Strict):
+    key: str
+    where: str
+    mark: Literal["read", "second-hand", "measured"]
+
+
+class Evidence(Strict):
+    """Which published records may judge a claim."""
+
+    task: str
+    source: Literal["real", "synthetic"]
+    scales: list[str]                                           # the first one with enough seeds is used
+    seeds: int = Field(gt=0)                                    # fewest that may be judged
+    where: dict = {}                                            # further configuration fields the judged runs must have
+
+
+class Variant(Strict):
+    """A method with options; options not named are at their defaults."""
+
+    method: str
+    options: dict = {}
+    sites: str | None = None
+
+
+class Rule(Strict):
+    """A criterion that a program can judge; `kind` says which fields matter, data/claims.yaml what they mean."""
+
+    kind: Literal["level", "paired", "same", "selective", "evaluation", "cannot"]
+    of: Variant | None = None
+    to: Variant | None = None
+    metric: str = ""
+    target: float = 0.0
+    fields: list[str] = []
+    name: str = ""
+    active: float = 0.0
+    spread: float = 0.0
+    sha256: str = ""
+    protocol: dict = {}
+    within: float = 0.0
+    partly_within: float = 0.0
+    reason: str = ""
+
+
+class Claim(Strict):
+    id: str
+    title: str
+    statement: str
+    source: Source
+    criterion: str
+    evidence: Evidence
+    rule: Rule
+    also: list[Variant] = []                                    # reported beside, never deciding
+    beside: list[str] = []                                      # ids of literature values
+    note: str = ""
+    committed: datetime.date
+
+
+def _read(path: Path, what: str) -> list:
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise HKTError(f"The file of {what} {path} cannot be read ({str(error).splitlines()[0]}); restore it from version control.") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise HKTError(f"The file of {what} {path} must be a list of entries.")
+    return rows
+
+
+def _checked(kind: type[Strict], row: dict, path: Path):
+    try:
+        return kind(**row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise HKTError(f"Entry {row.get('id', '?')!r} of {path} is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}.") from None
+
+
+def _unique(entries: list, path: Path) -> list:
+    seen = [entry.id for entry in entries]
+    if doubled := {name for name in seen if seen.count(name) > 1}:
+        raise HKTError(f"{path} has more than one entry {min(doubled)!r}; ids must be unique.")
+    return entries
+
+
+def read_values(path: Path = LITERATURE) -> tuple[Value, ...]:
+    """All published numbers of the file, groups spread over their rows.  Raises HKTError naming the entry that is wrong."""
+    rows = [{**{key: item for key, item in group.items() if key != "rows"}, **row} for group in _read(path, "published numbers")
+            for row in group.get("rows") or [{}]]
+    return tuple(_unique([_checked(Value, row, path) for row in rows], path))
+
+
+def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> tuple[Claim, ...]:
+    """All claims of the file; what they are shown beside must exist.  Raises HKTError naming the entry that is wrong."""
+    claims = _unique([_checked(Claim, row, path) for row in _read(path, "claims")], path)
+    known = {value.id for value in read_values(literature)}
+    for claim in claims:
+        for name in claim.beside:
+            if name not in known:
+                raise HKTError(f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does not have.{nearest(name, known)}")
+    return tuple(claims)
+
+
+def values(task: str | None = None) -> list[Value]:
+    return [value for value in read_values() if task in (None, value.task)]
+
+
+def value(name: str) -> Value:
+    """The published number with that id.  Raises HKTError for an unknown one."""
+    known = {value.id: value for value in read_values()}
+    if name not in known:
+        raise HKTError(f"There is no published number {name!r} in {LITERATURE}.{nearest(name, known)}")
+    return known[name]
+
+
+def claims() -> list[Claim]:
+    return list(read_claims())

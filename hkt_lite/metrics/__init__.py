@@ -1,1 +1,0 @@
-"""What an answer is worth: pure functions of tensors, one file a benchmark family."""

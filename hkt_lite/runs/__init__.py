@@ -1,0 +1,1 @@
+"""Records, the one training loop, grids, export."""

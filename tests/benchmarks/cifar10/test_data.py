@@ -1,0 +1,130 @@
+"""The CIFAR-10 reader: the committed split, the layout written by ourselves, damaged files, the real images."""
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hkt_lite.benchmarks.cifar10 import data as cifar10
+from hkt_lite.benchmarks.cifar10 import synthetic
+from hkt_lite.config import PROJECT, HKTError, data_home
+
+REAL = data_home()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    root = tmp_path_factory.mktemp("layout")
+    assert synthetic.write_cifar10(root, train=1000, test=200) == root / cifar10.FOLDER
+    return root
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+    shutil.copytree(written / cifar10.FOLDER, tmp_path / cifar10.FOLDER)
+    return tmp_path
+
+
+def test_split_is_a_partition_of_the_50000_training_images():
+    split = json.loads((PROJECT / "data/splits/cifar10.json").read_text())
+    train, val = split["train"], split["val"]
+    assert (len(train), len(val)) == (45_000, 5_000)
+    assert sorted(train + val) == list(range(50_000))
+    assert train != sorted(train)
+
+
+def test_written_layout_reads_back_the_same_pixels(written):
+    test, made = cifar10.load(written, "test", official=False), synthetic.images("test", 200)
+    assert torch.equal(test.x, made.x) and torch.equal(test.y, made.y)
+    assert test.classes == synthetic.CLASSES and test.x.dtype == torch.uint8
+    assert test.name != "CIFAR-10"
+    train, all_made = cifar10.load(written, "train", official=False), synthetic.images("train", 1000)
+    assert 800 < len(train.y) < 1000 and int(train.index.max()) < 1000
+    assert torch.equal(train.x, all_made.x[train.index]) and torch.equal(train.y, all_made.y[train.index])
+
+
+def test_size_takes_the_first_of_the_committed_list(written):
+    train, few = (cifar10.load(written, "train", size, official=False) for size in (None, 50))
+    assert torch.equal(few.index, train.index[:50]) and len(few.x) == 50
+    val = cifar10.load(written, "val", official=False)
+    assert not set(val.index.tolist()) & set(train.index.tolist())
+
+
+def test_written_files_are_not_taken_for_the_official_ones(written):
+    with pytest.raises(HKTError, match=r"test_batch does not have the official checksum.*fetch it again"):
+        cifar10.load(written, "test")
+
+
+def test_write_refuses_a_folder_that_is_there(written):
+    with pytest.raises(HKTError, match="is there already"):
+        synthetic.write_cifar10(written, 50, 10)
+
+
+def test_unknown_split_names_the_nearest():
+    with pytest.raises(HKTError, match="no split 'tets'. Did you mean 'test'"):
+        cifar10.load(Path("."), "tets")
+
+
+def test_missing_file_is_named(copy):
+    (copy / cifar10.FOLDER / "data_batch_3").unlink()
+    with pytest.raises(HKTError, match=r"there is no .*data_batch_3; run `hkt data fetch cifar10`"):
+        cifar10.load(copy, "train", official=False)
+    assert len(cifar10.load(copy, "test", official=False).y) == 200
+
+
+@pytest.mark.parametrize("official, words", [(True, "official checksum"), (False, "not a readable CIFAR-10 batch")])
+def test_truncated_file_is_named(copy, official, words):
+    path = copy / cifar10.FOLDER / "test_batch"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(HKTError, match=rf"test_batch .*{words}"):
+        cifar10.load(copy, "test", official=official)
+
+
+def test_flipped_bit_is_noticed_in_official_files(copy, monkeypatch):
+    path = copy / cifar10.FOLDER / "test_batch"
+    data = bytearray(path.read_bytes())
+    monkeypatch.setitem(cifar10.MD5, "test_batch", hashlib.md5(data).hexdigest())
+    cifar10.load(copy, "test")
+    cifar10._read.cache_clear()
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(HKTError, match="damaged or truncated"):
+        cifar10.load(copy, "test")
+
+
+def test_disagreeing_lengths_are_refused(copy):
+    value = {b"data": np.zeros((3, 3072), np.uint8), b"labels": [0, 1]}
+    (copy / cifar10.FOLDER / "test_batch").write_bytes(pickle.dumps(value, protocol=2))
+    with pytest.raises(HKTError, match="3 images of uint8 for 2 labels"):
+        cifar10.load(copy, "test", official=False)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("owned",)
+
+
+def test_a_pickle_cannot_run_code(copy, monkeypatch):
+    monkeypatch.chdir(copy)
+    (copy / cifar10.FOLDER / "test_batch").write_bytes(pickle.dumps(Evil(), protocol=2))
+    with pytest.raises(HKTError, match="it asks for .*mkdir"):
+        cifar10.load(copy, "test", official=False)
+    assert not (copy / "owned").exists()
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not cifar10.present(REAL), reason="HKT_DATA holds no cifar-10-batches-py")
+def test_real_images():
+    test, val = cifar10.load(REAL, "test"), cifar10.load(REAL, "val")
+    assert test.x.shape == (10_000, 3, 32, 32) and test.x.dtype == torch.uint8
+    assert test.classes[int(test.y[0])] == "cat" and test.y[:5].tolist() == [3, 8, 8, 0, 6]
+    assert val.y.bincount().tolist() == [500] * 10
+    train = cifar10.load(REAL, "train", 1000)
+    assert train.y.bincount().tolist() == [100] * 10 and Counter(train.index.tolist()).most_common(1)[0][1] == 1
+    assert train.x.float().mean().item() == pytest.approx(120.7, abs=2.5)       # the training set's mean grey value

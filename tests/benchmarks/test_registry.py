@@ -1,0 +1,316 @@
+"""fetch, verify and status against a server on this machine; a failure is one sentence and leaves nothing behind."""
+import errno
+import hashlib
+import io
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+
+from hkt_lite.benchmarks import registry
+from hkt_lite.benchmarks.cifar10.network import resnet
+from hkt_lite.benchmarks.weights import load_weights
+from hkt_lite.config import HKTError
+
+FILES = {"one": b"first file " * 300, "two": bytes(range(256)) * 20}
+
+
+def sha(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def packed(folder: str = "things", **changes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, data in {**FILES, **changes}.items():
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+ARCHIVE = packed(extra=b"not listed, so not unpacked")
+WEIGHTS = b"numbers" * 1000
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        data, announced = self.server.serves.get(self.path, (None, 0))
+        if data is None:
+            return self.send_error(404)
+        self.send_response(200)
+        self.send_header("Content-Length", str(announced or len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        yield one
+        one.shutdown()
+
+
+@pytest.fixture
+def served(server, tmp_path, monkeypatch):
+    """The server with fresh contents, a registry of two entries that point to it, and an empty data folder."""
+    server.serves = {"/things.tar.gz": (ARCHIVE, 0), "/net.th": (WEIGHTS, 0)}
+    server.asked, server.data = [], tmp_path / "data"           # requests it saw; the user's data folder
+    common = {"licence": "none", "citation": "us", "home": "http://here", "gated": False}
+    address = f"http://127.0.0.1:{server.server_port}"
+    server.things = {"id": "things", "path": "things", "archive": "things.tar.gz", "urls": [f"{address}/things.tar.gz"],
+                     "hash": sha(ARCHIVE), "bytes": len(ARCHIVE), **common,
+                     "files": {name: sha(data) for name, data in FILES.items()}}
+    server.net = {"id": "net", "path": "weights/net.th", "urls": [f"{address}/net.th"], "hash": sha(WEIGHTS)[:15],
+                  **common}
+
+    def write():
+        registry.entries.cache_clear()
+        (tmp_path / "registry.yaml").write_text(yaml.safe_dump([server.things, server.net]))
+
+    server.write = write
+    write()
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry.yaml")
+    monkeypatch.setenv("HKT_DATA", str(server.data))
+    monkeypatch.setenv("NO_PROXY", "*")
+    yield server
+    registry.entries.cache_clear()
+
+
+def remains(served) -> list[str]:
+    found = (path for path in served.data.rglob("*") if path.is_file() or path.name.startswith("."))
+    return sorted(str(path.relative_to(served.data)) for path in found)
+
+
+def test_archive_is_fetched_unpacked_and_not_fetched_twice(served):
+    assert registry.fetch("things") == served.data / "things"
+    assert remains(served) == ["things/one", "things/two"]
+    assert (served.data / "things/one").read_bytes() == FILES["one"]
+    assert registry.fetch("things") == served.data / "things" and served.asked == ["/things.tar.gz"]
+    assert set(registry.verify("things").values()) == {"ok"} and len(registry.verify("things")) == 2
+
+
+def test_single_file_is_checked_by_the_digits_that_are_known(served):
+    assert registry.fetch("net").read_bytes() == WEIGHTS
+    served.net["hash"] = "sha256:00000000"
+    served.write()
+    assert registry.verify("net") == {str(served.data / "weights/net.th"): "wrong checksum"}
+
+
+def test_status_tells_absent_damaged_and_intact(served):
+    rows = [(row["name"], row["present"], row["verified"]) for row in registry.status()]
+    assert rows == [("things", False, None), ("net", False, None)]
+    registry.fetch("things")
+    registry.fetch("net").write_bytes(b"damaged")
+    rows = registry.status()
+    assert [(row["present"], row["verified"]) for row in rows] == [(True, True), (True, False)]
+    assert rows[0]["size"] == len(ARCHIVE) and rows[0]["licence"] == "none" and rows[0]["gated"] is False
+
+
+def test_damaged_files_are_named_and_replaced(served):
+    registry.fetch("things")
+    (served.data / "things/two").write_bytes(b"damaged")
+    (served.data / "things/one").unlink()
+    verdicts = {"one": "missing", "two": "wrong checksum"}
+    assert registry.verify("things") == {str(served.data / "things" / name): word for name, word in verdicts.items()}
+    registry.fetch("things")
+    assert set(registry.verify("things").values()) == {"ok"} and remains(served) == ["things/one", "things/two"]
+
+
+def test_archive_put_there_by_hand_is_used_without_network(served):
+    served.data.mkdir()
+    (served.data / "things.tar.gz").write_bytes(ARCHIVE)
+    assert registry.verify("things") == {str(served.data / "things.tar.gz"): "ok"}
+    registry.fetch("things")
+    assert served.asked == [] and (served.data / "things/two").read_bytes() == FILES["two"]
+
+
+def test_second_address_is_tried(served):
+    served.net["urls"] = ["http://127.0.0.1:9/net.th", *served.net["urls"]]
+    served.write()
+    assert registry.fetch("net").read_bytes() == WEIGHTS
+
+
+def refused(served, name, words):
+    with pytest.raises(HKTError, match=words) as caught:
+        registry.fetch(name)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith((".", "?"))
+    assert remains(served) == []
+    return message
+
+
+def test_no_network(served):
+    served.things["urls"] = ["http://127.0.0.1:9/things.tar.gz"]
+    served.write()
+    message = refused(served, "things", "http://127.0.0.1:9/things.tar.gz cannot be reached; check the network")
+    assert f"put the file at {served.data / 'things.tar.gz'} by hand and fetch again" in message
+
+
+def test_server_without_the_file(served):
+    served.serves = {}
+    refused(served, "net", "net could not be fetched: .*net.th answers 404")
+
+
+@pytest.mark.parametrize("name", ["things", "net"])
+def test_connection_that_breaks_off(served, name):
+    served.serves = {path: (data[:100], len(data)) for path, (data, _) in served.serves.items()}
+    refused(served, name, f"{name} could not be fetched: the download of http:.* broke off; check the network and try")
+
+
+def test_truncated_download(served):
+    served.serves["/things.tar.gz"] = (ARCHIVE[:200], 0)
+    refused(served, "things", rf"is truncated \(200 of {len(ARCHIVE)} bytes\) and was thrown away")
+
+
+def test_wrong_checksum(served):
+    served.serves = {"/things.tar.gz": (packed(one=b"x" * 9000), 0), "/net.th": (WEIGHTS[:-1] + b"!", 0)}
+    served.things["bytes"] = None
+    served.write()
+    refused(served, "things", f"does not have the checksum {served.things['hash']} and was thrown away")
+    refused(served, "net", "does not have the checksum sha256:")
+
+
+@pytest.mark.parametrize("data", [ARCHIVE[:len(ARCHIVE) - 60], b"no archive at all", packed("elsewhere")])
+def test_archive_that_cannot_be_unpacked(served, data):
+    served.serves["/things.tar.gz"] = (data, 0)
+    served.things |= {"hash": sha(data), "bytes": len(data)}
+    served.write()
+    refused(served, "things", "archive things.tar.gz of things is truncated or damaged")
+
+
+def test_wrong_file_inside_the_archive(served):
+    data = packed(two=b"other")
+    served.serves["/things.tar.gz"] = (data, 0)
+    served.things["hash"] = sha(data)
+    served.write()
+    served.things["bytes"] = None
+    served.write()
+    refused(served, "things", "two in the archive things.tar.gz of things does not have the checksum")
+
+
+def test_damaged_data_stays_until_something_better_came(served):
+    registry.fetch("things")
+    (served.data / "things/two").write_bytes(b"damaged")
+    served.serves = {}
+    with pytest.raises(HKTError, match="answers 404"):
+        registry.fetch("things")
+    assert remains(served) == ["things/one", "things/two"]
+
+
+def test_full_disk(served, monkeypatch):
+    def full(*words, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(registry.os, "replace", full)
+    refused(served, "things", r"The disk of .* is full while fetching things \(0 MB to download\); free some space")
+
+
+def test_full_disk_in_the_middle_of_the_download(served, monkeypatch):
+    import pooch
+
+    def full(self, url, path, *words, **options):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
+    refused(served, "net", "is full while fetching net")
+
+
+def test_data_folder_that_cannot_be_made(served, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HKT_DATA", str(tmp_path / "file"))
+    with pytest.raises(HKTError, match="things cannot be written under .*file .*set HKT_DATA"):
+        registry.fetch("things")
+
+
+def test_what_no_program_may_fetch(served):
+    served.net["gated"] = True
+    served.things |= {"urls": [], "note": "it was never uploaded"}
+    served.write()
+    refused(served, "net", "its owners ask for a registration.*http://here and put it at .*net.th")
+    refused(served, "things", "it was never uploaded.*put it at .*things.tar.gz")
+    assert served.asked == []
+
+
+def test_unknown_name_and_nothing_to_verify(served):
+    refused(served, "thing", "no entry 'thing'. Did you mean 'things'?")
+    with pytest.raises(HKTError, match="nothing to verify: net does not lie at .*run `hkt data fetch net`"):
+        registry.verify("net")
+
+
+def test_a_set_without_a_known_checksum_is_brought_by_hand(served):
+    del served.things["hash"], served.things["files"], served.things["archive"]
+    served.things["note"] = "no checksum is known"
+    served.write()
+    refused(served, "things", "things cannot be fetched by a program .no checksum is known.; get it from http://here and put it at .*things")
+    with pytest.raises(HKTError, match="nothing to verify: no checksum of things is known"):
+        registry.verify("things")
+    (served.data / "things").mkdir(parents=True)
+    assert registry.fetch("things") == served.data / "things" and served.asked == []
+    row = registry.status()[0]
+    assert (row["present"], row["verified"]) == (True, None)
+
+
+def test_broken_registry_is_named(served, tmp_path):
+    del served.net["licence"]
+    served.write()
+    with pytest.raises(HKTError, match=r"data registry .*registry.yaml cannot be read \(.*licence"):
+        registry.status()
+
+
+def test_the_committed_registry():
+    known = registry.entries()
+    from hkt_lite.benchmarks.cifar10 import data as cifar10
+    from hkt_lite.benchmarks.cifar10.task import PUBLIC
+
+    assert {name: f"md5:{digest}" for name, digest in cifar10.MD5.items()}.items() <= known["cifar10"].files.items()
+    assert known["cifar10"].path == cifar10.FOLDER
+    for name, file in PUBLIC.items():
+        assert known[name].path == f"weights/{file}"
+        assert known[name].hash.removeprefix("sha256:").startswith(file.split("-")[1].removesuffix(".th"))
+    from hkt_lite.benchmarks.flow import data as flow
+
+    for corpus, layout in flow.LAYOUTS.items():
+        name = corpus.split("-")[0]
+        assert known[name].path == layout.folder.split("/")[0] and known[name].note
+    for one in known.values():
+        assert one.licence and one.citation and one.home.startswith("https://") and (one.urls or one.note)
+        if not one.hash:
+            assert one.note and not one.archive and not one.files
+            continue
+        algorithm, digits = one.hash.split(":")
+        assert algorithm in hashlib.algorithms_guaranteed and set(digits) <= set("0123456789abcdef")
+        assert len(digits) in (8, 32, 64)
+
+
+def test_raft_weights_are_the_ones_torchvision_names():
+    from hkt_lite import torchvision
+
+    models, known, found = torchvision().models.optical_flow, registry.entries(), set()
+    for kind, weights in (("raft_large", models.Raft_Large_Weights), ("raft_small", models.Raft_Small_Weights)):
+        for one in weights:
+            entry = known[f"{kind}_{one.name}"]
+            assert entry.urls == [one.url] and entry.path == "weights/" + one.url.rsplit("/", 1)[1]
+            assert entry.hash == "sha256:" + one.url.rsplit("-", 1)[1].removesuffix(".pth")
+            found.add(entry.id)
+    assert found == {name for name in known if name.startswith("raft_")} and len(found) == 8
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["resnet20", "resnet32", "resnet44", "resnet56", "hkt-resnet20"])
+def test_real_checkpoints(name):
+    one = registry.entry(name)
+    if not one.download.is_file():
+        pytest.skip(f"{one.download} is not here (set HKT_DATA)")
+    assert registry.verify(name) == {str(one.download): "ok"}
+    assert one.download.stat().st_size == one.bytes
+    load_weights(resnet(name.removeprefix("hkt-")), one.download)

@@ -1,0 +1,108 @@
+"""Records: whole or not at all, checked when read, and silent alterations named."""
+import errno
+import json
+import os
+
+import pytest
+
+from hkt_lite import files
+from hkt_lite.config import HKTError
+from hkt_lite.runs import records
+from hkt_lite.runs.loop import run
+from tests.helpers import tiny
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HKT_RUNS", str(tmp_path_factory.mktemp("runs")))
+    yield run(tiny("plain"))
+    patch.undo()
+
+
+@pytest.fixture
+def published(record, tmp_path, monkeypatch):
+    """The record published into an empty results folder."""
+    monkeypatch.setenv("HKT_RESULTS", str(tmp_path / "results"))
+    (path,) = records.publish([record.id])
+    return path
+
+
+def edit(path, change):
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def test_a_published_record_comes_back_equal(record, published):
+    assert records.published() == [record]
+    assert records.find(record.id[:6]) == record
+    assert records.manifest() == {published.name: files.sha256(published)}
+
+
+def test_an_altered_number_is_named(published):
+    edit(published, lambda value: value["selected"]["test"].update(accuracy=99.9))
+    with pytest.raises(HKTError, match=f"{published.name} differs from its sha256 in MANIFEST.json"):
+        records.published()
+
+
+def test_an_altered_manifest_is_named(published):
+    edit(published.parent / "MANIFEST.json", lambda value: value.update({published.name: "0" * 64}))
+    with pytest.raises(HKTError, match=published.name):
+        records.published()
+
+
+def test_a_missing_and_an_unlisted_record_are_named(published):
+    content = published.read_text()
+    (extra := published.with_name("run-000000000000.json")).write_text(content)
+    with pytest.raises(HKTError, match="run-000000000000.json is not listed"):
+        records.published()
+    extra.unlink()
+    published.unlink()
+    with pytest.raises(HKTError, match=f"{published.name} is missing"):
+        records.published()
+
+
+def test_an_altered_configuration_no_longer_fits_its_name(published):
+    edit(published, lambda value: value["config"].update(lr=0.5))
+    with pytest.raises(HKTError, match="was altered"):
+        records.load(published)
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda text: text[:len(text) // 2], "corrupt or truncated"),
+    (lambda text: text.replace('"kind": "run"', '"kind": "walk"'), "no kind"),
+    (lambda text: text.replace('"flops"', '"flop"'), "'cost"),
+    (lambda text: "[]", "no kind"),
+])
+def test_a_damaged_record_is_one_sentence(published, spoil, words):
+    published.write_text(spoil(published.read_text()))
+    with pytest.raises(HKTError) as error:
+        records.load(published)
+    assert words in str(error.value) and str(published) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "kept.json"
+    files.write_json(path, {"a": 1})
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HKTError, match="No space left on device.*nothing was changed"):
+        files.write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1} and [file.name for file in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_publishing_an_unknown_run_changes_nothing(record, published):
+    before = published.parent.joinpath("MANIFEST.json").read_bytes()
+    with pytest.raises(HKTError, match="'ffff'"):
+        records.publish([record.id, "ffff"])
+    assert published.parent.joinpath("MANIFEST.json").read_bytes() == before
+
+
+def test_prose_does_not_make_code_stale_but_code_does():
+    source = '"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n'
+    reworded = '"""Other."""\n\n\ndef f(x):\n    """Longer doc."""\n    # because\n    return x + 1\n'
+    assert records._without_prose(source) == records._without_prose(reworded)
+    assert records._without_prose(source) != records._without_prose(source.replace("+ 1", "+ 2"))
