@@ -2,6 +2,7 @@
 
 Importing this package is quick; torch is imported by the modules that need it.
 """
+
 import sys
 
 __version__ = "0.1.0"
@@ -23,9 +24,9 @@ def torchvision():
     import torch
 
     for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]                                   # half-imported parts must not survive
+        del sys.modules[name]  # half-imported parts must not survive
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    torchvision.library = library                               # the definitions live as long as this object
+    torchvision.library = library  # the definitions live as long as this object
     return importlib.import_module("torchvision")

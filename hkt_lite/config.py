@@ -1,4 +1,5 @@
 """Where things lie, what a run is made of, and how its randomness is divided.   hkt run cifar10 hkt --dry-run  prints a resolved Config."""
+
 from __future__ import annotations
 
 import difflib
@@ -56,7 +57,15 @@ class Config(BaseModel):
     The fields in OPTIONAL may stay None, where a task has no use for them; they are then no part of the hash.
     """
 
-    OPTIONAL: ClassVar = ("optimizer", "sites", "stages", "crop", "updates", "parent_updates", "clip")
+    OPTIONAL: ClassVar = (
+        "optimizer",
+        "sites",
+        "stages",
+        "crop",
+        "updates",
+        "parent_updates",
+        "clip",
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -65,42 +74,48 @@ class Config(BaseModel):
     scale: Literal["smoke", "quick", "cpu", "paper"] = "quick"
     source: Literal["auto", "real", "synthetic"] = "auto"
     seed: int = Field(0, ge=0)
-    options: dict[str, Any] = {}                                # of the method: kind, lam, terms, temperature, …
-    parent: str | None = None                                   # architecture of the parent
-    child: str | None = None                                    # architecture of the child
-    parent_weights: str | None = None                           # 'committed', 'public' or 'run:ID'
+    options: dict[str, Any] = {}  # of the method: kind, lam, terms, temperature, …
+    parent: str | None = None  # architecture of the parent
+    child: str | None = None  # architecture of the child
+    parent_weights: str | None = None  # 'committed', 'public' or 'run:ID'
     parent_source: Literal["live", "cached"] | None = None
-    views: int | None = Field(None, ge=0)                       # augmented views an image has; 0 = a fresh one each epoch
-    train_size: int | None = Field(None, gt=0)                  # images
+    views: int | None = Field(
+        None, ge=0
+    )  # augmented views an image has; 0 = a fresh one each epoch
+    train_size: int | None = Field(None, gt=0)  # images
     epochs: int | None = Field(None, gt=0)
     batch_size: int | None = Field(None, gt=1)
     lr: float | None = Field(None, gt=0)
     optimizer: Literal["sgd", "adamw"] | None = None
-    clip: float | None = Field(None, gt=0)                      # largest norm of the gradient
+    clip: float | None = Field(None, gt=0)  # largest norm of the gradient
     schedule: Literal["onecycle", "multistep"] | None = None
     momentum: float | None = Field(None, ge=0, lt=1)
     weight_decay: float | None = Field(None, ge=0)
     precision: Literal["fp32", "bf16"] | None = None
     channels_last: bool | None = None
-    threads: int | None = Field(None, gt=0)                     # CPU threads: another number gives other bits
+    threads: int | None = Field(None, gt=0)  # CPU threads: another number gives other bits
     device: Literal["cpu", "cuda", "mps"] | None = None
     compile: bool | None = None
-    sites: str | None = None                                    # the task's name for a set of sites, such as '2hkt'
-    stages: list[Stage] | None = None                           # a curriculum; its epochs add up to `epochs`
-    crop: list[int] | None = None                               # pixels (H, W[, D]) of a training patch
-    updates: int | None = Field(None, gt=0)                     # of a recurrent network, in training
-    parent_updates: int | None = Field(None, gt=0)              # of the parent's tail in L_p*
+    sites: str | None = None  # the task's name for a set of sites, such as '2hkt'
+    stages: list[Stage] | None = None  # a curriculum; its epochs add up to `epochs`
+    crop: list[int] | None = None  # pixels (H, W[, D]) of a training patch
+    updates: int | None = Field(None, gt=0)  # of a recurrent network, in training
+    parent_updates: int | None = Field(None, gt=0)  # of the parent's tail in L_p*
 
     def __init__(self, **values):
         unknown = [key for key in values if key not in type(self).model_fields]
         if unknown:
-            raise HKTError(f"Config has no field {unknown[0]!r}.{nearest(unknown[0], type(self).model_fields)}")
+            raise HKTError(
+                f"Config has no field {unknown[0]!r}.{nearest(unknown[0], type(self).model_fields)}"
+            )
         try:
             super().__init__(**values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise HKTError(f"Config field {where!r}: {first['msg']} (got {first['input']!r}).") from None
+            raise HKTError(
+                f"Config field {where!r}: {first['msg']} (got {first['input']!r})."
+            ) from None
 
     def but(self, **changes) -> Config:
         """The same configuration with some fields changed, checked anew."""
@@ -108,15 +123,21 @@ class Config(BaseModel):
 
     @property
     def unresolved(self) -> list[str]:
-        return [key for key, value in self if (value is None and key not in self.OPTIONAL) or value == "auto"]
+        return [
+            key
+            for key, value in self
+            if (value is None and key not in self.OPTIONAL) or value == "auto"
+        ]
 
     @property
     def id(self) -> str:
         """The run's name: the first 12 hex digits of the sha256 of the resolved configuration."""
         if self.unresolved:
-            raise HKTError(f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call tasks.resolve(config) first.")
+            raise HKTError(
+                f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call tasks.resolve(config) first."
+            )
         values = self.model_dump(mode="json")
-        if values["optimizer"] == "sgd":                        # the only one when the first records were made
+        if values["optimizer"] == "sgd":  # the only one when the first records were made
             del values["optimizer"]
         used = {key: value for key, value in values.items() if value is not None}
         return hashlib.sha256(canonical(used).encode()).hexdigest()[:12]

@@ -1,4 +1,5 @@
 """Files that are whole or absent: atomic writes, JSON, sha256.   write_json(path, record);  sha256(path)"""
+
 from __future__ import annotations
 
 import hashlib
@@ -26,14 +27,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise HKTError(f"Could not write {path}: {error.strerror or error}; free some space or choose another folder, "
-                       "nothing was changed.") from error
+        raise HKTError(
+            f"Could not write {path}: {error.strerror or error}; free some space or choose another folder, "
+            "nothing was changed."
+        ) from error
 
 
 def write_json(path: Path, value) -> None:
     """A record (or plain value) as indented JSON, atomically."""
     value = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_bytes(
+        path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
 def read_json(path: Path, what: str = "record"):
@@ -43,7 +48,9 @@ def read_json(path: Path, what: str = "record"):
     except FileNotFoundError:
         raise HKTError(f"There is no {what} {path}.") from None
     except (ValueError, OSError) as error:
-        raise HKTError(f"The {what} {path} is corrupt or truncated ({error}); restore it from version control or make it anew.") from None
+        raise HKTError(
+            f"The {what} {path} is corrupt or truncated ({error}); restore it from version control or make it anew."
+        ) from None
 
 
 def sha256(path: Path) -> str:

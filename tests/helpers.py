@@ -1,4 +1,5 @@
 """What several tests need: a run of seconds on the embedded images."""
+
 import os
 import subprocess
 import sys
@@ -17,8 +18,21 @@ def tiny(method: str = "hkt", **fields) -> Config:
 
 def python(code: str, store: Path, **environment: str) -> subprocess.CompletedProcess:
     """`code` in a process of its own with its own run store."""
-    return subprocess.run([sys.executable, "-c", code], env=child_environment(store, **environment), capture_output=True, text=True, timeout=300, cwd=PROJECT)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=child_environment(store, **environment),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=PROJECT,
+    )
 
 
 def child_environment(store: Path, **changes: str) -> dict[str, str]:
-    return {**os.environ, "HKT_RUNS": str(store), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT), **changes}
+    return {
+        **os.environ,
+        "HKT_RUNS": str(store),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(PROJECT),
+        **changes,
+    }

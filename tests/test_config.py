@@ -1,4 +1,5 @@
 """Config: what is refused, what is filled in, what the hash covers."""
+
 import pytest
 import torch
 
@@ -7,29 +8,35 @@ from hkt_lite.benchmarks.task import presets
 from hkt_lite.config import Config, HKTError, nearest, stream
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({"qqq": 0.1}, ["qqq", "Valid: "]),
-    ({"epoch": 3}, ["'epoch'", "'epochs'"]),
-    ({"epochs": "three"}, ["'epochs'", "'three'"]),
-    ({"epochs": True}, ["'epochs'"]),
-    ({"seed": -1}, ["'seed'", "-1"]),
-    ({"scale": "huge"}, ["'scale'", "'huge'"]),
-    ({"lr": 0.0}, ["'lr'"]),
-])
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"qqq": 0.1}, ["qqq", "Valid: "]),
+        ({"epoch": 3}, ["'epoch'", "'epochs'"]),
+        ({"epochs": "three"}, ["'epochs'", "'three'"]),
+        ({"epochs": True}, ["'epochs'"]),
+        ({"seed": -1}, ["'seed'", "-1"]),
+        ({"scale": "huge"}, ["'scale'", "'huge'"]),
+        ({"lr": 0.0}, ["'lr'"]),
+    ],
+)
 def test_a_wrong_field_is_one_sentence_that_names_it(fields, words):
     with pytest.raises(HKTError) as error:
         Config(**fields)
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({"task": "cifar01"}, ["cifar01", "'cifar10'"]),
-    ({"method": "htk"}, ["htk", "'hkt'"]),
-    ({"options": {"lamb": 0.3}}, ["'lamb'", "'lam'"]),
-    ({"options": {"lam": "high"}}, ["'lam'", "'high'"]),
-    ({"method": "plain", "options": {"kind": "gate"}}, ["'plain'", "'kind'", "weight"]),
-    ({"scale": "smoke", "views": 0}, ["cached", "views"]),
-])
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"task": "cifar01"}, ["cifar01", "'cifar10'"]),
+        ({"method": "htk"}, ["htk", "'hkt'"]),
+        ({"options": {"lamb": 0.3}}, ["'lamb'", "'lam'"]),
+        ({"options": {"lam": "high"}}, ["'lam'", "'high'"]),
+        ({"method": "plain", "options": {"kind": "gate"}}, ["'plain'", "'kind'", "weight"]),
+        ({"scale": "smoke", "views": 0}, ["cached", "views"]),
+    ],
+)
 def test_resolving_refuses_with_a_sentence(fields, words):
     with pytest.raises(HKTError) as error:
         resolve(Config(**fields))
@@ -47,19 +54,32 @@ def test_the_id_needs_a_resolved_config_and_covers_every_field():
     with pytest.raises(HKTError, match="not resolved"):
         _ = Config().id
     base = resolve(Config(scale="smoke"))
-    changed = [base.but(seed=1), base.but(lr=0.2), base.but(threads=2), base.but(options={**base.options, "lam": 0.5})]
+    changed = [
+        base.but(seed=1),
+        base.but(lr=0.2),
+        base.but(threads=2),
+        base.but(options={**base.options, "lam": 0.5}),
+    ]
     assert len({base.id, *(config.id for config in changed)}) == 5
     assert resolve(base).id == base.id, "resolving twice must change nothing"
 
 
 def test_a_plain_child_does_not_depend_on_a_parent_it_never_sees():
-    assert resolve(Config(method="plain", scale="smoke", parent="resnet56")).id == resolve(Config(method="plain", scale="smoke")).id
+    assert (
+        resolve(Config(method="plain", scale="smoke", parent="resnet56")).id
+        == resolve(Config(method="plain", scale="smoke")).id
+    )
 
 
 def test_streams_are_independent_and_repeatable():
-    draw = lambda *name: torch.rand(4, generator=stream(*name)).tolist()      # noqa: E731
+    draw = lambda *name: torch.rand(4, generator=stream(*name)).tolist()  # noqa: E731
     assert draw(0, "order", 1) == draw(0, "order", 1)
-    seen = {tuple(draw(seed, name, k)) for seed in (0, 1) for name in ("child", "order", "augment", "method") for k in (0, 1)}
+    seen = {
+        tuple(draw(seed, name, k))
+        for seed in (0, 1)
+        for name in ("child", "order", "augment", "method")
+        for k in (0, 1)
+    }
     assert len(seen) == 16
 
 

@@ -1,4 +1,5 @@
 """pyproject.toml, constraints.txt and environment.yml tell one story: ranges, pins inside them, nothing said twice."""
+
 from __future__ import annotations
 
 import re
@@ -19,7 +20,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PYPROJECT["optional-dependencies"]
 GROUPS = {"dependencies": PYPROJECT["dependencies"], **EXTRAS}
-RANGES = {f"{group}: {line}": Requirement(line) for group, lines in GROUPS.items() for line in lines}
+RANGES = {
+    f"{group}: {line}": Requirement(line) for group, lines in GROUPS.items() for line in lines
+}
 CONDA = yaml.safe_load((PROJECT / "environment.yml").read_text(encoding="utf-8"))
 
 
@@ -29,7 +32,9 @@ def constraints(text: str) -> dict[str, Version]:
     for line in filter(None, (line.partition("#")[0].strip() for line in text.splitlines())):
         pin = Requirement(line)
         (only,) = pin.specifier
-        assert only.operator == "==" and "*" not in only.version, f"{line!r} does not pin one version"
+        assert only.operator == "==" and "*" not in only.version, (
+            f"{line!r} does not pin one version"
+        )
         assert (name := canonicalize_name(pin.name)) not in pins, f"{pin.name} is pinned twice"
         pins[name] = Version(only.version)
     return pins
@@ -47,8 +52,12 @@ def pip_lines() -> list[str]:
 def test_every_dependency_is_pinned_inside_its_range(where):
     wanted = RANGES[where]
     pin = PINS.get(canonicalize_name(wanted.name))
-    assert pin is not None, f"{wanted.name} of pyproject.toml ({where}) is not pinned in constraints.txt"
-    assert pin in wanted.specifier, f"constraints.txt pins {wanted.name} {pin}, pyproject.toml wants {wanted.specifier}"
+    assert pin is not None, (
+        f"{wanted.name} of pyproject.toml ({where}) is not pinned in constraints.txt"
+    )
+    assert pin in wanted.specifier, (
+        f"constraints.txt pins {wanted.name} {pin}, pyproject.toml wants {wanted.specifier}"
+    )
     assert wanted.specifier, f"{wanted.name} of pyproject.toml has no range"
 
 
@@ -62,14 +71,20 @@ def test_no_pin_has_a_local_version_that_an_index_may_not_have():
 
 
 def test_conda_installs_the_package_itself_and_repeats_nothing():
-    conda = [re.split(r"[=<> ]", entry)[0] for entry in CONDA["dependencies"] if isinstance(entry, str)]
-    assert sorted(conda) == ["pip", "python"], "conda brings Python and pip; everything else is named in pyproject.toml"
+    conda = [
+        re.split(r"[=<> ]", entry)[0] for entry in CONDA["dependencies"] if isinstance(entry, str)
+    ]
+    assert sorted(conda) == ["pip", "python"], (
+        "conda brings Python and pip; everything else is named in pyproject.toml"
+    )
     (line,) = pip_lines()
     named = re.fullmatch(r"-e \.\[([\w,]+)\] -c constraints\.txt", line)
     assert named, f"{line!r} should install the package editable under constraints.txt"
     extras = named[1].split(",")
     assert len(extras) == len(set(extras))
-    assert set(extras) <= set(EXTRAS), f"environment.yml names extras {extras}, pyproject.toml has {list(EXTRAS)}"
+    assert set(extras) <= set(EXTRAS), (
+        f"environment.yml names extras {extras}, pyproject.toml has {list(EXTRAS)}"
+    )
 
 
 def test_make_and_conda_install_the_same():
@@ -79,12 +94,18 @@ def test_make_and_conda_install_the_same():
 
 
 def test_python_versions_agree():
-    (conda,) = [entry.partition("=")[2] for entry in CONDA["dependencies"] if str(entry).startswith("python")]
+    (conda,) = [
+        entry.partition("=")[2]
+        for entry in CONDA["dependencies"]
+        if str(entry).startswith("python")
+    ]
     needed = SpecifierSet(PYPROJECT["requires-python"])
     assert Version(conda) in needed
     least = next(iter(needed)).version
     assert f"Python {least}" in (PROJECT / "README.md").read_text(encoding="utf-8")
-    assert f"sys.version_info < ({least.replace('.', ', ')})" in (PROJECT / "Makefile").read_text(encoding="utf-8")
+    assert f"sys.version_info < ({least.replace('.', ', ')})" in (PROJECT / "Makefile").read_text(
+        encoding="utf-8"
+    )
     assert Version("{}.{}".format(*sys.version_info)) in needed
 
 
@@ -99,7 +120,9 @@ def test_what_is_installed_here_is_what_is_pinned():
         installed = metadata.distribution(name)
         pin = PINS.get(key[0])
         if pin is None or Version(Version(installed.version).public) != pin:
-            if not key[0].startswith(("nvidia-", "cuda-", "triton")):     # torch's own pins of its CUDA build
+            if not key[0].startswith(
+                ("nvidia-", "cuda-", "triton")
+            ):  # torch's own pins of its CUDA build
                 wrong.append(f"{name} {installed.version} is installed, constraints.txt says {pin}")
         for line in installed.requires or []:
             inner = Requirement(line)
@@ -115,7 +138,7 @@ def test_constraints_have_no_strays():
     while todo:
         try:
             requires = metadata.distribution(todo.pop()).requires or []
-        except metadata.PackageNotFoundError:                  # of another platform
+        except metadata.PackageNotFoundError:  # of another platform
             continue
         new = {canonicalize_name(Requirement(line).name) for line in requires} - reached
         reached |= new
@@ -124,12 +147,20 @@ def test_constraints_have_no_strays():
 
 
 def test_pip_finds_no_conflict():
-    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("text, sentence", [
-    ("torch>=2", "does not pin"), ("torch==2.*", "does not pin"), ("torch==2.13\nTorch==2.12", "twice")])
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("torch>=2", "does not pin"),
+        ("torch==2.*", "does not pin"),
+        ("torch==2.13\nTorch==2.12", "twice"),
+    ],
+)
 def test_a_loose_or_doubled_pin_is_noticed(text, sentence):
     with pytest.raises(AssertionError, match=sentence):
         constraints(text)

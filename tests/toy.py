@@ -40,7 +40,10 @@ def notebook(*sources: str, parameters: str = PARAMETERS):
         nbformat.v4.new_markdown_cell("# Toy", id="title"),
         nbformat.v4.new_code_cell(parameters, id="parameters", metadata={"tags": ["parameters"]}),
     ]
-    cells += [nbformat.v4.new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(sources)]
+    cells += [
+        nbformat.v4.new_code_cell(source, id=f"cell-{number}")
+        for number, source in enumerate(sources)
+    ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
@@ -84,7 +87,8 @@ def publish(results: Path, *given) -> None:
     for record in given:
         files.write_json(results / records.filename(record), record)
     files.write_json(
-        results / records.MANIFEST, {path.name: files.sha256(path) for path in sorted(results.glob("*-*.json"))}
+        results / records.MANIFEST,
+        {path.name: files.sha256(path) for path in sorted(results.glob("*-*.json"))},
     )
 
 
@@ -92,8 +96,12 @@ def project(root: Path) -> Path:
     """The sources of a whole small book in `root`."""
     write(root / "notebooks" / "01_toy.ipynb", PRINTED, TABLE, FIGURE, TABLE, TABLE)
     (root / "book").mkdir(parents=True)
-    (root / "book" / "_toc.yml").write_text("format: jb-book\nroot: intro\nchapters:\n- file: _generated/01_toy\n")
-    (root / "book" / "intro.md").write_text("# A toy book\n\nWith one page: [](_generated/01_toy).\n")
+    (root / "book" / "_toc.yml").write_text(
+        "format: jb-book\nroot: intro\nchapters:\n- file: _generated/01_toy\n"
+    )
+    (root / "book" / "intro.md").write_text(
+        "# A toy book\n\nWith one page: [](_generated/01_toy).\n"
+    )
     (root / "_config.yml").write_text(
         "title: Toy\nexecute: {execute_notebooks: 'off'}\nonly_build_toc_files: true\n"
         "sphinx: {config: {suppress_warnings: [mystnb.unknown_mime_type]}}\n"

@@ -3,6 +3,7 @@
 A download goes to a temporary folder beside its destination, is checked there, and only then renamed: what lies in its
 place is whole.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -36,7 +37,9 @@ class Entry(BaseModel):
     citation: str
     home: str
     gated: bool
-    hash: str | None = None                                     # algorithm:digits, possibly only the first; None: it is brought by hand
+    hash: str | None = (
+        None  # algorithm:digits, possibly only the first; None: it is brought by hand
+    )
     archive: str | None = None
     files: dict[str, str] = {}
     bytes: int | None = None
@@ -51,11 +54,17 @@ class Entry(BaseModel):
     def parts(self) -> dict[Path, str]:
         """Every file that must be there, with its checksum; none where no checksum is known."""
         here = data_home() / self.path
-        return {here / name: digest for name, digest in self.files.items()} or ({here: self.hash} if self.hash else {})
+        return {here / name: digest for name, digest in self.files.items()} or (
+            {here: self.hash} if self.hash else {}
+        )
 
     @property
     def present(self) -> bool:
-        return all(path.is_file() for path in self.parts) if self.parts else (data_home() / self.path).exists()
+        return (
+            all(path.is_file() for path in self.parts)
+            if self.parts
+            else (data_home() / self.path).exists()
+        )
 
 
 @lru_cache(maxsize=4)
@@ -65,7 +74,9 @@ def entries(path: Path = REGISTRY) -> dict[str, Entry]:
         found = [Entry(**entry) for entry in yaml.safe_load(Path(path).read_text(encoding="utf-8"))]
     except (OSError, yaml.YAMLError, TypeError, ValidationError) as error:
         what = " ".join(str(error).split())[:160]
-        raise HKTError(f"The data registry {path} cannot be read ({what}); restore it from version control.") from None
+        raise HKTError(
+            f"The data registry {path} cannot be read ({what}); restore it from version control."
+        ) from None
     return {entry.id: entry for entry in found}
 
 
@@ -101,8 +112,17 @@ def status() -> list[dict]:
     rows = []
     for one in entries(REGISTRY).values():
         verified = _whole(one) if one.present and one.parts else None
-        rows.append({"name": one.id, "present": one.present, "verified": verified, "size": one.bytes,
-                     "gated": one.gated, "licence": one.licence, "path": str(data_home() / one.path)})
+        rows.append(
+            {
+                "name": one.id,
+                "present": one.present,
+                "verified": verified,
+                "size": one.bytes,
+                "gated": one.gated,
+                "licence": one.licence,
+                "path": str(data_home() / one.path),
+            }
+        )
     return rows
 
 
@@ -110,15 +130,19 @@ def verify(name: str) -> dict[str, str]:
     """Verdict of each file of an entry that is here, extracted or still in its archive; HKTError if neither is here or no checksum is known."""
     one = entry(name)
     if not one.parts:
-        raise HKTError(f"There is nothing to verify: no checksum of {name} is known; its reader checks each file before training.")
+        raise HKTError(
+            f"There is nothing to verify: no checksum of {name} is known; its reader checks each file before training."
+        )
     results = {}
     if one.archive and one.download.is_file():
         results[str(one.download)] = judge(one.download, one.hash)
     if (data_home() / one.path).exists():
         results |= {str(path): judge(path, digest) for path, digest in one.parts.items()}
     if not results:
-        raise HKTError(f"There is nothing to verify: {name} does not lie at {data_home() / one.path}; run "
-                       f"`hkt data fetch {name}`.")
+        raise HKTError(
+            f"There is nothing to verify: {name} does not lie at {data_home() / one.path}; run "
+            f"`hkt data fetch {name}`."
+        )
     return results
 
 
@@ -132,16 +156,18 @@ def fetch(name: str, progress: bool = False) -> Path:
     target = data_home() / one.path
     if _whole(one) if one.parts else one.present:
         return target
-    by_hand = bool(one.archive) and judge(one.download, one.hash) == "ok"      # put there by the user
+    by_hand = bool(one.archive) and judge(one.download, one.hash) == "ok"  # put there by the user
     if not by_hand and (one.gated or not one.urls or not one.parts):
         why = one.note or "its owners ask for a registration"
-        raise HKTError(f"{name} cannot be fetched by a program ({why}); get it from {one.home} and put it at "
-                       f"{one.download}.")
+        raise HKTError(
+            f"{name} cannot be fetched by a program ({why}); get it from {one.home} and put it at "
+            f"{one.download}."
+        )
     with _mended(one), _workspace(target.parent) as folder:
         source = one.download if by_hand else _download(one, folder, progress)
         ready = _extract(one, source, folder) if one.archive else source
         if target.is_dir():
-            os.rename(target, folder / "damaged")               # goes with the temporary folder
+            os.rename(target, folder / "damaged")  # goes with the temporary folder
         os.replace(ready, target)
     return target
 
@@ -149,7 +175,9 @@ def fetch(name: str, progress: bool = False) -> Path:
 @contextlib.contextmanager
 def _workspace(parent: Path):
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=parent, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=".fetch-", dir=parent, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 
@@ -161,10 +189,14 @@ def _mended(one: Entry):
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             need = f" ({one.bytes / 1e6:.0f} MB to download)" if one.bytes else ""
-            raise HKTError(f"The disk of {data_home()} is full while fetching {one.id}{need}; free some space or set "
-                           "HKT_DATA to another disk.") from None
-        raise HKTError(f"{one.id} cannot be written under {data_home()} ({error.strerror or error}); set HKT_DATA to a "
-                       "folder that can.") from None
+            raise HKTError(
+                f"The disk of {data_home()} is full while fetching {one.id}{need}; free some space or set "
+                "HKT_DATA to another disk."
+            ) from None
+        raise HKTError(
+            f"{one.id} cannot be written under {data_home()} ({error.strerror or error}); set HKT_DATA to a "
+            "folder that can."
+        ) from None
 
 
 def _download(one: Entry, folder: Path, progress: bool) -> Path:
@@ -175,7 +207,9 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
     pooch.get_logger().setLevel("WARNING")
     load = pooch.HTTPDownloader(progressbar=progress and sys.stderr.isatty(), timeout=(10, 60))
     path = folder / one.download.name
-    by_hand = f"; or put the file at {one.download} by hand" + (" and fetch again." if one.archive else ".")
+    by_hand = f"; or put the file at {one.download} by hand" + (
+        " and fetch again." if one.archive else "."
+    )
     for left, url in zip(range(len(one.urls))[::-1], one.urls):
         try:
             load(url, str(path), None)
@@ -195,7 +229,9 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
         size, what = path.stat().st_size, f"does not have the checksum {one.hash}"
         if one.bytes and size < one.bytes:
             what = f"is truncated ({size} of {one.bytes} bytes)"
-        raise HKTError(f"The download of {one.id} from {url} {what} and was thrown away; try again{by_hand}")
+        raise HKTError(
+            f"The download of {one.id} from {url} {what} and was thrown away; try again{by_hand}"
+        )
     return path
 
 
@@ -206,15 +242,22 @@ def _extract(one: Entry, archive: Path, folder: Path) -> Path:
     try:
         with tarfile.open(archive) as tar:
             for name in one.files:
-                with tar.extractfile(f"{one.path}/{name}") as member, open(ready / name, "wb") as file:
+                with (
+                    tar.extractfile(f"{one.path}/{name}") as member,
+                    open(ready / name, "wb") as file,
+                ):
                     while block := member.read(1 << 20):
                         file.write(block)
     except (tarfile.TarError, EOFError, zlib.error, KeyError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].strip('":')
-        raise HKTError(f"The archive {archive.name} of {one.id} is truncated or damaged ({reason}); remove it and run "
-                       f"`hkt data fetch {one.id}` again.") from None
+        raise HKTError(
+            f"The archive {archive.name} of {one.id} is truncated or damaged ({reason}); remove it and run "
+            f"`hkt data fetch {one.id}` again."
+        ) from None
     wrong = [name for name, digest in one.files.items() if judge(ready / name, digest) != "ok"]
     if wrong:
-        raise HKTError(f"{wrong[0]} in the archive {archive.name} of {one.id} does not have the checksum "
-                       f"{one.files[wrong[0]]}; remove the archive and run `hkt data fetch {one.id}` again.")
+        raise HKTError(
+            f"{wrong[0]} in the archive {archive.name} of {one.id} does not have the checksum "
+            f"{one.files[wrong[0]]}; remove the archive and run `hkt data fetch {one.id}` again."
+        )
     return ready

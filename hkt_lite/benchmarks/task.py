@@ -1,4 +1,5 @@
 """What every task offers, and how a configuration's *auto* fields are filled in before it is hashed."""
+
 from __future__ import annotations
 
 import inspect
@@ -16,21 +17,33 @@ from ..methods.method import Method
 from ..methods.sites import Site
 from .weights import load_weights
 
-TORCH_DEFAULTS = {"optimizer": "sgd", "precision": "fp32", "channels_last": True, "compile": False, "momentum": 0.9, "weight_decay": 1e-4, "threads": 1}
+TORCH_DEFAULTS = {
+    "optimizer": "sgd",
+    "precision": "fp32",
+    "channels_last": True,
+    "compile": False,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "threads": 1,
+}
 COMMITTED = PROJECT / "data" / "parents"
 
 
 class Task:
     """One benchmark under one resolved configuration.  Subclasses fill in everything below."""
 
-    metric = "accuracy"                                         # the one that selects, on validation data
+    metric = "accuracy"  # the one that selects, on validation data
     higher_is_better = True
-    chance = 0.0                                                # the metric of an answer that has learnt nothing
+    chance = 0.0  # the metric of an answer that has learnt nothing
     sites: tuple[Site, ...] = ()
-    public: dict[str, str] = {}                                 # architecture -> file of its published weights under HKT_DATA/weights
-    protocols: dict[str, dict] = {}                             # name -> what an evaluation of a checkpoint fixes; see `protocol`
-    train_size: int                                             # examples, set when the data is loaded
-    fingerprint: str                                            # sha256 of the examples used
+    public: dict[
+        str, str
+    ] = {}  # architecture -> file of its published weights under HKT_DATA/weights
+    protocols: dict[
+        str, dict
+    ] = {}  # name -> what an evaluation of a checkpoint fixes; see `protocol`
+    train_size: int  # examples, set when the data is loaded
+    fingerprint: str  # sha256 of the examples used
 
     def __init__(self, config: Config):
         self.config = config
@@ -70,13 +83,17 @@ class Task:
         config = self.config
         if config.parent_weights == "public":
             if config.parent not in self.public:
-                raise HKTError(f"There is no public checkpoint of {config.parent!r}.{nearest(config.parent, self.public)}")
+                raise HKTError(
+                    f"There is no public checkpoint of {config.parent!r}.{nearest(config.parent, self.public)}"
+                )
             return data_home() / "weights" / self.public[config.parent]
         if config.parent_weights == "committed":
             return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
         if config.parent_weights.startswith("run:"):
             return self.run_weights(config.parent_weights.removeprefix("run:"))
-        raise HKTError(f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}.")
+        raise HKTError(
+            f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}."
+        )
 
     def parent(self) -> tuple[nn.Module, Path]:
         """The pretrained parent and the file its weights came from."""
@@ -122,7 +139,9 @@ class Task:
         """The selected weights of a local run, for parents trained here."""
         path = runs_home() / run_id / "child.safetensors"
         if not path.is_file():
-            raise HKTError(f"Parent weights 'run:{run_id}' need {path}; train that run first or name other weights.")
+            raise HKTError(
+                f"Parent weights 'run:{run_id}' need {path}; train that run first or name other weights."
+            )
         return path
 
 
@@ -143,10 +162,17 @@ def get(name: str) -> type[Task]:
     """The task class of that name or preset: the one subclass of `Task` that benchmarks/NAME/task.py defines."""
     name = presets("presets").get(name, {"task": name})["task"]
     if name not in names():
-        raise HKTError(f"There is no task {name!r}.{nearest(name, [*names(), *presets('presets')])}")
+        raise HKTError(
+            f"There is no task {name!r}.{nearest(name, [*names(), *presets('presets')])}"
+        )
     module = import_module(f"{__package__}.{name}.task")
-    return next(value for value in vars(module).values()
-                if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__)
+    return next(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Task)
+        and value.__module__ == module.__name__
+    )
 
 
 def method_class(name: str) -> type[Method]:
@@ -160,19 +186,37 @@ def method_class(name: str) -> type[Method]:
 def method_options(name: str, given: dict) -> dict:
     """The method's options with defaults filled in.  Raises HKTError for an unknown option or one of another type than its default."""
     signature = inspect.signature(method_class(name).__init__)
-    defaults = {key: parameter.default for key, parameter in signature.parameters.items()
-                if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty}
+    defaults = {
+        key: parameter.default
+        for key, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+    }
     for key, value in given.items():
         if key not in defaults:
-            raise HKTError(f"Method {name!r} has no option {key!r}.{nearest(key, defaults) if defaults else ' It has none.'}")
+            raise HKTError(
+                f"Method {name!r} has no option {key!r}.{nearest(key, defaults) if defaults else ' It has none.'}"
+            )
         wanted = defaults[key]
-        fits = isinstance(value, (list, tuple)) if isinstance(wanted, tuple) else \
-            isinstance(value, (int, float)) and not isinstance(value, bool) if isinstance(wanted, float) else type(value) is type(wanted)
+        fits = (
+            isinstance(value, (list, tuple))
+            if isinstance(wanted, tuple)
+            else isinstance(value, (int, float)) and not isinstance(value, bool)
+            if isinstance(wanted, float)
+            else type(value) is type(wanted)
+        )
         if not fits:
-            raise HKTError(f"Option {key!r} of method {name!r} must be like {wanted!r}, got {value!r}.")
+            raise HKTError(
+                f"Option {key!r} of method {name!r} must be like {wanted!r}, got {value!r}."
+            )
     merged = {**defaults, **given}
-    return {key: list(value) if isinstance(value, tuple) else float(value) if isinstance(defaults[key], float) else value
-            for key, value in merged.items()}
+    return {
+        key: list(value)
+        if isinstance(value, tuple)
+        else float(value)
+        if isinstance(defaults[key], float)
+        else value
+        for key, value in merged.items()
+    }
 
 
 def resolve(config: Config) -> Config:
@@ -182,12 +226,22 @@ def resolve(config: Config) -> Config:
     """
     task = get(config.task)
     if preset := presets("presets").get(config.task):
-        fits = {key: value for key, value in preset.items() if key in ("task", "scale") or getattr(config, key) in (None, "auto")}
+        fits = {
+            key: value
+            for key, value in preset.items()
+            if key in ("task", "scale") or getattr(config, key) in (None, "auto")
+        }
         config = config.but(**fits)
     scales = presets(config.task)
     if config.scale not in scales:
-        raise HKTError(f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, scales)}")
-    given = {key: value for key, value in config.model_dump().items() if value is not None and value != "auto"}
+        raise HKTError(
+            f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, scales)}"
+        )
+    given = {
+        key: value
+        for key, value in config.model_dump().items()
+        if value is not None and value != "auto"
+    }
     given["options"] = method_options(config.method, config.options)
     filled = {**TORCH_DEFAULTS, **scales[config.scale], **given}
     filled = {**filled, **task.autos(Config(**filled)), **given}
@@ -195,10 +249,16 @@ def resolve(config: Config) -> Config:
         filled |= {"parent": "none", "parent_weights": "none", "parent_source": "live"}
     if not method_class(config.method).needs_sites:
         filled |= {"sites": None, "parent_updates": None}
-    filled.setdefault("device", "cuda" if config.scale == "paper" and torch.cuda.is_available() else "cpu")
+    filled.setdefault(
+        "device", "cuda" if config.scale == "paper" and torch.cuda.is_available() else "cpu"
+    )
     resolved = Config(**filled)
     if resolved.unresolved:
-        raise HKTError(f"Task {config.task!r} at scale {config.scale!r} leaves {resolved.unresolved[0]!r} open; give it a value.")
+        raise HKTError(
+            f"Task {config.task!r} at scale {config.scale!r} leaves {resolved.unresolved[0]!r} open; give it a value."
+        )
     if resolved.parent_source == "cached" and not resolved.views:
-        raise HKTError("A cached parent needs fixed views of each image: set views to 1 or more, or parent_source to 'live'.")
+        raise HKTError(
+            "A cached parent needs fixed views of each image: set views to 1 or more, or parent_source to 'live'."
+        )
     return resolved

@@ -2,6 +2,7 @@
 
 `check` recomputes what the pages show from the records; `validate` executes pages again by nbval with an empty store.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -27,8 +28,13 @@ from . import notebook as provenance
 from . import render as book
 from .notebook import MIME, bundles, code_cells
 
-SHIRKING = {"nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "pytest-validate-ignore-output"}
-TABLES = {"scores", "dots"}                                     # outputs of `show` in which audit runs have no place
+SHIRKING = {
+    "nbval-ignore-output",
+    "nbval-skip",
+    "nbval-raises-exception",
+    "pytest-validate-ignore-output",
+}
+TABLES = {"scores", "dots"}  # outputs of `show` in which audit runs have no place
 BARE_IMAGE = re.compile(r'<img(?![^>]*\balt="[^"]+")')
 
 
@@ -56,7 +62,9 @@ def check(root: Path | None = None) -> list[Problem]:
     if (folder / "_generated").is_dir():
         problems += page_problems(folder / "_generated", recompute=not broken)
     if (folder / "_build").is_dir():
-        problems += [Problem("html", where, sentence) for where, sentence in book.flaws(folder.parent)]
+        problems += [
+            Problem("html", where, sentence) for where, sentence in book.flaws(folder.parent)
+        ]
     return problems
 
 
@@ -75,18 +83,34 @@ def record_problems() -> Iterator[Problem]:
     for name in sorted(present | set(listed)):
         path = home / name
         if name not in present:
-            yield Problem("record", name, f"The record {path} is missing although MANIFEST.json lists it; restore it "
-                          "from version control.")
+            yield Problem(
+                "record",
+                name,
+                f"The record {path} is missing although MANIFEST.json lists it; restore it "
+                "from version control.",
+            )
             continue
         if name not in listed:
-            yield Problem("manifest", name, f"The record {path} is not listed in MANIFEST.json; enter it with "
-                          "`hkt runs publish` or remove it.")
+            yield Problem(
+                "manifest",
+                name,
+                f"The record {path} is not listed in MANIFEST.json; enter it with "
+                "`hkt runs publish` or remove it.",
+            )
         elif files.sha256(path) != listed[name]:
-            yield Problem("manifest", name, f"The record {path} differs from its sha256 in MANIFEST.json: one of the "
-                          "two was altered; restore it.")
+            yield Problem(
+                "manifest",
+                name,
+                f"The record {path} differs from its sha256 in MANIFEST.json: one of the "
+                "two was altered; restore it.",
+            )
         try:
             if records.filename(record := records.load(path)) != name:
-                yield Problem("record", name, f"The record {path} calls itself {records.filename(record)}; restore it.")
+                yield Problem(
+                    "record",
+                    name,
+                    f"The record {path} calls itself {records.filename(record)}; restore it.",
+                )
         except HKTError as error:
             yield Problem("record", name, str(error))
 
@@ -94,7 +118,10 @@ def record_problems() -> Iterator[Problem]:
 def data_problems() -> Iterator[Problem]:
     """Claims and literature load and fit their schema."""
     data = config.PROJECT / "data"
-    for name, load in (("literature.yaml", literature.read_values), ("claims.yaml", literature.read_claims)):
+    for name, load in (
+        ("literature.yaml", literature.read_values),
+        ("claims.yaml", literature.read_claims),
+    ):
         try:
             load(data / name) if (data / name).is_file() else None
         except HKTError as error:
@@ -113,17 +140,30 @@ def notebook_problems() -> Iterator[Problem]:
             yield Problem("notebook", path.stem, str(error))
             continue
         if (scale := known.get("scale", (str, "smoke"))[1]) != "smoke":
-            yield Problem("notebook", path.stem, f"{path.name} defaults to scale {scale!r}; its parameters cell must "
-                          "default to 'smoke'.")
+            yield Problem(
+                "notebook",
+                path.stem,
+                f"{path.name} defaults to scale {scale!r}; its parameters cell must "
+                "default to 'smoke'.",
+            )
         for number, cell in code_cells(notebook):
             where = f"{path.name}, code cell {number}"
             if cell.outputs or cell.execution_count is not None:
-                yield Problem("notebook", path.stem, f"{where} carries outputs; strip the source notebook.")
-            comments = [line.strip() for line in cell.source.splitlines() if line.strip().startswith("#")]
-            marks = [line.lstrip("# ").lower().replace("_", "-") for line in comments] + cell.metadata.get("tags", [])
+                yield Problem(
+                    "notebook", path.stem, f"{where} carries outputs; strip the source notebook."
+                )
+            comments = [
+                line.strip() for line in cell.source.splitlines() if line.strip().startswith("#")
+            ]
+            marks = [
+                line.lstrip("# ").lower().replace("_", "-") for line in comments
+            ] + cell.metadata.get("tags", [])
             for mark in sorted(SHIRKING & set(marks)):
-                yield Problem("notebook", path.stem, f"{where} is marked {mark!r}, so nothing would validate it; "
-                              "remove the mark.")
+                yield Problem(
+                    "notebook",
+                    path.stem,
+                    f"{where} is marked {mark!r}, so nothing would validate it; remove the mark.",
+                )
 
 
 def page_problems(generated: Path, recompute: bool = True) -> Iterator[Problem]:
@@ -135,11 +175,17 @@ def page_problems(generated: Path, recompute: bool = True) -> Iterator[Problem]:
     published, local = provenance.known_records()
     for name in sorted({path.name for path in generated.glob("*.ipynb")} - set(known)):
         if not name.endswith(".failed.ipynb"):
-            yield Problem("page", name, f"The page {generated / name} has no notebook; remove it or run `hkt book`.")
+            yield Problem(
+                "page",
+                name,
+                f"The page {generated / name} has no notebook; remove it or run `hkt book`.",
+            )
     for name, notebook in known.items():
         state = provenance.state(notebook, generated / name)
         if state != "fresh" and not state.startswith("was altered"):
-            yield Problem("page", notebook.stem, f"The page of {notebook.stem} {state}; run `hkt book`.")
+            yield Problem(
+                "page", notebook.stem, f"The page of {notebook.stem} {state}; run `hkt book`."
+            )
         if state not in ("was never built", "is unreadable"):
             page = provenance.read(generated / name)
             yield from _altered(page, notebook.stem)
@@ -151,15 +197,27 @@ def _altered(page, stem: str) -> Iterator[Problem]:
     """Cells whose text or outputs are no longer those that were executed, by number."""
     digests = page.metadata.get("hkt", {}).get("cells", [])
     if len(digests) != len(page.cells):
-        yield Problem("page", stem, f"The page of {stem} has {len(page.cells)} cells, but {len(digests)} were built; "
-                      "run `hkt book`.")
+        yield Problem(
+            "page",
+            stem,
+            f"The page of {stem} has {len(page.cells)} cells, but {len(digests)} were built; "
+            "run `hkt book`.",
+        )
         return
     numbers = {id(cell): number for number, cell in code_cells(page)}
     for position, (cell, digest) in enumerate(zip(page.cells, digests), 1):
         if provenance.digest(cell) != digest:
-            where = f"code cell {numbers[id(cell)]}" if id(cell) in numbers else f"cell {position} (text)"
-            yield Problem("number", f"{stem}, {where}", f"The page of {stem} was altered after it was built: {where} "
-                          "is not what was executed; run `hkt book`.")
+            where = (
+                f"code cell {numbers[id(cell)]}"
+                if id(cell) in numbers
+                else f"cell {position} (text)"
+            )
+            yield Problem(
+                "number",
+                f"{stem}, {where}",
+                f"The page of {stem} was altered after it was built: {where} "
+                "is not what was executed; run `hkt book`.",
+            )
 
 
 def _outputs(page, stem: str) -> Iterator[Problem]:
@@ -172,13 +230,25 @@ def _outputs(page, stem: str) -> Iterator[Problem]:
                 first = next(iter(text.strip().splitlines()), "blank")
                 yield Problem("page", where, f"{where} wrote to stderr ({first}); mend the cause.")
             if output.output_type == "stream" and "\r" in text:
-                yield Problem("page", where, f"{where} printed a progress bar; use one line an epoch.")
+                yield Problem(
+                    "page", where, f"{where} printed a progress bar; use one line an epoch."
+                )
             if str(config.PROJECT) in text:
-                yield Problem("page", where, f"{where} shows a path of this machine ({config.PROJECT}); show it "
-                              "relative to the project.")
-            bare = provenance.is_image(output) and not cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+                yield Problem(
+                    "page",
+                    where,
+                    f"{where} shows a path of this machine ({config.PROJECT}); show it "
+                    "relative to the project.",
+                )
+            bare = provenance.is_image(output) and not cell.metadata.get("mystnb", {}).get(
+                "image", {}
+            ).get("alt")
             if bare or BARE_IMAGE.search(output.get("data", {}).get("text/html", "")):
-                yield Problem("page", where, f"{where} shows an image without alternative text; use show.figure.")
+                yield Problem(
+                    "page",
+                    where,
+                    f"{where} shows an image without alternative text; use show.figure.",
+                )
 
 
 def _recomputed(page, stem: str, published: dict, local: dict) -> Iterator[Problem]:
@@ -188,26 +258,45 @@ def _recomputed(page, stem: str, published: dict, local: dict) -> Iterator[Probl
     for number, data in bundles(page):
         shown, where = data[MIME], f"{stem}, code cell {number}"
         for name in shown["records"]:
-            if getattr(published.get(name) or local.get(name), "audit", False) and shown["call"] in TABLES:
-                yield Problem("audit", where, f"{where} shows the audit run {name} among the scores; audit runs break "
-                              "the rules on purpose and never count.")
-        if shown["call"] == "figure":                           # of the page's own arrays: it carries a digest
-            if hashlib.sha256(data["text/html"].encode()).hexdigest()[:16] != shown["values"]["digest"]:
-                yield Problem("number", where, f"{where}: the figure or the table of its numbers was altered; run "
-                              "`hkt book`.")
+            if (
+                getattr(published.get(name) or local.get(name), "audit", False)
+                and shown["call"] in TABLES
+            ):
+                yield Problem(
+                    "audit",
+                    where,
+                    f"{where} shows the audit run {name} among the scores; audit runs break "
+                    "the rules on purpose and never count.",
+                )
+        if shown["call"] == "figure":  # of the page's own arrays: it carries a digest
+            if (
+                hashlib.sha256(data["text/html"].encode()).hexdigest()[:16]
+                != shown["values"]["digest"]
+            ):
+                yield Problem(
+                    "number",
+                    where,
+                    f"{where}: the figure or the table of its numbers was altered; run `hkt book`.",
+                )
             continue
         if not all(name in published or name in local for name in shown["records"]):
-            continue                                            # live runs of another machine: the digest was compared
+            continue  # live runs of another machine: the digest was compared
         try:
             made = json.loads(json.dumps(show.render(shown["call"], shown["args"])))
         except HKTError as error:
             yield Problem("number", where, f"{where} cannot be recomputed: {error}")
             continue
-        given = ", ".join(f"{name}={value!r}" for name, value in shown["args"].items() if value is not None)
+        given = ", ".join(
+            f"{name}={value!r}" for name, value in shown["args"].items() if value is not None
+        )
         for mime in sorted({*data, *made}):
             if found := difference(data.get(mime), made.get(mime)):
-                yield Problem("number", where, f"{where}, {shown['call']}({given}), {mime}: {found}; run `hkt book` or "
-                              "restore the record.")
+                yield Problem(
+                    "number",
+                    where,
+                    f"{where}, {shown['call']}({given}), {mime}: {found}; run `hkt book` or "
+                    "restore the record.",
+                )
 
 
 def difference(shown, made) -> str:
@@ -216,8 +305,12 @@ def difference(shown, made) -> str:
         return ""
     if isinstance(shown, dict) and isinstance(made, dict):
         absent = object()
-        name = next(name for name in [*made, *shown] if shown.get(name, absent) != made.get(name, absent))
-        return f"{name}: {difference(shown.get(name), made.get(name)) or 'only one of the two has it'}"
+        name = next(
+            name for name in [*made, *shown] if shown.get(name, absent) != made.get(name, absent)
+        )
+        return (
+            f"{name}: {difference(shown.get(name), made.get(name)) or 'only one of the two has it'}"
+        )
     if isinstance(shown, list) and isinstance(made, list) and len(shown) == len(made):
         place = next(place for place, pair in enumerate(zip(shown, made)) if pair[0] != pair[1])
         return f"[{place}] {difference(shown[place], made[place])}"
@@ -225,7 +318,9 @@ def difference(shown, made) -> str:
         for row, other in zip_longest(_rows(shown), _rows(made), fillvalue=[]):
             for text, right in zip_longest(row, other, fillvalue="nothing"):
                 if text != right:
-                    name, text, right = (shorten(part, 80) for part in ((other or row)[0], text, right))
+                    name, text, right = (
+                        shorten(part, 80) for part in ((other or row)[0], text, right)
+                    )
                     return f"the row of {name!r} shows {text!r} where the records give {right!r}"
         return "the picture, markup or white space differs"
     return f"shows {shown!r} where the records give {made!r}"
@@ -234,7 +329,10 @@ def difference(shown, made) -> str:
 def _rows(text: str) -> list[list[str]]:
     """The cells' texts of an HTML table's rows, or of the lines of a plain table (columns two blanks apart)."""
     parts = re.split(r"<tr[^>]*>", text) if "<tr" in text else text.splitlines()
-    rows = [[cell.strip() for cell in re.split(r"<[^>]*>|\s{2,}|\n", part) if cell.strip()] for part in parts]
+    rows = [
+        [cell.strip() for cell in re.split(r"<[^>]*>|\s{2,}|\n", part) if cell.strip()]
+        for part in parts
+    ]
     return [row for row in rows if row]
 
 
@@ -243,14 +341,18 @@ def _rows(text: str) -> list[list[str]]:
 
 def refuse_stripped(path: Path) -> None:
     """HKTError for a page on which nbval would pass without comparing anything."""
-    cells = [(number, cell) for number, cell in code_cells(provenance.read(path)) if cell.source.strip()]
+    cells = [
+        (number, cell) for number, cell in code_cells(provenance.read(path)) if cell.source.strip()
+    ]
     if not any(cell.outputs for _, cell in cells):
         raise HKTError(f"{path.name} has no outputs, nothing to validate; execute it first.")
     for number, cell in cells:
         if cell.execution_count is None:
-            raise HKTError(f"{path.name}, code cell {number} has no outputs, nothing to validate: it was never "
-                           "executed; "
-                           "execute the whole page again.")
+            raise HKTError(
+                f"{path.name}, code cell {number} has no outputs, nothing to validate: it was never "
+                "executed; "
+                "execute the whole page again."
+            )
 
 
 def validate(paths: list[Path], timeout: int = 600) -> list[Problem]:
@@ -266,11 +368,32 @@ def validate(paths: list[Path], timeout: int = 600) -> list[Problem]:
     with tempfile.TemporaryDirectory() as folder:
         settings, report = Path(folder) / "pytest.ini", Path(folder) / "report.xml"
         settings.write_text("[pytest]\n")
-        command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", f"--nbval-cell-timeout={timeout}",
-                   "-p", "no:cacheprovider", "-c", str(settings), "--rootdir", top, "--color=no", "-q",
-                   f"--junitxml={report}", *(str(path.resolve()) for path in paths)]
-        done = subprocess.run(command, check=False, cwd=folder, capture_output=True, text=True,
-                              env=pages.environment(HKT_RUNS=str(Path(folder) / "runs")))
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "--nbval-current-env",
+            f"--nbval-cell-timeout={timeout}",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            str(settings),
+            "--rootdir",
+            top,
+            "--color=no",
+            "-q",
+            f"--junitxml={report}",
+            *(str(path.resolve()) for path in paths),
+        ]
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env=pages.environment(HKT_RUNS=str(Path(folder) / "runs")),
+        )
         cases = list(ElementTree.parse(report).iter("testcase")) if report.is_file() else []
     if len(cases) != expected or done.returncode not in (0, 1):
         said = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:]
@@ -280,7 +403,12 @@ def validate(paths: list[Path], timeout: int = 600) -> list[Problem]:
 
 def _failure(case) -> Problem:
     """A failed, erroneous or skipped cell of nbval's report."""
-    text = next(child.text or child.get("message", "") for child in case if child.tag != "properties").strip()
-    stem, number = case.get("classname").removesuffix(".ipynb").split(".")[-1], int(case.get("name").split()[-1]) + 1
+    text = next(
+        child.text or child.get("message", "") for child in case if child.tag != "properties"
+    ).strip()
+    stem, number = (
+        case.get("classname").removesuffix(".ipynb").split(".")[-1],
+        int(case.get("name").split()[-1]) + 1,
+    )
     where = f"{stem}, code cell {number}"
     return Problem("nbval", where, f"nbval: {where} no longer shows what it showed:\n{text}")

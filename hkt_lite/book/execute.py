@@ -3,6 +3,7 @@
 A page is a notebook of notebooks/ executed by papermill under typed parameters.  It is executed again only when its key
 changes (`provenance.key`).
 """
+
 from __future__ import annotations
 
 import ast
@@ -37,8 +38,10 @@ def parameters(notebook: Path) -> dict[str, tuple[Any, Any]]:
     """
     cells = [cell for cell in read(notebook).cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise HKTError(f"{notebook.name} has {len(cells) or 'no'} cell{'s' * (len(cells) > 1)} tagged 'parameters'; "
-                       "tag its first code cell.")
+        raise HKTError(
+            f"{notebook.name} has {len(cells) or 'no'} cell{'s' * (len(cells) > 1)} tagged 'parameters'; "
+            "tag its first code cell."
+        )
     known = {kind.__name__: kind for kind in (int, float, str, bool, list, dict)}
     known |= {"Literal": Literal, "__builtins__": {}}
     found = {}
@@ -47,8 +50,9 @@ def parameters(notebook: Path) -> dict[str, tuple[Any, Any]]:
             name, kind = line.target.id, eval(ast.unparse(line.annotation), known)
             found[name] = kind, ast.literal_eval(line.value)
         except (AttributeError, ValueError, TypeError, NameError, SyntaxError):
-            raise HKTError(f"{notebook.name}, parameters cell: write {ast.unparse(line)!r} as `name: type = literal`."
-                           ) from None
+            raise HKTError(
+                f"{notebook.name}, parameters cell: write {ast.unparse(line)!r} as `name: type = literal`."
+            ) from None
         _typed(notebook, name, kind, found[name][1])
     return found
 
@@ -60,8 +64,10 @@ def _typed(notebook: Path, name: str, kind, value):
         return TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
         wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-        raise HKTError(f"Parameter {name!r} of {notebook.name} must be {wanted}, got {value!r} ({type(value).__name__})"
-                       f": {error.errors()[0]['msg']}.") from None
+        raise HKTError(
+            f"Parameter {name!r} of {notebook.name} must be {wanted}, got {value!r} ({type(value).__name__})"
+            f": {error.errors()[0]['msg']}."
+        ) from None
 
 
 def typed(notebook: Path, values: dict) -> dict:
@@ -83,7 +89,7 @@ def parse(notebook: Path, words: list[str]) -> dict:
         try:
             values[name] = text if known.get(name, (str,))[0] is str else json.loads(text)
         except ValueError:
-            values[name] = text                                 # `_typed` says what it should have been
+            values[name] = text  # `_typed` says what it should have been
     return typed(notebook, values)
 
 
@@ -108,17 +114,29 @@ def execute(notebook: Path, parameters: dict, out: Path) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / out.name
         try:
-            papermill.execute_notebook(str(notebook), str(draft), values, kernel_name="python3", language="python",
-                                       cwd=str(notebook.parent.resolve()), progress_bar=False, log_output=False,
-                                       kernel_manager_class=_kernel_manager())
-        except Exception as error:                              # papermill's, nbclient's, the kernel's: a cell failed
+            papermill.execute_notebook(
+                str(notebook),
+                str(draft),
+                values,
+                kernel_name="python3",
+                language="python",
+                cwd=str(notebook.parent.resolve()),
+                progress_bar=False,
+                log_output=False,
+                kernel_manager_class=_kernel_manager(),
+            )
+        except Exception as error:  # papermill's, nbclient's, the kernel's: a cell failed
             kept = draft.exists()
             if kept:
                 files.write_bytes(failed, draft.read_bytes())
             rest = f"the copy made so far is {failed}." if kept else "nothing was written."
             raise HKTError(f"{notebook.name} failed{_culprit(error)}; {rest}") from error
         page = read(draft)
-    facts = {"key": before, "duration": round(time.monotonic() - began, 1), "cpu": round(_children() - worked, 1)}
+    facts = {
+        "key": before,
+        "duration": round(time.monotonic() - began, 1),
+        "cpu": round(_children() - worked, 1),
+    }
     finish(page, notebook, values, facts)
     _write(page, out)
     failed.unlink(missing_ok=True)
@@ -139,7 +157,7 @@ def _kernel_manager():
     class OwnKernelSpec(KernelSpecManager):
         def get_kernel_spec(self, kernel_name):
             spec = self.kernel_spec_class(resource_dir=RESOURCES, **get_kernel_dict())
-            spec.argv += ["--log-level=ERROR"]                  # no notices of the kernel's own in the terminal
+            spec.argv += ["--log-level=ERROR"]  # no notices of the kernel's own in the terminal
             return spec
 
     class OwnKernel(AsyncKernelManager):
@@ -156,7 +174,13 @@ def environment(**changes: str) -> dict[str, str]:
     """Variables of a kernel: this process's, this copy of the package first on the path, no colours in its prints."""
     here = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **changes}
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NO_COLOR": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **changes,
+    }
 
 
 def _culprit(error: Exception) -> str:
@@ -179,8 +203,14 @@ def _write(page, out: Path) -> None:
 # -- the book --------------------------------------------------------------------------------------------------------
 
 
-def build(scale: str = "quick", out: Path | None = None, html: bool = True, force: bool = False,
-          names: list[str] | None = None, settings: list[str] | None = None) -> Path:
+def build(
+    scale: str = "quick",
+    out: Path | None = None,
+    html: bool = True,
+    force: bool = False,
+    names: list[str] | None = None,
+    settings: list[str] | None = None,
+) -> Path:
     """Execute every notebook that is not fresh into book/_generated, render the book, check it; returns its folder.
 
     With `out` the book is copied there first and built there, so that the working tree stays untouched.  `names` limits
@@ -190,12 +220,15 @@ def build(scale: str = "quick", out: Path | None = None, html: bool = True, forc
     from . import render as book
 
     root = config.PROJECT if out is None else _copy_book(Path(out))
-    generated, known = root / "book" / "_generated", {notebook.stem: notebook for notebook in sources()}
+    generated, known = (
+        root / "book" / "_generated",
+        {notebook.stem: notebook for notebook in sources()},
+    )
     for name in names or []:
         if name not in known:
             raise HKTError(f"There is no notebook {name!r}.{nearest(name, known)}")
     for page in set(generated.glob("*.ipynb")) - {generated / path.name for path in known.values()}:
-        page.unlink()                                           # of a notebook that is gone, or a failed copy
+        page.unlink()  # of a notebook that is gone, or a failed copy
     for notebook in known.values():
         if not names or notebook.stem in names:
             _page(notebook, generated / notebook.name, scale, settings or [], force)
@@ -203,7 +236,9 @@ def build(scale: str = "quick", out: Path | None = None, html: bool = True, forc
 
 
 def _page(notebook: Path, page: Path, scale: str, settings: list[str], force: bool) -> None:
-    values = ({"scale": scale} if "scale" in parameters(notebook) else {}) | parse(notebook, settings)
+    values = ({"scale": scale} if "scale" in parameters(notebook) else {}) | parse(
+        notebook, settings
+    )
     if not force and state(notebook, page, values) == "fresh":
         print(f"{notebook.stem}: unchanged", flush=True)
         return
@@ -216,6 +251,10 @@ def _copy_book(out: Path) -> Path:
     """The book's prose, table of contents and configuration, copied to `out`; pages already generated there stay."""
     made = shutil.ignore_patterns("_generated", "_build")
     shutil.copytree(config.PROJECT / "book", out / "book", dirs_exist_ok=True, ignore=made)
-    for path in [config.PROJECT / "_config.yml", *config.PROJECT.glob("*.md"), *config.PROJECT.glob("*.cff")]:
+    for path in [
+        config.PROJECT / "_config.yml",
+        *config.PROJECT.glob("*.md"),
+        *config.PROJECT.glob("*.cff"),
+    ]:
         shutil.copy(path, out)
     return out

@@ -2,6 +2,7 @@
 
 Dates, commits and timings stand in metadata and in the footer, never in an output.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -15,8 +16,8 @@ from .. import __version__, config, files
 from ..config import HKTError, canonical, nearest, results_home, runs_home
 from ..runs import records
 
-MIME = "application/vnd.hkt+json"                               # outputs of `show`: call, arguments, records, values
-NOT_COMMITTED = ("results", "runs", "cache")                    # of data/: records count by their manifest
+MIME = "application/vnd.hkt+json"  # outputs of `show`: call, arguments, records, values
+NOT_COMMITTED = ("results", "runs", "cache")  # of data/: records count by their manifest
 
 
 def read(path: Path):
@@ -29,8 +30,10 @@ def read(path: Path):
         others = [other.stem for other in path.parent.glob("*.ipynb")]
         raise HKTError(f"There is no notebook {path}.{nearest(path.stem, others)}") from None
     except (ValueError, AttributeError, KeyError, nbformat.ValidationError) as error:
-        raise HKTError(f"{path} is not a readable notebook ({str(error).splitlines()[0]}); "
-                       "restore it or build the page again.") from None
+        raise HKTError(
+            f"{path} is not a readable notebook ({str(error).splitlines()[0]}); "
+            "restore it or build the page again."
+        ) from None
 
 
 def code_cells(page) -> Iterator[tuple[int, Any]]:
@@ -53,24 +56,40 @@ def is_image(output) -> bool:
 def alt_of(output) -> str:
     """The alternative text in an output's metadata (its own or its image type's), or ''."""
     metadata = output.get("metadata", {})
-    return str(metadata.get("alt") or next(
-        (part["alt"] for part in metadata.values() if isinstance(part, dict) and part.get("alt")), ""))
+    return str(
+        metadata.get("alt")
+        or next(
+            (
+                part["alt"]
+                for part in metadata.values()
+                if isinstance(part, dict) and part.get("alt")
+            ),
+            "",
+        )
+    )
 
 
 def digest(cell) -> str:
     """16 hex digits over a cell's text and outputs (not their counters): an altered number changes them."""
-    outputs = [{key: value for key, value in output.items() if key != "execution_count"}
-               for output in cell.get("outputs", [])]
-    return hashlib.sha256(canonical([cell.cell_type, cell.source, outputs]).encode()).hexdigest()[:16]
+    outputs = [
+        {key: value for key, value in output.items() if key != "execution_count"}
+        for output in cell.get("outputs", [])
+    ]
+    return hashlib.sha256(canonical([cell.cell_type, cell.source, outputs]).encode()).hexdigest()[
+        :16
+    ]
 
 
 def known_records() -> tuple[dict, dict]:
     """id -> published record and id -> record of this machine's store, without those that cannot be read."""
     found = ({}, {})
-    stores = results_home().glob("*-*.json"), [*runs_home().glob("*/record.json"), *runs_home().glob("eval-*.json")]
+    stores = (
+        results_home().glob("*-*.json"),
+        [*runs_home().glob("*/record.json"), *runs_home().glob("eval-*.json")],
+    )
     for known, paths in zip(found, stores):
         for path in paths:
-            with contextlib.suppress(HKTError):                 # `hkt check` names it
+            with contextlib.suppress(HKTError):  # `hkt check` names it
                 record = records.load(path)
                 known[record.id] = record
     return found
@@ -87,37 +106,64 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     for number, cell in code_cells(page):
         images = [output for output in cell.outputs if is_image(output)]
         if len(images) > 1:
-            raise HKTError(f"{notebook.name}, code cell {number} shows {len(images)} images, but a cell carries one "
-                           "alternative text; split the cell.")
+            raise HKTError(
+                f"{notebook.name}, code cell {number} shows {len(images)} images, but a cell carries one "
+                "alternative text; split the cell."
+            )
         if images and alt_of(images[0]):
-            cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt_of(images[0])
+            cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt_of(
+                images[0]
+            )
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace("# Parameters", "# set for this page", 1)
     page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
-    page.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    page.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
     made = records.provenance("", None, None)
     shown = sorted({record for _, data in bundles(page) for record in data[MIME]["records"]})
-    facts = facts | {"scale": values.get("scale", "smoke"), "parameters": values, "records": shown,
-                     "date": made.created, "commit": made.commit, "dirty": made.dirty}
-    page.cells.append(nbformat.v4.new_markdown_cell(_footer(notebook, facts, made), id="provenance",
-                                                    metadata={"tags": ["provenance"]}))
+    facts = facts | {
+        "scale": values.get("scale", "smoke"),
+        "parameters": values,
+        "records": shown,
+        "date": made.created,
+        "commit": made.commit,
+        "dirty": made.dirty,
+    }
+    page.cells.append(
+        nbformat.v4.new_markdown_cell(
+            _footer(notebook, facts, made), id="provenance", metadata={"tags": ["provenance"]}
+        )
+    )
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
 
 
 def _footer(notebook: Path, facts: dict, made: records.Provenance) -> str:
     """The closing box: what was shown, from which records, made by what, and the command that makes it again."""
     given = [(name, value) for name, value in facts["parameters"].items() if name != "scale"]
-    settings = [f"--set {name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given]
+    settings = [
+        f"--set {name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in given
+    ]
     command = " ".join([f"hkt pages {notebook.stem} --scale {facts['scale']}", *settings])
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
-    return "\n".join([
-        "```{admonition} How this page was made", ":class: note dropdown provenance", "",
-        f"- scale `{facts['scale']}`" + "".join(f", `{name} = {value!r}`" for name, value in given),
-        *_sources(facts["records"]),
-        f"- hkt_lite {__version__}, code `{made.code}`, commit `{made.commit or 'none'}`"
-        f"{' with uncommitted changes' if made.dirty else ''}; {versions}; {made.machine}",
-        f"- executed in {facts['duration']:.0f} s, {made.created}",
-        f"- make it again: `{command}`; verify every number: `hkt check`", "```"])
+    return "\n".join(
+        [
+            "```{admonition} How this page was made",
+            ":class: note dropdown provenance",
+            "",
+            f"- scale `{facts['scale']}`"
+            + "".join(f", `{name} = {value!r}`" for name, value in given),
+            *_sources(facts["records"]),
+            f"- hkt_lite {__version__}, code `{made.code}`, commit `{made.commit or 'none'}`"
+            f"{' with uncommitted changes' if made.dirty else ''}; {versions}; {made.machine}",
+            f"- executed in {facts['duration']:.0f} s, {made.created}",
+            f"- make it again: `{command}`; verify every number: `hkt check`",
+            "```",
+        ]
+    )
 
 
 def _sources(shown: list[str]) -> list[str]:
@@ -127,11 +173,18 @@ def _sources(shown: list[str]) -> list[str]:
     for name in shown:
         record = published.get(name) or local.get(name)
         run = getattr(record, "config", None)
-        what = f"{run.task}, scale {run.scale}, {run.source} data, seed {run.seed}" if run else "evaluation"
-        place = "recorded" if name in published else "live, made by this page" if record else "unknown"
+        what = (
+            f"{run.task}, scale {run.scale}, {run.source} data, seed {run.seed}"
+            if run
+            else "evaluation"
+        )
+        place = (
+            "recorded" if name in published else "live, made by this page" if record else "unknown"
+        )
         groups.setdefault(f"{place}: {what}", []).append(f"`{name}`")
-    return [f"- {what}: {', '.join(ids)}" for what, ids in sorted(groups.items())] or \
-        ["- no run record is shown on this page"]
+    return [f"- {what}: {', '.join(ids)}" for what, ids in sorted(groups.items())] or [
+        "- no run record is shown on this page"
+    ]
 
 
 # -- freshness -------------------------------------------------------------------------------------------------------
@@ -139,7 +192,9 @@ def _sources(shown: list[str]) -> list[str]:
 
 def files_below(path: Path) -> list[Path]:
     """The files below a folder, sorted; a file by itself."""
-    return sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+    return (
+        sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
+    )
 
 
 def key(notebook: Path, parameters: dict) -> str:
@@ -149,9 +204,16 @@ def key(notebook: Path, parameters: dict) -> str:
     registry, literature, claims, splits, grids, weights of small parents.
     """
     digest = hashlib.sha256(canonical([parameters, records.code_hash()]).encode())
-    data = [child for child in (config.PROJECT / "data").glob("*") if child.name not in NOT_COMMITTED]
+    data = [
+        child for child in (config.PROJECT / "data").glob("*") if child.name not in NOT_COMMITTED
+    ]
     committed = [path for child in sorted(data) for path in files_below(child)]
-    for path in [notebook, results_home() / records.MANIFEST, config.PROJECT / "constraints.txt", *committed]:
+    for path in [
+        notebook,
+        results_home() / records.MANIFEST,
+        config.PROJECT / "constraints.txt",
+        *committed,
+    ]:
         digest.update(f"\0{path.name}\0{files.sha256(path) if path.is_file() else 'none'}".encode())
     return digest.hexdigest()[:16]
 
@@ -166,6 +228,12 @@ def state(notebook: Path, page: Path, values: dict | None = None) -> str:
     if values is not None and facts.get("parameters") != values:
         return "was built with other parameters"
     if facts.get("key") != key(notebook, facts.get("parameters", {})):
-        return ("is stale: its source, parameters, the package, published records, committed data or constraints have "
-                "changed since")
-    return "fresh" if facts.get("cells") == [digest(cell) for cell in made.cells] else "was altered after it was built"
+        return (
+            "is stale: its source, parameters, the package, published records, committed data or constraints have "
+            "changed since"
+        )
+    return (
+        "fresh"
+        if facts.get("cells") == [digest(cell) for cell in made.cells]
+        else "was altered after it was built"
+    )

@@ -1,7 +1,8 @@
 """Runs that belong together: one method with one set of options and one learning rate under one setting, seed by seed.
 
-    groups = cohorts(published(), task="cifar10", scale="cpu");  a, b = common(groups[0], groups[1])
+groups = cohorts(published(), task="cifar10", scale="cpu");  a, b = common(groups[0], groups[1])
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -12,8 +13,22 @@ from ..benchmarks.task import get, method_options
 from ..config import HKTError, canonical
 from ..runs.records import EvalRecord, RunRecord
 
-SETTING = ("task", "scale", "source", "child", "train_size", "epochs", "batch_size", "schedule", "views", "precision", "stages", "crop", "updates")
-ORDER = ("plain", "kd", "fitnet", "at", "hkt")                  # of the rows; other methods follow by name
+SETTING = (
+    "task",
+    "scale",
+    "source",
+    "child",
+    "train_size",
+    "epochs",
+    "batch_size",
+    "schedule",
+    "views",
+    "precision",
+    "stages",
+    "crop",
+    "updates",
+)
+ORDER = ("plain", "kd", "fitnet", "at", "hkt")  # of the rows; other methods follow by name
 KINDS = ("gate", "forward_gate", "static", "softmax")
 NAMES = {"plain": "plain", "kd": "KD", "fitnet": "FitNet", "at": "AT", "hkt": "HKT"}
 
@@ -26,7 +41,10 @@ def label(method: str, options: dict, sites: str | None = None) -> str:
         return f"plain ×{full['weight']:g} loss"
     other = {key: value for key, value in full.items() if value != default[key] and key != "kind"}
     other = {"at": sites, **other} if sites else other
-    return name + "".join(f", {key} {'+'.join(value) if isinstance(value, list) else value}" for key, value in sorted(other.items()))
+    return name + "".join(
+        f", {key} {'+'.join(value) if isinstance(value, list) else value}"
+        for key, value in sorted(other.items())
+    )
 
 
 @dataclass(frozen=True)
@@ -57,20 +75,28 @@ class Cohort:
         """One field of the setting."""
         return self.setting[SETTING.index(field)]
 
-    def scores(self, metric: str, selection: str = "selected", split: str = "test") -> dict[int, float]:
+    def scores(
+        self, metric: str, selection: str = "selected", split: str = "test"
+    ) -> dict[int, float]:
         """Seed -> metric of the validation-selected ('selected') or the last epoch.  Raises HKTError for a metric the record lacks."""
         found = {}
         for seed, run in sorted(self.runs.items()):
             metrics = getattr(getattr(run, selection), split)
             if metric not in metrics:
-                raise HKTError(f"Record {run.id} has no {split} metric {metric!r}; it has {', '.join(sorted(metrics))}.")
+                raise HKTError(
+                    f"Record {run.id} has no {split} metric {metric!r}; it has {', '.join(sorted(metrics))}."
+                )
             found[seed] = metrics[metric]
         return found
 
 
 def _plain(value):
     """A field of a configuration as something that can be compared and hashed."""
-    return canonical([getattr(one, "model_dump", lambda one=one: one)() for one in value]) if isinstance(value, list) else value
+    return (
+        canonical([getattr(one, "model_dump", lambda one=one: one)() for one in value])
+        if isinstance(value, list)
+        else value
+    )
 
 
 def row(method: str) -> int:
@@ -80,11 +106,19 @@ def row(method: str) -> int:
 
 def _position(cohort: Cohort) -> tuple:
     kind = cohort.options.get("kind", "gate")
-    return (str(cohort.setting), row(cohort.method), cohort.method,
-            KINDS.index(kind) if kind in KINDS else 0, cohort.label, cohort.lr)
+    return (
+        str(cohort.setting),
+        row(cohort.method),
+        cohort.method,
+        KINDS.index(kind) if kind in KINDS else 0,
+        cohort.label,
+        cohort.lr,
+    )
 
 
-def cohorts(records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] = ("score",), **where) -> list[Cohort]:
+def cohorts(
+    records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] = ("score",), **where
+) -> list[Cohort]:
     """Cohorts of the runs with one of `purposes` whose configuration has the fields `where` (None: any), in table order.
 
     Runs marked `audit` never enter.  Raises HKTError when one seed was published twice for one cohort.
@@ -94,22 +128,43 @@ def cohorts(records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] =
         if run.kind != "run" or run.audit or run.purpose not in purposes:
             continue
         config = run.config
-        if any(value is not None and getattr(config, field) != value for field, value in where.items()):
+        if any(
+            value is not None and getattr(config, field) != value for field, value in where.items()
+        ):
             continue
-        options, setting = method_options(config.method, config.options), tuple(_plain(getattr(config, field)) for field in SETTING)
+        options, setting = (
+            method_options(config.method, config.options),
+            tuple(_plain(getattr(config, field)) for field in SETTING),
+        )
         parent = run.parent.sha256 if run.parent else ""
-        key = str((setting, config.method, sorted(options.items()), config.lr, parent, run.purpose, config.sites))
-        cohort = found.setdefault(key, Cohort(config.method, options, config.lr, setting, parent, {}, config.sites))
+        key = str(
+            (
+                setting,
+                config.method,
+                sorted(options.items()),
+                config.lr,
+                parent,
+                run.purpose,
+                config.sites,
+            )
+        )
+        cohort = found.setdefault(
+            key, Cohort(config.method, options, config.lr, setting, parent, {}, config.sites)
+        )
         if config.seed in cohort.runs:
-            raise HKTError(f"Records {cohort.runs[config.seed].id} and {run.id} are both {cohort.label} with seed {config.seed}; "
-                           "withdraw one from the published results.")
+            raise HKTError(
+                f"Records {cohort.runs[config.seed].id} and {run.id} are both {cohort.label} with seed {config.seed}; "
+                "withdraw one from the published results."
+            )
         cohort.runs[config.seed] = run
     return sorted(found.values(), key=_position)
 
 
 def panels(groups: list[Cohort]) -> list[list[Cohort]]:
     """Sets of cohorts that may be compared: one setting, and one parent wherever there is a parent; the largest budget first."""
-    settings = {group.setting: -group.named("train_size") * group.named("epochs") for group in groups}
+    settings = {
+        group.setting: -group.named("train_size") * group.named("epochs") for group in groups
+    }
     found = []
     for setting in sorted(settings, key=lambda setting: (settings[setting], str(setting))):
         here = [group for group in groups if group.setting == setting]
@@ -118,20 +173,36 @@ def panels(groups: list[Cohort]) -> list[list[Cohort]]:
     return found
 
 
-def common(a: Cohort, b: Cohort, metric: str, selection: str = "selected") -> tuple[list[float], list[float], list[str]]:
+def common(
+    a: Cohort, b: Cohort, metric: str, selection: str = "selected"
+) -> tuple[list[float], list[float], list[str]]:
     """Test scores of the seeds both cohorts have, and the records' ids.  Raises HKTError for cohorts that must not be compared."""
     if a.setting != b.setting or (a.parent and b.parent and a.parent != b.parent):
-        raise HKTError(f"{a.label} and {b.label} were not run with the same data, budget and parent, so their difference says nothing.")
+        raise HKTError(
+            f"{a.label} and {b.label} were not run with the same data, budget and parent, so their difference says nothing."
+        )
     first, second = a.scores(metric, selection), b.scores(metric, selection)
     seeds = [seed for seed in first if seed in second]
-    return [first[seed] for seed in seeds], [second[seed] for seed in seeds], [c.runs[seed].id for c in (a, b) for seed in seeds]
+    return (
+        [first[seed] for seed in seeds],
+        [second[seed] for seed in seeds],
+        [c.runs[seed].id for c in (a, b) for seed in seeds],
+    )
 
 
-def chosen(groups: list[Cohort], method: str, options: dict, sites: str | None = None) -> Cohort | None:
+def chosen(
+    groups: list[Cohort], method: str, options: dict, sites: str | None = None
+) -> Cohort | None:
     """The score runs that stand for a variant: of several learning rates the one with most seeds, then the best mean validation metric."""
     full = method_options(method, options)
-    fitting = [group for group in groups if group.method == method and group.options == full and group.purpose == "score"
-               and sites in (None, group.sites)]
+    fitting = [
+        group
+        for group in groups
+        if group.method == method
+        and group.options == full
+        and group.purpose == "score"
+        and sites in (None, group.sites)
+    ]
 
     def merit(group: Cohort) -> tuple[int, float]:
         task = get(group.named("task"))
@@ -144,10 +215,14 @@ def chosen(groups: list[Cohort], method: str, options: dict, sites: str | None =
 def scope(groups: Iterable[Cohort]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs, resnet56 to resnet20'."""
     groups = list(groups)
-    parents = sorted({run.parent.arch for group in groups for run in group.runs.values() if run.parent})
+    parents = sorted(
+        {run.parent.arch for group in groups for run in group.runs.values() if run.parent}
+    )
     one = groups[0]
-    return (f"{one.named('scale')} scale, {one.named('source')} data: {one.named('train_size'):,} training examples, "
-            f"{one.named('epochs')} epochs, {parents[0] + ' to ' if parents else ''}{one.named('child')}")
+    return (
+        f"{one.named('scale')} scale, {one.named('source')} data: {one.named('train_size'):,} training examples, "
+        f"{one.named('epochs')} epochs, {parents[0] + ' to ' if parents else ''}{one.named('child')}"
+    )
 
 
 def at(record, path: str):
@@ -155,7 +230,15 @@ def at(record, path: str):
     value = record
     for key in path.split("."):
         try:
-            value = value[key] if isinstance(value, dict) else value[int(key)] if isinstance(value, list) else getattr(value, key)
+            value = (
+                value[key]
+                if isinstance(value, dict)
+                else value[int(key)]
+                if isinstance(value, list)
+                else getattr(value, key)
+            )
         except (AttributeError, KeyError, IndexError, ValueError):
-            raise HKTError(f"Record {record.id} has nothing at {path!r} (looked for {key!r}).") from None
+            raise HKTError(
+                f"Record {record.id} has nothing at {path!r} (looked for {key!r})."
+            ) from None
     return value

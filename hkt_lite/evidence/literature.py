@@ -2,6 +2,7 @@
 
 data/literature.yaml says what each number is, where it stands and how we know it; data/claims.yaml says by which rule each claim is judged.
 """
+
 from __future__ import annotations
 
 import datetime
@@ -36,7 +37,7 @@ class Value(Strict):
     unit: str
     better: Literal["higher", "lower"]
     source: str
-    key: str                                                    # in book/references.bib
+    key: str  # in book/references.bib
     mark: Literal["read", "second-hand", "measured"]
     role: Literal["paper", "baseline", "parent", "peer", "context"]
     note: str = ""
@@ -54,9 +55,9 @@ class Evidence(Strict):
 
     task: str
     source: Literal["real", "synthetic"]
-    scales: list[str]                                           # the first one with enough seeds is used
-    seeds: int = Field(gt=0)                                    # fewest that may be judged
-    where: dict = {}                                            # further configuration fields the judged runs must have
+    scales: list[str]  # the first one with enough seeds is used
+    seeds: int = Field(gt=0)  # fewest that may be judged
+    where: dict = {}  # further configuration fields the judged runs must have
 
 
 class Variant(Strict):
@@ -94,8 +95,8 @@ class Claim(Strict):
     criterion: str
     evidence: Evidence
     rule: Rule
-    also: list[Variant] = []                                    # reported beside, never deciding
-    beside: list[str] = []                                      # ids of literature values
+    also: list[Variant] = []  # reported beside, never deciding
+    beside: list[str] = []  # ids of literature values
     note: str = ""
     committed: datetime.date
 
@@ -104,7 +105,9 @@ def _read(path: Path, what: str) -> list:
     try:
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise HKTError(f"The file of {what} {path} cannot be read ({str(error).splitlines()[0]}); restore it from version control.") from None
+        raise HKTError(
+            f"The file of {what} {path} cannot be read ({str(error).splitlines()[0]}); restore it from version control."
+        ) from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise HKTError(f"The file of {what} {path} must be a list of entries.")
     return rows
@@ -115,7 +118,9 @@ def _checked(kind: type[Strict], row: dict, path: Path):
         return kind(**row)
     except ValidationError as error:
         first = error.errors()[0]
-        raise HKTError(f"Entry {row.get('id', '?')!r} of {path} is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}.") from None
+        raise HKTError(
+            f"Entry {row.get('id', '?')!r} of {path} is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}."
+        ) from None
 
 
 def _unique(entries: list, path: Path) -> list:
@@ -127,8 +132,11 @@ def _unique(entries: list, path: Path) -> list:
 
 def read_values(path: Path = LITERATURE) -> tuple[Value, ...]:
     """All published numbers of the file, groups spread over their rows.  Raises HKTError naming the entry that is wrong."""
-    rows = [{**{key: item for key, item in group.items() if key != "rows"}, **row} for group in _read(path, "published numbers")
-            for row in group.get("rows") or [{}]]
+    rows = [
+        {**{key: item for key, item in group.items() if key != "rows"}, **row}
+        for group in _read(path, "published numbers")
+        for row in group.get("rows") or [{}]
+    ]
     return tuple(_unique([_checked(Value, row, path) for row in rows], path))
 
 
@@ -139,7 +147,9 @@ def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> tuple[Cla
     for claim in claims:
         for name in claim.beside:
             if name not in known:
-                raise HKTError(f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does not have.{nearest(name, known)}")
+                raise HKTError(
+                    f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does not have.{nearest(name, known)}"
+                )
     return tuple(claims)
 
 
@@ -151,7 +161,9 @@ def value(name: str) -> Value:
     """The published number with that id.  Raises HKTError for an unknown one."""
     known = {value.id: value for value in read_values()}
     if name not in known:
-        raise HKTError(f"There is no published number {name!r} in {LITERATURE}.{nearest(name, known)}")
+        raise HKTError(
+            f"There is no published number {name!r} in {LITERATURE}.{nearest(name, known)}"
+        )
     return known[name]
 
 

@@ -3,6 +3,7 @@
 Every output of `show` is a bundle of text, HTML and application/vnd.hkt+json = {call, args, records, values}; the text and the HTML of a
 table are made from the same cells.
 """
+
 from __future__ import annotations
 
 import base64
@@ -19,10 +20,23 @@ from ..config import HKTError, nearest
 from ..runs.records import find, published
 
 MIME = "application/vnd.hkt+json"
-CHIPS = {"reproduced": "reproduced", "partly": "partly", "not reproduced": "not", "cannot be tested here": "cannot"}
-METRICS = {"accuracy": ("accuracy (%)", 2), "loss": ("cross-entropy", 3), "epe": ("end-point error (px)", 3),
-           "sintel_epe": ("end-point error, Sintel (px)", 3), "kitti_epe": ("end-point error, KITTI (px)", 3), "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
-           "dice": ("Dice", 3), "dice_liver": ("Dice, liver", 3), "dice_lesion": ("Dice, lesions", 3)}
+CHIPS = {
+    "reproduced": "reproduced",
+    "partly": "partly",
+    "not reproduced": "not",
+    "cannot be tested here": "cannot",
+}
+METRICS = {
+    "accuracy": ("accuracy (%)", 2),
+    "loss": ("cross-entropy", 3),
+    "epe": ("end-point error (px)", 3),
+    "sintel_epe": ("end-point error, Sintel (px)", 3),
+    "kitti_epe": ("end-point error, KITTI (px)", 3),
+    "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
+    "dice": ("Dice", 3),
+    "dice_liver": ("Dice, liver", 3),
+    "dice_lesion": ("Dice, lesions", 3),
+}
 BUILDERS: dict[str, Callable[..., Block]] = {}
 
 
@@ -44,8 +58,17 @@ class Block:
     values: list | dict = field(default_factory=list)
 
     def __add__(self, other: Block) -> Block:
-        values = self.values + other.values if isinstance(self.values, list) and isinstance(other.values, list) else self.values
-        return Block(f"{self.text}\n\n{other.text}", f"{self.html}\n{other.html}", self.records + other.records, values)
+        values = (
+            self.values + other.values
+            if isinstance(self.values, list) and isinstance(other.values, list)
+            else self.values
+        )
+        return Block(
+            f"{self.text}\n\n{other.text}",
+            f"{self.html}\n{other.html}",
+            self.records + other.records,
+            values,
+        )
 
 
 def words(text: str) -> Cell:
@@ -58,7 +81,11 @@ def numeric(text: str) -> Cell:
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     """1234.5678 as '1,234.57' with a real minus; a dash for what is missing."""
-    return "–" if value is None or math.isnan(value) else f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
+    return (
+        "–"
+        if value is None or math.isnan(value)
+        else f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
+    )
 
 
 def spread(mean: float, sd: float, digits: int = 2) -> Cell:
@@ -66,12 +93,17 @@ def spread(mean: float, sd: float, digits: int = 2) -> Cell:
 
 
 def interval(mean: float, low: float, high: float, digits: int = 2) -> Cell:
-    return numeric(f"{number(mean, digits, True)} [{number(low, digits, True)}, {number(high, digits, True)}]")
+    return numeric(
+        f"{number(mean, digits, True)} [{number(low, digits, True)}, {number(high, digits, True)}]"
+    )
 
 
 def ids(records: Sequence[str]) -> Cell:
     """Record ids, shortened for the eye; the whole id is in the tooltip."""
-    return Cell(" ".join(name[:8] for name in records) or "–", " ".join(f'<code title="{name}">{name[:8]}</code>' for name in records) or "–")
+    return Cell(
+        " ".join(name[:8] for name in records) or "–",
+        " ".join(f'<code title="{name}">{name[:8]}</code>' for name in records) or "–",
+    )
 
 
 def chip(verdict: str) -> Cell:
@@ -83,27 +115,57 @@ def named(metric: str) -> tuple[str, int]:
     return METRICS.get(metric, (metric, 3))
 
 
-def block(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, notes: Sequence[str] = (), records: Sequence[str] = (),
-          values: Any = ()) -> Block:
+def block(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    caption: str,
+    notes: Sequence[str] = (),
+    records: Sequence[str] = (),
+    values: Any = (),
+) -> Block:
     """A table; a column is numeric where its first cell is."""
     right = [bool(rows) and rows[0][i].numeric for i in range(len(columns))]
     style = [' class="num"' if r else "" for r in right]
-    heads = "".join(f'<th scope="col"{style[i]}>{escape(name, quote=False)}</th>' for i, name in enumerate(columns))
-    body = ["<tr>" + "".join(f"<td{style[i]}>{cell.html}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows]
-    html = ['<div class="hkt-scroll"><table class="hkt-table">', f"<caption>{escape(caption, quote=False)}</caption>",
-            f"<thead><tr>{heads}</tr></thead>", "<tbody>", *body, "</tbody></table></div>",
-            *(f'<p class="hkt-note">{escape(note, quote=False)}</p>' for note in notes)]
+    heads = "".join(
+        f'<th scope="col"{style[i]}>{escape(name, quote=False)}</th>'
+        for i, name in enumerate(columns)
+    )
+    body = [
+        "<tr>" + "".join(f"<td{style[i]}>{cell.html}</td>" for i, cell in enumerate(row)) + "</tr>"
+        for row in rows
+    ]
+    html = [
+        '<div class="hkt-scroll"><table class="hkt-table">',
+        f"<caption>{escape(caption, quote=False)}</caption>",
+        f"<thead><tr>{heads}</tr></thead>",
+        "<tbody>",
+        *body,
+        "</tbody></table></div>",
+        *(f'<p class="hkt-note">{escape(note, quote=False)}</p>' for note in notes),
+    ]
     cells = [list(columns), *([cell.text for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = ["  ".join(text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, widths, right)).rstrip() for row in cells]
-    return Block("\n".join([caption, *lines, *notes]), "\n".join(html), list(records), values if isinstance(values, dict) else list(values))
+    lines = [
+        "  ".join(
+            text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, widths, right)
+        ).rstrip()
+        for row in cells
+    ]
+    return Block(
+        "\n".join([caption, *lines, *notes]),
+        "\n".join(html),
+        list(records),
+        values if isinstance(values, dict) else list(values),
+    )
 
 
 def sentence(text: str) -> Block:
     return Block(text, f'<p class="hkt-note">{escape(text, quote=False)}</p>')
 
 
-def none(what: str, how: str = "make runs with `hkt grid` and publish them with `hkt runs publish`") -> Block:
+def none(
+    what: str, how: str = "make runs with `hkt grid` and publish them with `hkt runs publish`"
+) -> Block:
     """What stands in the place of a table that has nothing to show."""
     return sentence(f"No {what} is published yet; {how}.")
 
@@ -118,14 +180,26 @@ def drawn(made: tuple, records: Sequence[str] = ()) -> Block:
     fig, alt, frame = made
     data = base64.b64encode(style.svg(fig).encode()).decode()
     text, values = alt, []
-    html = (f'<figure class="hkt-figure"><img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" '
-            'style="background:#fff;border-radius:.5rem;max-width:100%;height:auto">')
+    html = (
+        f'<figure class="hkt-figure"><img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" '
+        'style="background:#fff;border-radius:.5rem;max-width:100%;height:auto">'
+    )
     if frame is not None:
         values = plain(frame.to_dict("records"))
-        rows = [[numeric((f"{item:,}" if isinstance(item, int) else f"{item:.4g}").replace("-", "−")) if isinstance(item, (int, float))
-                 else words("–" if item is None else str(item)) for item in row.values()] for row in values]
+        rows = [
+            [
+                numeric((f"{item:,}" if isinstance(item, int) else f"{item:.4g}").replace("-", "−"))
+                if isinstance(item, (int, float))
+                else words("–" if item is None else str(item))
+                for item in row.values()
+            ]
+            for row in values
+        ]
         twin = block(list(map(str, frame.columns)), rows, "The figure's numbers")
-        text, html = f"{alt}\n{twin.text}", f"{html}\n<details><summary>The figure's numbers</summary>{twin.html}</details>"
+        text, html = (
+            f"{alt}\n{twin.text}",
+            f"{html}\n<details><summary>The figure's numbers</summary>{twin.html}</details>",
+        )
     return Block(text, f"{html}</figure>", list(records), values)
 
 
@@ -136,7 +210,11 @@ def plain(value):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return (None if math.isnan(value) else float(f"{value:.6g}")) if isinstance(value, float) else value
+    return (
+        (None if math.isnan(value) else float(f"{value:.6g}"))
+        if isinstance(value, float)
+        else value
+    )
 
 
 # -- bundles -------------------------------------------------------------------------------------------------------------------
@@ -151,15 +229,27 @@ def render(call: str, args: dict, records: Sequence | None = None) -> dict:
         raise HKTError(f"show has no recomputable call {call!r}.{nearest(call, BUILDERS)}")
     known = list(inspect.signature(BUILDERS[call]).parameters)[1:]
     if unknown := set(args) - set(known):
-        raise HKTError(f"show.{call} has no argument {min(unknown)!r}.{nearest(min(unknown), known)}")
+        raise HKTError(
+            f"show.{call} has no argument {min(unknown)!r}.{nearest(min(unknown), known)}"
+        )
     if records is None:
-        records = [find(name) for name in args["runs"]] if args.get("runs") is not None else published()
+        records = (
+            [find(name) for name in args["runs"]] if args.get("runs") is not None else published()
+        )
     return bundle(call, args, BUILDERS[call](list(records), **args))
 
 
 def bundle(call: str, args: dict, made: Block) -> dict:
-    return {"text/plain": made.text, "text/html": made.html,
-            MIME: {"call": call, "args": args, "records": sorted(set(made.records)), "values": plain(made.values)}}
+    return {
+        "text/plain": made.text,
+        "text/html": made.html,
+        MIME: {
+            "call": call,
+            "args": args,
+            "records": sorted(set(made.records)),
+            "values": plain(made.values),
+        },
+    }
 
 
 def shown(build: Callable[..., Block]) -> Callable[..., None]:

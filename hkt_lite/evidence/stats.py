@@ -2,6 +2,7 @@
 
 All intervals and tests are two-sided at `level` = 0.95 unless said otherwise; sd is the sample standard deviation (n - 1).
 """
+
 from __future__ import annotations
 
 import math
@@ -46,7 +47,9 @@ class McNemar(NamedTuple):
 def _values(values: Sequence[float], what: str) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise ValueError(f"{what} must be a non-empty list of finite numbers, got {list(np.ravel(array))[:5]}.")
+        raise ValueError(
+            f"{what} must be a non-empty list of finite numbers, got {list(np.ravel(array))[:5]}."
+        )
     return array
 
 
@@ -66,7 +69,9 @@ def summary(values: Sequence[float], level: float = 0.95) -> Summary:
     return Summary(len(array), mean, sd, *t_interval(mean, sd, len(array), level))
 
 
-def paired(a: Sequence[float], b: Sequence[float], level: float = 0.95, power: float = 0.8) -> Paired:
+def paired(
+    a: Sequence[float], b: Sequence[float], level: float = 0.95, power: float = 0.8
+) -> Paired:
     """Paired t-test of a - b, both (n,), a[i] and b[i] from the same seed.
 
     d = a - b;  t = mean(d) sqrt(n) / sd(d);  p = 2 P(T_{n-1} > |t|).  Without spread (sd = 0) p is 0, or 1 for a difference of 0.
@@ -74,11 +79,17 @@ def paired(a: Sequence[float], b: Sequence[float], level: float = 0.95, power: f
     """
     a, b = _values(a, "paired's first values"), _values(b, "paired's second values")
     if len(a) != len(b):
-        raise ValueError(f"paired compares values of the same seeds, got {len(a)} and {len(b)} of them.")
+        raise ValueError(
+            f"paired compares values of the same seeds, got {len(a)} and {len(b)} of them."
+        )
     n, mean, sd, low, high = summary(a - b, level)
     if n < 2:
         return Paired(n, mean, sd, low, high, math.nan, math.nan)
-    p = float(2 * distributions.t.sf(abs(mean) * math.sqrt(n) / sd, n - 1)) if sd > 0 else float(mean == 0)
+    p = (
+        float(2 * distributions.t.sf(abs(mean) * math.sqrt(n) / sd, n - 1))
+        if sd > 0
+        else float(mean == 0)
+    )
     return Paired(n, mean, sd, low, high, p, detectable(sd, n, power, 1 - level))
 
 
@@ -93,7 +104,9 @@ def detectable(sd: float, n: float, power: float = 0.8, alpha: float = 0.05) -> 
     critical = float(distributions.t.ppf(1 - alpha / 2, n - 1))
 
     def missing(shift: float) -> float:
-        wrong_side = np.nan_to_num(distributions.nct.cdf(-critical, n - 1, shift))   # scipy says nan where it is below 1e-12
+        wrong_side = np.nan_to_num(
+            distributions.nct.cdf(-critical, n - 1, shift)
+        )  # scipy says nan where it is below 1e-12
         return float(distributions.nct.sf(critical, n - 1, shift) + wrong_side) - power
 
     return float(optimize.brentq(missing, 0, 2 * critical + 5, xtol=1e-10)) * sd / math.sqrt(n)
@@ -107,9 +120,15 @@ def mcnemar(only_a: int, only_b: int) -> McNemar:
     """
     total = only_a + only_b
     if min(only_a, only_b) < 0 or total == 0:
-        raise ValueError(f"mcnemar needs two counts of discordant images that are not both 0, got {only_a} and {only_b}.")
+        raise ValueError(
+            f"mcnemar needs two counts of discordant images that are not both 0, got {only_a} and {only_b}."
+        )
     z = (only_a - only_b) / math.sqrt(total)
-    return McNemar(z, float(2 * distributions.norm.sf(abs(z))), float(distributions.binomtest(only_a, total).pvalue))
+    return McNemar(
+        z,
+        float(2 * distributions.norm.sf(abs(z))),
+        float(distributions.binomtest(only_a, total).pvalue),
+    )
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 Nobody writes a verdict by hand: other records, another verdict.  What each kind of rule means is said at the top of that file.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -40,19 +41,37 @@ def _cohorts(claim: Claim, records, *variants: Variant) -> tuple[list[Cohort], l
     wanted = claim.evidence
     for scale in wanted.scales:
         for panel in panels(cohorts(records, task=wanted.task, source=wanted.source, scale=scale)):
-            first = [group for group in panel if all(getattr(run.config, key) == value for run in group.runs.values()
-                                                     for key, value in wanted.where.items())]
-            found = [chosen(panel if i else first, variant.method, variant.options, variant.sites) for i, variant in enumerate(variants)]
-            if all(found) and len(set.intersection(*(set(group.runs) for group in found))) >= wanted.seeds:
+            first = [
+                group
+                for group in panel
+                if all(
+                    getattr(run.config, key) == value
+                    for run in group.runs.values()
+                    for key, value in wanted.where.items()
+                )
+            ]
+            found = [
+                chosen(panel if i else first, variant.method, variant.options, variant.sites)
+                for i, variant in enumerate(variants)
+            ]
+            if (
+                all(found)
+                and len(set.intersection(*(set(group.runs) for group in found))) >= wanted.seeds
+            ):
                 return found, panel
     return [], []
 
 
 def _missing(claim: Claim, *variants: Variant) -> Verdict:
-    names = " and ".join(label(variant.method, variant.options, variant.sites) for variant in variants)
+    names = " and ".join(
+        label(variant.method, variant.options, variant.sites) for variant in variants
+    )
     evidence = claim.evidence
-    return Verdict(CANNOT, f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} data at "
-                   f"{' or '.join(evidence.scales)} scale")
+    return Verdict(
+        CANNOT,
+        f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} data at "
+        f"{' or '.join(evidence.scales)} scale",
+    )
 
 
 def _sign(claim: Claim) -> int:
@@ -66,16 +85,35 @@ def _level(claim: Claim, records) -> Verdict:
         return _missing(claim, rule.of)
     s, sign = stats.summary(list(found[0].scores(rule.metric).values())), _sign(claim)
     best = max(sign * s.low, sign * s.high)
-    verdict = REPRODUCED if sign * s.mean >= sign * rule.target else PARTLY if best >= sign * rule.target else NOT
-    return Verdict(verdict, f"{found[0].label}: mean {s.mean:.2f} [{s.low:.2f}, {s.high:.2f}] over {s.n} seeds, claimed {rule.target:.2f}",
-                   scope(found), {"mean": s.mean, "low": s.low, "high": s.high, "n": s.n, "target": rule.target}, tuple(found[0].ids))
+    verdict = (
+        REPRODUCED
+        if sign * s.mean >= sign * rule.target
+        else PARTLY
+        if best >= sign * rule.target
+        else NOT
+    )
+    return Verdict(
+        verdict,
+        f"{found[0].label}: mean {s.mean:.2f} [{s.low:.2f}, {s.high:.2f}] over {s.n} seeds, claimed {rule.target:.2f}",
+        scope(found),
+        {"mean": s.mean, "low": s.low, "high": s.high, "n": s.n, "target": rule.target},
+        tuple(found[0].ids),
+    )
 
 
-def difference(a: Cohort, b: Cohort, metric: str, sign: int = 1) -> tuple[stats.Paired, str, list[str]]:
+def difference(
+    a: Cohort, b: Cohort, metric: str, sign: int = 1
+) -> tuple[stats.Paired, str, list[str]]:
     """Paired difference a - b (positive: a is better), the sentence that says it, and the records' ids."""
     first, second, ids = common(a, b, metric)
     d = stats.paired([sign * value for value in first], [sign * value for value in second])
-    return d, f"{a.label} minus {b.label}: {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}], {d.n} seeds, p = {d.p:.2g}".replace("-", "−"), ids
+    return (
+        d,
+        f"{a.label} minus {b.label}: {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}], {d.n} seeds, p = {d.p:.2g}".replace(
+            "-", "−"
+        ),
+        ids,
+    )
 
 
 def _paired(claim: Claim, records) -> Verdict:
@@ -106,9 +144,18 @@ def _same(claim: Claim, records) -> Verdict:
         numbers[path] = [sorted(mine), sorted(theirs)]
         name = path.split(".")[-1].replace("flops", "floating-point operations")
         values = [" or ".join(f"{value:,}" for value in sorted(group)) for group in (mine, theirs)]
-        finding.append(f"{values[0]} {name}" + (" in both" if mine == theirs and len(mine) == 1 else f" against {values[1]}"))
+        finding.append(
+            f"{values[0]} {name}"
+            + (" in both" if mine == theirs and len(mine) == 1 else f" against {values[1]}")
+        )
     equal = all(len(mine) == 1 and mine == theirs for mine, theirs in numbers.values())
-    return Verdict(REPRODUCED if equal else NOT, "; ".join(finding), scope(found), numbers, tuple(found[0].ids + found[1].ids))
+    return Verdict(
+        REPRODUCED if equal else NOT,
+        "; ".join(finding),
+        scope(found),
+        numbers,
+        tuple(found[0].ids + found[1].ids),
+    )
 
 
 def _selective(claim: Claim, records) -> Verdict:
@@ -116,29 +163,71 @@ def _selective(claim: Claim, records) -> Verdict:
     found, _ = _cohorts(claim, records, rule.of)
     if not found:
         return _missing(claim, rule.of)
-    last = [at(run, f"epochs.{len(run.epochs) - 1}.inherited.{rule.name}") for _, run in sorted(found[0].runs.items())]
+    last = [
+        at(run, f"epochs.{len(run.epochs) - 1}.inherited.{rule.name}")
+        for _, run in sorted(found[0].runs.items())
+    ]
     medians = [q["q50"] for q in last]
     spreads = [(q["q95"] - q["q05"]) / q["q50"] if q["q50"] > 0 else 0.0 for q in last]
-    active, both = [m >= rule.active for m in medians], [m >= rule.active and s >= rule.spread for m, s in zip(medians, spreads)]
+    active, both = (
+        [m >= rule.active for m in medians],
+        [m >= rule.active and s >= rule.spread for m, s in zip(medians, spreads)],
+    )
     verdict = REPRODUCED if all(both) else PARTLY if any(active) else NOT
-    finding = (f"median share inherited {min(medians):.3f} to {max(medians):.3f} (active from {rule.active:g}), middle 90 % of images spread over "
-               f"{min(spreads):.2f} to {max(spreads):.2f} medians (selective from {rule.spread:g}), {len(last)} seeds")
-    return Verdict(verdict, finding, scope(found), {"medians": medians, "spreads": spreads}, tuple(found[0].ids))
+    finding = (
+        f"median share inherited {min(medians):.3f} to {max(medians):.3f} (active from {rule.active:g}), middle 90 % of images spread over "
+        f"{min(spreads):.2f} to {max(spreads):.2f} medians (selective from {rule.spread:g}), {len(last)} seeds"
+    )
+    return Verdict(
+        verdict,
+        finding,
+        scope(found),
+        {"medians": medians, "spreads": spreads},
+        tuple(found[0].ids),
+    )
 
 
 def _evaluation(claim: Claim, records) -> Verdict:
     rule = claim.rule
-    found = [record for record in records if record.kind == "eval" and record.sha256 == rule.sha256 and record.task == claim.evidence.task
-             and all(record.protocol.get(key) == value for key, value in {"source": claim.evidence.source, "split": "test", **rule.protocol}.items())]
+    found = [
+        record
+        for record in records
+        if record.kind == "eval"
+        and record.sha256 == rule.sha256
+        and record.task == claim.evidence.task
+        and all(
+            record.protocol.get(key) == value
+            for key, value in {
+                "source": claim.evidence.source,
+                "split": "test",
+                **rule.protocol,
+            }.items()
+        )
+    ]
     if not found:
-        return Verdict(CANNOT, "there is no published evaluation of the released checkpoint under this protocol yet")
-    off = max(abs(at(record, f"metrics.{rule.metric}") - rule.target) for record in found) - 1e-9   # the decimals are the file's, not exact
+        return Verdict(
+            CANNOT,
+            "there is no published evaluation of the released checkpoint under this protocol yet",
+        )
+    off = (
+        max(abs(at(record, f"metrics.{rule.metric}") - rule.target) for record in found) - 1e-9
+    )  # the decimals are the file's, not exact
     measured = at(found[0], f"metrics.{rule.metric}")
     verdict = REPRODUCED if off <= rule.within else PARTLY if off <= rule.partly_within else NOT
     protocol = found[0].protocol
-    return Verdict(verdict, f"measured {measured:.2f}, claimed {rule.target:.2f}",
-                   f"{protocol.get('images', '?'):,} test images, normalisation {protocol.get('normalisation')}",
-                   {"measured": measured, "target": rule.target}, tuple(record.id for record in found))
+    return Verdict(
+        verdict,
+        f"measured {measured:.2f}, claimed {rule.target:.2f}",
+        f"{protocol.get('images', '?'):,} test images, normalisation {protocol.get('normalisation')}",
+        {"measured": measured, "target": rule.target},
+        tuple(record.id for record in found),
+    )
 
 
-_JUDGES = {"level": _level, "paired": _paired, "same": _same, "selective": _selective, "evaluation": _evaluation}
+_JUDGES = {
+    "level": _level,
+    "paired": _paired,
+    "same": _same,
+    "selective": _selective,
+    "evaluation": _evaluation,
+}

@@ -63,19 +63,37 @@ def segment(c: Sequence[float], p: Sequence[float], lam: float = 0.6):
         (f"GA, at share g = {g:.2f}", attention, style.TRUTH, (-12, -6), "right"),
     )
     for text, at, colour, offset, side in said:
-        _ = ax.annotate(text, at, xytext=offset, textcoords="offset points", color=colour, ha=side, fontsize=10)
+        _ = ax.annotate(
+            text, at, xytext=offset, textcoords="offset points", color=colour, ha=side, fontsize=10
+        )
     for text, at, colour in (
         (r"$p - GA$", (attention + p) / 2, style.PEERS[0]),
         (rf"$\lambda\,(p - GA)$, $\lambda$ = {lam:g}", (c + m) / 2, style.INHERITED),
     ):
         _ = ax.annotate(
-            text, at + shift, xytext=(8, 0), textcoords="offset points", color=colour, fontsize=10, va="center"
+            text,
+            at + shift,
+            xytext=(8, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize=10,
+            va="center",
         )
     ax.set(xlabel="channel 1", ylabel="channel 2", aspect="equal", xlim=(-0.4, 3.1), ylim=(0, 1.9))
     table = pd.DataFrame(
         [
-            {"point": name, "channel 1": at[0], "channel 2": at[1], "share of the way from c to p": share}
-            for name, at, share in (("c", c, 0.0), ("GA", attention, g), ("m", m, lam * (1 - g)), ("p", p, 1.0))
+            {
+                "point": name,
+                "channel 1": at[0],
+                "channel 2": at[1],
+                "share of the way from c to p": share,
+            }
+            for name, at, share in (
+                ("c", c, 0.0),
+                ("GA", attention, g),
+                ("m", m, lam * (1 - g)),
+                ("p", p, 1.0),
+            )
         ]
     ).round(3)
     alt = (
@@ -96,10 +114,17 @@ def gate(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], lam: float = 0.6):
     longest = max(float(np.quantile(s, 0.95)) for s, _ in pairs.values())
     x = np.linspace(-4, max(8.0, min(longest, 20.0)), 300)
     _ = left.axvspan(x[0], 0, color="#EEEEEE", zorder=0)
-    _ = left.text(x[0] / 2, 0.97, "not after\na ReLU", ha="center", va="top", fontsize=8, color=style.TRUTH)
+    _ = left.text(
+        x[0] / 2, 0.97, "not after\na ReLU", ha="center", va="top", fontsize=8, color=style.TRUTH
+    )
     _ = left.plot(x, sigmoid(x), color=style.TRUTH, linewidth=1.3, label="gate g")
     _ = left.plot(
-        x, lam * sigmoid(-x), color=style.INHERITED, linewidth=1.3, linestyle="--", label=r"share $\lambda(1-g)$"
+        x,
+        lam * sigmoid(-x),
+        color=style.INHERITED,
+        linewidth=1.3,
+        linestyle="--",
+        label=r"share $\lambda(1-g)$",
     )
     _ = right.axhline(lam / 2, color=style.TRUTH, linewidth=1, linestyle="--")
     _ = right.annotate(
@@ -113,10 +138,28 @@ def gate(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], lam: float = 0.6):
     rows = []
     for (name, (s, cosine)), (colour, marker) in zip(pairs.items(), SERIES):
         share, inside = lam * sigmoid(-s), s <= x[-1]
-        _ = left.plot(s[inside], sigmoid(s[inside]), marker, color=colour, markersize=4, alpha=0.35, markeredgewidth=0)
-        _ = right.plot(cosine, share, marker, color=colour, markersize=4, alpha=0.45, markeredgewidth=0, label=name)
+        _ = left.plot(
+            s[inside],
+            sigmoid(s[inside]),
+            marker,
+            color=colour,
+            markersize=4,
+            alpha=0.35,
+            markeredgewidth=0,
+        )
+        _ = right.plot(
+            cosine,
+            share,
+            marker,
+            color=colour,
+            markersize=4,
+            alpha=0.45,
+            markeredgewidth=0,
+            label=name,
+        )
         for third, part in zip(
-            ("least alike", "middle", "most alike"), np.array_split(np.argsort(cosine, kind="stable"), 3)
+            ("least alike", "middle", "most alike"),
+            np.array_split(np.argsort(cosine, kind="stable"), 3),
         ):
             rows.append(
                 {
@@ -128,11 +171,20 @@ def gate(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], lam: float = 0.6):
                 }
             )
     left.set(
-        xlabel=r"similarity $\langle c,p\rangle/\sqrt{C}$", ylabel="gate, share", ylim=(-0.02, 1.04), xlim=(x[0], x[-1])
+        xlabel=r"similarity $\langle c,p\rangle/\sqrt{C}$",
+        ylabel="gate, share",
+        ylim=(-0.02, 1.04),
+        xlim=(x[0], x[-1]),
     )
-    right.set(xlabel="cosine of c and p", ylabel=r"share of the way, $\lambda(1-g)$", ylim=(-0.01, lam / 2 * 1.2))
+    right.set(
+        xlabel="cosine of c and p",
+        ylabel=r"share of the way, $\lambda(1-g)$",
+        ylim=(-0.01, lam / 2 * 1.2),
+    )
     _ = left.legend(loc="center right", fontsize=8.5)
-    _ = fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(pairs), fontsize=9)
+    _ = fig.legend(
+        *right.get_legend_handles_labels(), loc="outside lower center", ncols=len(pairs), fontsize=9
+    )
     said = "; ".join(
         f"{name}: median share {np.median(lam * sigmoid(-s)):.3g}, {np.mean(s > x[-1]):.0%} of the pairs lie "
         f"right of the drawing"
@@ -147,14 +199,20 @@ def gate(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], lam: float = 0.6):
     return fig, alt, _short(pd.DataFrame(rows))
 
 
-def lengths(depths: Sequence[int], modes: Mapping[str, Mapping[str, Sequence[float]]], lam: float = 0.6):
+def lengths(
+    depths: Sequence[int], modes: Mapping[str, Mapping[str, Sequence[float]]], lam: float = 0.6
+):
     """Untrained children by depth: length of the feature, cosine with the parent's, share of the way that is inherited.
 
     modes {'training mode': {'length': medians by depth, 'cosine': ..., 'share': ..., 'exactly 0': part of images}}.
     """
     fig, axes = style.axes(1, 3, height=3.3)
     x, rows = np.arange(len(depths)), []
-    titles = {"length": r"length $\|c\|$", "cosine": "cosine of c and p", "share": r"share $\lambda(1-g)$"}
+    titles = {
+        "length": r"length $\|c\|$",
+        "cosine": "cosine of c and p",
+        "share": r"share $\lambda(1-g)$",
+    }
     for ax, (key, title) in zip(axes, titles.items()):
         for (mode, values), (colour, marker), dash in zip(modes.items(), SERIES, ("-", "--", ":")):
             shown = np.maximum(values[key], 1e-9) if key == "share" else values[key]
@@ -167,9 +225,17 @@ def lengths(depths: Sequence[int], modes: Mapping[str, Mapping[str, Sequence[flo
     _ = axes[2].axhline(lam / 2, color=style.TRUTH, linewidth=1, linestyle="--")
     _ = axes[2].axhspan(1e-11, 4e-9, color="#EEEEEE", zorder=0)
     _ = axes[2].text(
-        0.03, 7e-11, "exactly 0", fontsize=8, color=style.TRUTH, transform=axes[2].get_yaxis_transform(), va="center"
+        0.03,
+        7e-11,
+        "exactly 0",
+        fontsize=8,
+        color=style.TRUTH,
+        transform=axes[2].get_yaxis_transform(),
+        va="center",
     )
-    _ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(modes))
+    _ = fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(modes)
+    )
     for mode, values in modes.items():
         rows += [
             {
@@ -198,12 +264,22 @@ def plane(c: np.ndarray, p: np.ndarray, mixtures: Mapping[str, np.ndarray]):
     along = c / np.linalg.norm(c)
     across = p - (p @ along) * along
     across = across / np.linalg.norm(across)
-    flat = {name: np.array([v @ along, v @ across]) for name, v in {"c": c, "p": p, **mixtures}.items()}
+    flat = {
+        name: np.array([v @ along, v @ across]) for name, v in {"c": c, "p": p, **mixtures}.items()
+    }
     fig, ax = style.axes(height=4.2)
-    _ = ax.plot(*np.stack([flat["c"], flat["p"]]).T, color=style.TRUTH, linewidth=1.2, zorder=1, label="from c to p")
+    _ = ax.plot(
+        *np.stack([flat["c"], flat["p"]]).T,
+        color=style.TRUTH,
+        linewidth=1.2,
+        zorder=1,
+        label="from c to p",
+    )
     for name, colour in (("c", style.CHILD), ("p", style.PARENT)):
         _vector(ax, (0, 0), flat[name], colour)
-        _ = ax.annotate(name, flat[name], xytext=(6, 6), textcoords="offset points", color=colour, fontsize=12)
+        _ = ax.annotate(
+            name, flat[name], xytext=(6, 6), textcoords="offset points", color=colour, fontsize=12
+        )
     for name in mixtures:
         colour, marker = KINDS[name]
         _ = ax.plot(
@@ -227,9 +303,21 @@ def plane(c: np.ndarray, p: np.ndarray, mixtures: Mapping[str, np.ndarray]):
     _ = fig.legend(loc="outside right center")
     rows = []
     for name, at in flat.items():
-        of_c, of_p = np.linalg.lstsq(np.stack([flat["c"], flat["p"]], 1), at, rcond=None)[0].round(6) + 0.0
-        rows.append({"point": name, "times c": of_c, "times p": of_p, "sum": of_c + of_p, "length": np.linalg.norm(at)})
-    said = "; ".join(f"{row['point']} is {row['times c']:.2f} c + {row['times p']:.2f} p" for row in rows[2:])
+        of_c, of_p = (
+            np.linalg.lstsq(np.stack([flat["c"], flat["p"]], 1), at, rcond=None)[0].round(6) + 0.0
+        )
+        rows.append(
+            {
+                "point": name,
+                "times c": of_c,
+                "times p": of_p,
+                "sum": of_c + of_p,
+                "length": np.linalg.norm(at),
+            }
+        )
+    said = "; ".join(
+        f"{row['point']} is {row['times c']:.2f} c + {row['times p']:.2f} p" for row in rows[2:]
+    )
     return (
         fig,
         f"The plane of one child feature c and one parent feature p with the mixtures of {len(mixtures)} kinds: "
@@ -267,7 +355,10 @@ def maps(images: np.ndarray, shares: Mapping[str, np.ndarray], lam: float = 0.6)
             for kind, values in shares.items()
         ]
     )
-    said = "; ".join(f"{kind} between {values.min():.2g} and {values.max():.2g}" for kind, values in shares.items())
+    said = "; ".join(
+        f"{kind} between {values.min():.2g} and {values.max():.2g}"
+        for kind, values in shares.items()
+    )
     return (
         fig,
         f"{n} images, each beside a map of the parent's weight for {len(shares)} kinds of Genetic Attention: {said}.",

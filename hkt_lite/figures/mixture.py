@@ -42,7 +42,9 @@ def three_losses():
                 facecolor=colour if filled else "white",
             )
         )
-        _ = ax.text(x, y, text, ha="center", va="center", fontsize=10, color="white" if filled else colour)
+        _ = ax.text(
+            x, y, text, ha="center", va="center", fontsize=10, color="white" if filled else colour
+        )
 
     def arrow(start, end, colour, dashed=False):
         ax.add_patch(
@@ -90,10 +92,18 @@ def three_losses():
         "reads c for the loss L_c and m for L_c*; the parent's frozen head reads m for L_p*. All three losses "
         "are measured against the labels."
     )
-    return fig, alt, pd.DataFrame(rows, columns=["loss", "what is read", "by whom", "who learns from it"])
+    return (
+        fig,
+        alt,
+        pd.DataFrame(rows, columns=["loss", "what is read", "by whom", "who learns from it"]),
+    )
 
 
-def pulls(panels: Mapping[str, Mapping[str, np.ndarray]], towards: Mapping[str, np.ndarray], average: pd.DataFrame):
+def pulls(
+    panels: Mapping[str, Mapping[str, np.ndarray]],
+    towards: Mapping[str, np.ndarray],
+    average: pd.DataFrame,
+):
     """The pull (negative gradient with respect to c) of each loss on one feature, as arrows in a plane.
 
     panels {situation: {term: pull (C,)}}, towards {situation: p - c (C,)}.  Abscissa: the direction to the parent;
@@ -131,7 +141,9 @@ def pulls(panels: Mapping[str, Mapping[str, np.ndarray]], towards: Mapping[str, 
                 zorder=5 + len(term),
                 linestyle="none",
             )
-            said.append(f"{name}, {term}: {tip[0]:+.2f} towards the parent and {tip[1]:+.2f} across")
+            said.append(
+                f"{name}, {term}: {tip[0]:+.2f} towards the parent and {tip[1]:+.2f} across"
+            )
         _ = ax.plot(0, 0, ".", color=style.TRUTH, markersize=9, zorder=9)
         _ = ax.annotate(
             "to the parent",
@@ -147,7 +159,11 @@ def pulls(panels: Mapping[str, Mapping[str, np.ndarray]], towards: Mapping[str, 
         ax.set_xticks([-1, 0, 1])
         ax.set_yticks([0, 1])
     _ = fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return fig, f"Arrows for the pull of the three losses on the child's feature. {'; '.join(said)}.", average
+    return (
+        fig,
+        f"Arrows for the pull of the three losses on the child's feature. {'; '.join(said)}.",
+        average,
+    )
 
 
 def curves(values: Mapping[str, Sequence[float]], parent: float, chance: float):
@@ -163,7 +179,10 @@ def curves(values: Mapping[str, Sequence[float]], parent: float, chance: float):
             label=name,
             alpha=0.9,
         )
-    for level, name, colour in ((parent, "the parent", style.PARENT), (chance, "chance", style.TRUTH)):
+    for level, name, colour in (
+        (parent, "the parent", style.PARENT),
+        (chance, "chance", style.TRUTH),
+    ):
         _ = ax.axhline(level, color=colour, linewidth=1.1, linestyle="--")
         _ = ax.annotate(
             name,
@@ -217,7 +236,13 @@ def judges(rows: Sequence[Mapping], chance: float):
         )
     _ = ax.axvline(chance, color=style.TRUTH, linewidth=1, linestyle="--")
     _ = ax.annotate(
-        "chance", (chance, -0.5), xytext=(3, 0), textcoords="offset points", fontsize=8.5, color=style.TRUTH, va="top"
+        "chance",
+        (chance, -0.5),
+        xytext=(3, 0),
+        textcoords="offset points",
+        fontsize=8.5,
+        color=style.TRUTH,
+        va="top",
     )
     ax.set_yticks(y, [row["objective"] for row in rows])
     ax.set(xlabel="accuracy on validation images (%)", xlim=(0, 100), ylim=(len(rows) - 0.5, -0.55))
@@ -244,7 +269,8 @@ def work(pairs: Mapping[str, Mapping[str, Mapping[str, float]]]):
     for ax, (pair, steps) in zip(axes[0], pairs.items()):
         unit = sum(steps["plain child"].values())
         forward, backward = (
-            np.array([step[part] / unit for step in steps.values()]) for part in ("forward", "backward")
+            np.array([step[part] / unit for step in steps.values()])
+            for part in ("forward", "backward")
         )
         y = np.arange(len(steps))
         _ = ax.barh(y, forward, 0.6, color=style.PEERS[1], label="forward")
@@ -261,7 +287,12 @@ def work(pairs: Mapping[str, Mapping[str, Mapping[str, float]]]):
         )
         for place, total in zip(y, forward + backward):
             _ = ax.annotate(
-                f"{total:.1f} ×", (total, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
+                f"{total:.1f} ×",
+                (total, place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
             )
         ax.set_yticks(y, list(steps))
         ax.set(

@@ -1,4 +1,5 @@
 """What a parent offers, and which part of a loss looks at what.  Each returns (figure, alternative text, table)."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +14,38 @@ from ..evidence import style
 KD = style.of("KD")["color"]
 
 
-def _box(ax, x: float, y: float, text: str, colour: str, width: float = 1.5, filled: bool = True) -> None:
-    ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.27), width, 0.54, "round,pad=0,rounding_size=0.12", linewidth=1.5,
-                                edgecolor=colour, facecolor=colour if filled else "white"))
-    _ = ax.text(x, y, text, ha="center", va="center", fontsize=9, color="white" if filled else colour)
+def _box(
+    ax, x: float, y: float, text: str, colour: str, width: float = 1.5, filled: bool = True
+) -> None:
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - 0.27),
+            width,
+            0.54,
+            "round,pad=0,rounding_size=0.12",
+            linewidth=1.5,
+            edgecolor=colour,
+            facecolor=colour if filled else "white",
+        )
+    )
+    _ = ax.text(
+        x, y, text, ha="center", va="center", fontsize=9, color="white" if filled else colour
+    )
 
 
 def _arrow(ax, start, end, colour: str) -> None:
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, linewidth=1.6, color=colour,
-                                 shrinkA=0, shrinkB=0))
+    ax.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=12,
+            linewidth=1.6,
+            color=colour,
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
 
 
 def three_ways():
@@ -58,20 +82,29 @@ def three_ways():
     for height in (2.75, 3.5):
         _arrow(born, (4.33, height), (4.1, height), style.TRUTH)
     _ = born.text(1.08, 2.85, "inner features", ha="center", fontsize=8, color=style.PARENT)
-    rows = [("alone", "L_c", "child's output", "labels"),
-            ("distillation", "L_c", "child's output", "labels"),
-            ("distillation", "L_kd", "child's output", "parent's soft outputs"),
-            ("inheritance", "L_c", "child's output", "labels"),
-            ("inheritance", "L_c*", "child's head on the mixture m", "labels"),
-            ("inheritance", "L_p*", "parent's head on the mixture m", "labels")]
-    alt = ("Three drawings of one child. Alone: its output is compared with the labels. Distillation: its output is "
-           "compared with the labels and, in a second term, with the parent's soft outputs. Inheritance: the inner "
-           "features of child and parent are joined in a mixture m; the child's output, the child's head on m and the "
-           "parent's head on m are all compared with the labels.")
+    rows = [
+        ("alone", "L_c", "child's output", "labels"),
+        ("distillation", "L_c", "child's output", "labels"),
+        ("distillation", "L_kd", "child's output", "parent's soft outputs"),
+        ("inheritance", "L_c", "child's output", "labels"),
+        ("inheritance", "L_c*", "child's head on the mixture m", "labels"),
+        ("inheritance", "L_p*", "parent's head on the mixture m", "labels"),
+    ]
+    alt = (
+        "Three drawings of one child. Alone: its output is compared with the labels. Distillation: its output is "
+        "compared with the labels and, in a second term, with the parent's soft outputs. Inheritance: the inner "
+        "features of child and parent are joined in a mixture m; the child's output, the child's head on m and the "
+        "parent's head on m are all compared with the labels."
+    )
     return fig, alt, pd.DataFrame(rows, columns=["way", "term", "what is judged", "judged against"])
 
 
-def soft_outputs(images: np.ndarray, soft: Mapping[float, np.ndarray], labels: Sequence[int], classes: Sequence[str]):
+def soft_outputs(
+    images: np.ndarray,
+    soft: Mapping[float, np.ndarray],
+    labels: Sequence[int],
+    classes: Sequence[str],
+):
     """A row of images over the parent's class probabilities.
 
     images uint8 (n, 32, 32, 3); soft {temperature: probabilities (n, K)}; labels (n,) indices into the K `classes`.
@@ -84,19 +117,40 @@ def soft_outputs(images: np.ndarray, soft: Mapping[float, np.ndarray], labels: S
         top.set_title(f"label: {classes[labels[i]]}", fontsize=9, color=style.TRUTH)
         for j, (temperature, probabilities) in enumerate(soft.items()):
             height = 0.8 / len(soft)
-            _ = low.barh(np.arange(k) + (j - (len(soft) - 1) / 2) * height, probabilities[i], height,
-                         color=style.PARENT, alpha=shades[j % 3], hatch=("", "////")[j % 2], edgecolor="white",
-                         linewidth=0.3, label=f"τ = {temperature:g}")
+            _ = low.barh(
+                np.arange(k) + (j - (len(soft) - 1) / 2) * height,
+                probabilities[i],
+                height,
+                color=style.PARENT,
+                alpha=shades[j % 3],
+                hatch=("", "////")[j % 2],
+                edgecolor="white",
+                linewidth=0.3,
+                label=f"τ = {temperature:g}",
+            )
         low.set(xlim=(0, 1), xlabel="probability", xticks=(0, 0.5, 1))
         _ = low.axhline(labels[i], color=style.TRUTH, linewidth=0.8, linestyle=":", zorder=0)
     axes[1, 0].set_yticks(range(k), classes)
     axes[1, 0].invert_yaxis()
-    _ = fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(soft))
-    rows = [{"image": i + 1, "label": classes[labels[i]], "temperature": temperature, **dict(zip(classes, p[i].round(3)))}
-            for i in range(n) for temperature, p in soft.items()]
+    _ = fig.legend(
+        *axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(soft)
+    )
+    rows = [
+        {
+            "image": i + 1,
+            "label": classes[labels[i]],
+            "temperature": temperature,
+            **dict(zip(classes, p[i].round(3))),
+        }
+        for i in range(n)
+        for temperature, p in soft.items()
+    ]
     first = next(iter(soft.values()))
-    said = "; ".join(f"image {i + 1}, labelled {classes[labels[i]]}, is called {classes[int(first[i].argmax())]} "
-                     f"with {first[i].max():.0%}" for i in range(n))
+    said = "; ".join(
+        f"image {i + 1}, labelled {classes[labels[i]]}, is called {classes[int(first[i].argmax())]} "
+        f"with {first[i].max():.0%}"
+        for i in range(n)
+    )
     temperatures = " and ".join(f"{temperature:g}" for temperature in soft)
     alt = f"{n} images above the parent's probabilities for {k} classes at temperatures {temperatures}: {said}."
     return fig, alt, pd.DataFrame(rows)
@@ -113,22 +167,38 @@ def stripes(features: Mapping[str, np.ndarray], labels: np.ndarray, classes: Seq
     rows, said = [], []
     for ax, (name, values) in zip(axes[0], features.items()):
         colour = {"parent": style.PARENT}.get(name, style.CHILD)
-        _ = ax.imshow(values[order] / np.abs(values).max(), aspect="auto", interpolation="nearest", vmin=0, vmax=1,
-                      cmap=LinearSegmentedColormap.from_list(name, ["white", colour]))
+        _ = ax.imshow(
+            values[order] / np.abs(values).max(),
+            aspect="auto",
+            interpolation="nearest",
+            vmin=0,
+            vmax=1,
+            cmap=LinearSegmentedColormap.from_list(name, ["white", colour]),
+        )
         ax.set(title=f"{name}'s pooled feature", xlabel="channel")
         for edge in np.flatnonzero(np.diff(sorted_labels)) + 0.5:
             _ = ax.axhline(edge, color=style.TRUTH, linewidth=0.4)
         unit = values / np.linalg.norm(values, axis=1, keepdims=True).clip(1e-12)
         cosine, same = unit @ unit.T, np.equal.outer(labels, labels)
-        within, between = cosine[same & ~np.eye(len(labels), dtype=bool)].mean(), cosine[~same].mean()
-        rows.append({"network": name, "cosine within a class": within.round(3),
-                     "cosine between classes": between.round(3)})
+        within, between = (
+            cosine[same & ~np.eye(len(labels), dtype=bool)].mean(),
+            cosine[~same].mean(),
+        )
+        rows.append(
+            {
+                "network": name,
+                "cosine within a class": within.round(3),
+                "cosine between classes": between.round(3),
+            }
+        )
         said.append(f"{name}: mean cosine {within:.2f} within a class and {between:.2f} between")
     present, starts = np.unique(sorted_labels, return_index=True)
     ends = np.append(starts[1:], len(labels))
     axes[0, 0].set_yticks((starts + ends - 1) / 2, [classes[c] for c in present])
-    alt = (f"Stripes of {len(labels)} images sorted by class against {values.shape[1]} channels, "
-           f"for {' and '.join(features)}. {'; '.join(said)}.")
+    alt = (
+        f"Stripes of {len(labels)} images sorted by class against {values.shape[1]} channels, "
+        f"for {' and '.join(features)}. {'; '.join(said)}."
+    )
     return fig, alt, pd.DataFrame(rows)
 
 
@@ -141,14 +211,33 @@ def dependence(changes: Mapping[str, tuple[float, float]]):
     y = np.arange(len(changes))
     labels, parent = np.array(list(changes.values())).T
     _ = ax.hlines(y, 0, np.maximum(labels, parent), color="#CCCCCC", linewidth=1, zorder=1)
-    _ = ax.scatter(labels, y - 0.1, color=style.TRUTH, marker="s", s=45, label="labels exchanged", zorder=3)
-    _ = ax.scatter(parent, y + 0.1, color=style.PARENT, marker="D", s=45, label="parent's answers exchanged", zorder=3)
+    _ = ax.scatter(
+        labels, y - 0.1, color=style.TRUTH, marker="s", s=45, label="labels exchanged", zorder=3
+    )
+    _ = ax.scatter(
+        parent,
+        y + 0.1,
+        color=style.PARENT,
+        marker="D",
+        s=45,
+        label="parent's answers exchanged",
+        zorder=3,
+    )
     ax.set_yticks(y, list(changes))
     ax.set_xlabel(r"relative change of the gradient, $\|\nabla' - \nabla\| / \|\nabla\|$")
     ax.set(ylim=(len(changes) - 0.5, -0.5), xlim=(-0.04 * ax.get_xlim()[1], None))
     _ = fig.legend(loc="outside upper center", ncols=2)
-    blind = [", ".join(term for term, change in changes.items() if change[k] == 0) or "none" for k in (0, 1)]
-    alt = (f"Dots for {len(changes)} loss terms: how far the child's gradient moves when labels or parent answers are "
-           f"exchanged between images. Untouched by the labels: {blind[0]}; untouched by the parent: {blind[1]}.")
-    table = {"term": list(changes), "labels exchanged": labels.round(3), "parent exchanged": parent.round(3)}
+    blind = [
+        ", ".join(term for term, change in changes.items() if change[k] == 0) or "none"
+        for k in (0, 1)
+    ]
+    alt = (
+        f"Dots for {len(changes)} loss terms: how far the child's gradient moves when labels or parent answers are "
+        f"exchanged between images. Untouched by the labels: {blind[0]}; untouched by the parent: {blind[1]}."
+    )
+    table = {
+        "term": list(changes),
+        "labels exchanged": labels.round(3),
+        "parent exchanged": parent.round(3),
+    }
     return fig, alt, pd.DataFrame(table)

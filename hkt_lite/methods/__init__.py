@@ -1,8 +1,9 @@
 """The methods, torch only: copy this folder and use HKT on your own two networks.
 
-    hkt = HKT(child, parent, sites=[Site("avgpool", "avgpool")], predict=predict, loss=loss)
-    terms = hkt(batch);  sum(terms.values()).backward()
+hkt = HKT(child, parent, sites=[Site("avgpool", "avgpool")], predict=predict, loss=loss)
+terms = hkt(batch);  sum(terms.values()).backward()
 """
+
 from .at import AT
 from .fitnet import FitNet
 from .hkt import HKT

@@ -11,19 +11,22 @@ c is the query, p is key and value; C channels.  Vectors (B, C) are gated per sa
 
 with g = sigmoid(<c,p> / sqrt(C)).  Source: gen_attention.py of the authors' release (HKT-ResNet, Aug 2025), restated in our notation.
 """
+
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
 KINDS = ("gate", "forward_gate", "static", "softmax")
-PARENT_SHARE = 0.7                                              # of the static kind, as released
+PARENT_SHARE = 0.7  # of the static kind, as released
 
 
 def similarity(c: Tensor, p: Tensor) -> Tensor:
     """<c,p> / sqrt(C), summed over the channels: (B, 1) for vectors, (B, 1, H, W) for maps.  Raises ValueError on different shapes."""
     if c.shape != p.shape or c.ndim < 2:
-        raise ValueError(f"Genetic Attention needs two features of one shape (B, C, ...), got {tuple(c.shape)} and {tuple(p.shape)}.")
+        raise ValueError(
+            f"Genetic Attention needs two features of one shape (B, C, ...), got {tuple(c.shape)} and {tuple(p.shape)}."
+        )
     return (c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5
 
 
@@ -37,10 +40,12 @@ def mix(c: Tensor, p: Tensor, kind: str = "gate", lam: float = 0.6) -> Tensor:
 
     Raises ValueError for an unknown kind, for features of different shape, and for `softmax` on vectors, which have no positions.
     """
-    dtype = torch.promote_types(c.dtype, p.dtype)               # under autocast one of the two may be in half precision
+    dtype = torch.promote_types(
+        c.dtype, p.dtype
+    )  # under autocast one of the two may be in half precision
     c, p = c.to(dtype), p.to(dtype)
     if kind == "gate":
-        genetic_attention = torch.lerp(c, p, gate(c, p).expand_as(c))   # GA = g p + (1 - g) c
+        genetic_attention = torch.lerp(c, p, gate(c, p).expand_as(c))  # GA = g p + (1 - g) c
         return c + lam * (p - genetic_attention)
     if kind == "forward_gate":
         return c + lam * gate(c, p) * (p - c)
@@ -48,8 +53,10 @@ def mix(c: Tensor, p: Tensor, kind: str = "gate", lam: float = 0.6) -> Tensor:
         return PARENT_SHARE * p + (1 - PARENT_SHARE) * c
     if kind == "softmax":
         if c.ndim < 3:
-            raise ValueError("Genetic Attention of kind 'softmax' weighs positions, so it needs maps (B, C, H, W), not vectors (B, C).")
+            raise ValueError(
+                "Genetic Attention of kind 'softmax' weighs positions, so it needs maps (B, C, H, W), not vectors (B, C)."
+            )
         score = similarity(c, p)
-        a = torch.softmax(score.flatten(2), -1).view_as(score)          # sums to 1 over all positions
-        return c + lam * (1 - a) * p                                    # p - a p
+        a = torch.softmax(score.flatten(2), -1).view_as(score)  # sums to 1 over all positions
+        return c + lam * (1 - a) * p  # p - a p
     raise ValueError(f"Unknown kind of Genetic Attention {kind!r}; known: {', '.join(KINDS)}.")

@@ -1,4 +1,5 @@
 """Knowledge distillation: imitate the parent's outputs.  Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015."""
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +13,7 @@ def soft_divergence(child_logits: Tensor, parent_logits: Tensor, temperature: fl
     """
     child = F.log_softmax(child_logits / temperature, 1)
     parent = F.log_softmax(parent_logits / temperature, 1)
-    return F.kl_div(child, parent, reduction="batchmean", log_target=True) * temperature ** 2
+    return F.kl_div(child, parent, reduction="batchmean", log_target=True) * temperature**2
 
 
 class KD(Method):
@@ -21,11 +22,15 @@ class KD(Method):
     def __init__(self, child, parent, *, alpha: float = 0.9, temperature: float = 4.0, **parts):
         super().__init__(child, parent, **parts)
         if self.imitate is None:
-            raise ValueError("KD needs the task's `imitate(child_output, parent_output, temperature)`.")
+            raise ValueError(
+                "KD needs the task's `imitate(child_output, parent_output, temperature)`."
+            )
         self.alpha, self.temperature = alpha, temperature
 
     def forward(self, batch) -> dict[str, Tensor]:
         output = self.predict(self.child, batch)
         wanted = self.parent(batch).output
-        return {"L_c": (1 - self.alpha) * self.loss(output, batch),
-                "L_kd": self.alpha * self.imitate(output, wanted, self.temperature)}
+        return {
+            "L_c": (1 - self.alpha) * self.loss(output, batch),
+            "L_kd": self.alpha * self.imitate(output, wanted, self.temperature),
+        }

@@ -1,4 +1,5 @@
 """What every method is: a module around the child whose `forward(batch)` returns the named terms of its objective."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +24,30 @@ class Method(nn.Module):
     """
 
     needs_parent = True
-    needs_sites = False                                         # whether features meet anywhere, or outputs only
+    needs_sites = False  # whether features meet anywhere, or outputs only
 
-    def __init__(self, child: nn.Module, parent: nn.Module | Live | None = None, *, sites: Sequence[Site] = (),
-                 predict: Callable, loss: Callable, imitate: Callable | None = None):
+    def __init__(
+        self,
+        child: nn.Module,
+        parent: nn.Module | Live | None = None,
+        *,
+        sites: Sequence[Site] = (),
+        predict: Callable,
+        loss: Callable,
+        imitate: Callable | None = None,
+    ):
         super().__init__()
         if self.needs_parent and parent is None:
             raise ValueError(f"{type(self).__name__} needs a parent network.")
-        self.child, self.sites, self.predict, self.loss, self.imitate = child, tuple(sites), predict, loss, imitate
+        self.child, self.sites, self.predict, self.loss, self.imitate = (
+            child,
+            tuple(sites),
+            predict,
+            loss,
+            imitate,
+        )
         source = Live(parent, predict, sites) if isinstance(parent, nn.Module) else parent
-        object.__setattr__(self, "parent", source)             # out of parameters(), state_dict() and train()
+        object.__setattr__(self, "parent", source)  # out of parameters(), state_dict() and train()
 
     def setup(self, batch) -> None:
         """Look at one training batch before the optimizer is made; methods that add fitted parts build them here."""

@@ -1,4 +1,5 @@
 """The plain child: the task's loss and nothing else.  `weight` = 3 is the control for a method that adds three losses up."""
+
 from torch import Tensor
 
 from .method import Method

@@ -1,10 +1,11 @@
 """Sites: the pairs of places where a parent's feature meets a child's; reading and replacing features without editing a model.
 
-    with record(model, ["layer3", "avgpool"]) as seen:            # seen["avgpool"] -> [tensor of each call]
-        model(x)
-    with replay(model, {"avgpool": lambda own, call: own * 2}):   # or a tensor, then the module itself is not executed
-        model(x)
+with record(model, ["layer3", "avgpool"]) as seen:            # seen["avgpool"] -> [tensor of each call]
+    model(x)
+with replay(model, {"avgpool": lambda own, call: own * 2}):   # or a tensor, then the module itself is not executed
+    model(x)
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,14 +48,18 @@ def locate(model: nn.Module, path: str) -> tuple[object, str]:
     owner: object = model
     for depth, name in enumerate(parts := path.split(".")):
         if not hasattr(owner, name):
-            raise SiteError(f"Site {path!r}: {type(model).__name__} has no {'.'.join(parts[:depth + 1])!r}; it has "
-                            f"{', '.join(key for key, _ in getattr(owner, 'named_children', lambda: [])()) or 'no submodules'} there.")
+            raise SiteError(
+                f"Site {path!r}: {type(model).__name__} has no {'.'.join(parts[: depth + 1])!r}; it has "
+                f"{', '.join(key for key, _ in getattr(owner, 'named_children', lambda: [])()) or 'no submodules'} there."
+            )
         if isinstance(target := getattr(owner, name), nn.Module):
             owner = target
         elif depth == len(parts) - 1 and callable(target):
             return owner, name
         else:
-            raise SiteError(f"Site {path!r}: {name!r} of {type(owner).__name__} is a {type(target).__name__}, neither a module nor a method.")
+            raise SiteError(
+                f"Site {path!r}: {name!r} of {type(owner).__name__} is a {type(target).__name__}, neither a module nor a method."
+            )
     return owner, "forward"
 
 
@@ -77,7 +82,9 @@ class _Enough(Exception):
 
 
 @contextmanager
-def record(model: nn.Module, paths: Sequence[str], enough: bool = False) -> Iterator[dict[str, list[Tensor]]]:
+def record(
+    model: nn.Module, paths: Sequence[str], enough: bool = False
+) -> Iterator[dict[str, list[Tensor]]]:
     """Keep the outputs of the named modules while the block runs: {path: [output of the first call, of the second, …]}.
 
     With `enough` the block ends as soon as each of them was called once, and the rest of the model is not executed.
@@ -89,11 +96,14 @@ def record(model: nn.Module, paths: Sequence[str], enough: bool = False) -> Iter
         def forward(*args, **kwargs):
             output = original(*args, **kwargs)
             if not isinstance(output, Tensor):
-                raise SiteError(f"Site {path!r} returns a {type(output).__name__}, not a tensor; name a module inside it.")
+                raise SiteError(
+                    f"Site {path!r} returns a {type(output).__name__}, not a tensor; name a module inside it."
+                )
             seen[path].append(output)
             if enough and all(seen.values()):
                 raise _Enough
             return output
+
         return forward
 
     with ExitStack() as stack:
@@ -105,13 +115,17 @@ def record(model: nn.Module, paths: Sequence[str], enough: bool = False) -> Iter
 
 
 @contextmanager
-def replay(model: nn.Module, values: Mapping[str, Tensor | Sequence[Tensor] | Callable[[Tensor, int], Tensor]]) -> Iterator[None]:
+def replay(
+    model: nn.Module,
+    values: Mapping[str, Tensor | Sequence[Tensor] | Callable[[Tensor, int], Tensor]],
+) -> Iterator[None]:
     """Make the named modules return something else while the block runs.
 
     A tensor, or a list with one tensor a call, is returned without executing the module.  A function is given the module's own output
     and the number of the call (0, 1, …) and returns what takes its place.  Raises SiteError for a missing path, for more calls than
     the list has tensors, and for a replacement of another rank or batch than the module's own output.
     """
+
     def player(path: str, value, original: Callable) -> Callable:
         calls = 0
 
@@ -122,13 +136,18 @@ def replay(model: nn.Module, values: Mapping[str, Tensor | Sequence[Tensor] | Ca
                 return value
             if not callable(value):
                 if call >= len(value):
-                    raise SiteError(f"Site {path!r} was called {call + 1} times, but only {len(value)} recorded outputs are to be replayed.")
+                    raise SiteError(
+                        f"Site {path!r} was called {call + 1} times, but only {len(value)} recorded outputs are to be replayed."
+                    )
                 return value[call]
             own = original(*args, **kwargs)
             given = value(own, call)
             if given.ndim != own.ndim or given.shape[0] != own.shape[0]:
-                raise SiteError(f"Site {path!r}: {tuple(given.shape)} cannot take the place of {tuple(own.shape)}; rank and batch must agree.")
+                raise SiteError(
+                    f"Site {path!r}: {tuple(given.shape)} cannot take the place of {tuple(own.shape)}; rank and batch must agree."
+                )
             return given
+
         return forward
 
     with ExitStack() as stack:
@@ -141,9 +160,15 @@ def replay(model: nn.Module, values: Mapping[str, Tensor | Sequence[Tensor] | Ca
 @contextmanager
 def statistics_kept(model: nn.Module) -> Iterator[None]:
     """Batch normalisation in training mode uses the batch as ever, but its running statistics are left alone inside the block."""
-    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats]
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats
+    ]
     for layer in layers:
-        layer.track_running_stats = not layer.training             # in eval mode the running statistics are needed
+        layer.track_running_stats = (
+            not layer.training
+        )  # in eval mode the running statistics are needed
     try:
         yield
     finally:

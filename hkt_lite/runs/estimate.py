@@ -1,4 +1,5 @@
 """What a run would cost before it is started, measured on a few steps.   hkt run cifar10 hkt --dry-run"""
+
 from __future__ import annotations
 
 import shutil
@@ -37,10 +38,16 @@ def estimate(config: Config, steps: int = 3) -> dict:
             per_image = (time.perf_counter() - began) / config.batch_size
             passes = config.views if config.parent_source == "cached" else config.epochs
             seconds += per_image * passes * task.train_size
-            cache = 2 * 128 * config.views * task.train_size if config.parent_source == "cached" else 0
+            cache = (
+                2 * 128 * config.views * task.train_size if config.parent_source == "cached" else 0
+            )
     finally:
         torch.set_num_threads(threads)
     home = runs_home()
     while not home.exists():
         home = home.parent
-    return {"seconds": round(seconds), "disk_mb": round((5 * 4 * parameters(child) + cache) / 2 ** 20, 1), "free_mb": shutil.disk_usage(home).free // 2 ** 20}
+    return {
+        "seconds": round(seconds),
+        "disk_mb": round((5 * 4 * parameters(child) + cache) / 2**20, 1),
+        "free_mb": shutil.disk_usage(home).free // 2**20,
+    }

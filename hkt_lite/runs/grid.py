@@ -3,6 +3,7 @@
 A grid file is YAML: `base` (fields every run has), `runs` (a list of changes; a field whose value is {"each": [...]} is expanded into one
 run a value) and `purpose`.  Nothing else, so that a grid reads like the table it fills.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -26,11 +27,15 @@ def read(path: Path) -> tuple[list[Config], str]:
     except FileNotFoundError:
         raise HKTError(f"There is no grid file {path}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HKTError(f"The grid file {path} is not valid YAML ({str(error).splitlines()[0]}).") from None
+        raise HKTError(
+            f"The grid file {path} is not valid YAML ({str(error).splitlines()[0]})."
+        ) from None
     if not isinstance(value, dict) or not isinstance(value.get("runs"), list):
         raise HKTError(f"The grid file {path} needs a list `runs`.")
     if unknown := set(value) - set(KEYS):
-        raise HKTError(f"The grid file {path} has an unknown key {min(unknown)!r}.{nearest(min(unknown), KEYS)}")
+        raise HKTError(
+            f"The grid file {path} has an unknown key {min(unknown)!r}.{nearest(min(unknown), KEYS)}"
+        )
     configs = {}
     for number, changes in enumerate(value["runs"], 1):
         for fields in _expanded({**value.get("base", {}), **changes}):
@@ -44,12 +49,21 @@ def read(path: Path) -> tuple[list[Config], str]:
 
 def _expanded(fields: dict) -> list[dict]:
     """One dictionary for each combination of the fields that say {"each": [...]}."""
-    axes = {key: value["each"] for key, value in fields.items() if isinstance(value, dict) and set(value) == {"each"}}
+    axes = {
+        key: value["each"]
+        for key, value in fields.items()
+        if isinstance(value, dict) and set(value) == {"each"}
+    }
     return [{**fields, **dict(zip(axes, values))} for values in product(*axes.values())]
 
 
-def sweep(configs: list[Config], purpose: str = "score", index: int | None = None, said: Callable[[str], None] = print,
-          progress: Callable | None = None) -> list[RunRecord]:
+def sweep(
+    configs: list[Config],
+    purpose: str = "score",
+    index: int | None = None,
+    said: Callable[[str], None] = print,
+    progress: Callable | None = None,
+) -> list[RunRecord]:
     """Run them one after the other, or only the one at `index`; a failing run is reported and the others still run.
 
     Raises HKTError at the end if any failed, and for an index outside the grid.
@@ -60,13 +74,17 @@ def sweep(configs: list[Config], purpose: str = "score", index: int | None = Non
         configs = [configs[index]]
     records, failed = [], []
     for number, config in enumerate(configs, 1):
-        said(f"[{number}/{len(configs)}] {config.id} {config.method} {config.options} lr {config.lr} seed {config.seed}")
+        said(
+            f"[{number}/{len(configs)}] {config.id} {config.method} {config.options} lr {config.lr} seed {config.seed}"
+        )
         try:
             records.append(run(config, purpose, progress))
         except HKTError as error:
             failed.append(config.id)
             said(f"    failed: {error}")
     if failed:
-        raise HKTError(f"{len(failed)} of {len(configs)} runs failed ({', '.join(failed)}); the others are recorded, "
-                       "start the grid again to retry these.")
+        raise HKTError(
+            f"{len(failed)} of {len(configs)} runs failed ({', '.join(failed)}); the others are recorded, "
+            "start the grid again to retry these."
+        )
     return records

@@ -1,7 +1,8 @@
 """One training loop for every task and method: deterministic, resumable at any step, selected on validation data.
 
-    record = run(Config(task="cifar10", method="hkt", scale="quick"))        # or:  hkt run cifar10 hkt --scale quick
+record = run(Config(task="cifar10", method="hkt", scale="quick"))        # or:  hkt run cifar10 hkt --scale quick
 """
+
 from __future__ import annotations
 
 import json
@@ -28,8 +29,13 @@ from .records import Cost, Epoch, ParentInfo, RunRecord, Score, code_hash, load,
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-def run(config: Config, purpose: str = "score", progress: Callable | None = None, checkpoint_steps: int | None = None,
-        inspect: Callable | None = None) -> RunRecord:
+def run(
+    config: Config,
+    purpose: str = "score",
+    progress: Callable | None = None,
+    checkpoint_steps: int | None = None,
+    inspect: Callable | None = None,
+) -> RunRecord:
     """Train, select on validation data, look at the test data once, write the record; or return the record of a finished twin.
 
     A run that was cut off goes on from its last checkpoint (every `checkpoint_steps` steps and after each epoch) to the same bits.
@@ -53,7 +59,10 @@ def finished(config: Config, task: Task) -> RunRecord | None:
     if not path.exists():
         return None
     record = load(path)
-    same = record.provenance.code == code_hash(config.task, config.method) and record.provenance.data == task.fingerprint
+    same = (
+        record.provenance.code == code_hash(config.task, config.method)
+        and record.provenance.data == task.fingerprint
+    )
     if same and record.parent:
         parent = task.parent_file()
         same = parent.is_file() and sha256(parent) == record.parent.sha256
@@ -64,7 +73,9 @@ def finished(config: Config, task: Task) -> RunRecord | None:
 def _deterministic(config: Config) -> Iterator[None]:
     """Threads and deterministic kernels of the configuration, and the caller's settings and random state afterwards."""
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise HKTError("device is 'cuda', but torch sees no GPU here; use --device cpu or a machine with one.")
+        raise HKTError(
+            "device is 'cuda', but torch sees no GPU here; use --device cpu or a machine with one."
+        )
     if config.device == "mps" and not torch.backends.mps.is_available():
         raise HKTError("device is 'mps', but torch sees no Apple GPU here; use --device cpu.")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -83,9 +94,13 @@ def _check_compile(config: Config) -> None:
     import shutil
 
     if config.method == "hkt":
-        raise HKTError("compile does not work with 'hkt': its sites replace modules at run time, which a compiled child does not see; use compile=False.")
+        raise HKTError(
+            "compile does not work with 'hkt': its sites replace modules at run time, which a compiled child does not see; use compile=False."
+        )
     if config.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-        raise HKTError("compile needs a C++ compiler for the CPU and none was found; install one or use compile=False.")
+        raise HKTError(
+            "compile needs a C++ compiler for the CPU and none was found; install one or use compile=False."
+        )
 
 
 def learning_rate(config: Config, step: int, steps: int) -> float:
@@ -108,8 +123,17 @@ def _rate(config: Config, done: float) -> float:
     if config.schedule == "multistep":
         return config.lr * (1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01)
     rising = done < 0.3
-    low, high, share = (config.lr / 25, config.lr, done / 0.3) if rising else (0.0, config.lr, 1 - (done - 0.3) / 0.7)
-    return low + (high - low) * (1 - torch.cos(torch.tensor(share * torch.pi, dtype=torch.float64)).item()) / 2
+    low, high, share = (
+        (config.lr / 25, config.lr, done / 0.3)
+        if rising
+        else (0.0, config.lr, 1 - (done - 0.3) / 0.7)
+    )
+    return (
+        low
+        + (high - low)
+        * (1 - torch.cos(torch.tensor(share * torch.pi, dtype=torch.float64)).item())
+        / 2
+    )
 
 
 def build_parent(config: Config, task: Task) -> tuple[Live | None, ParentInfo | None, float]:
@@ -122,8 +146,17 @@ def build_parent(config: Config, task: Task) -> tuple[Live | None, ParentInfo | 
     model, path = task.parent()
     digest = sha256(path)
     cached = config.parent_source == "cached"
-    key = [digest, task.fingerprint, cached, code_hash(config.task, "parent"), config.parent,
-           [config.seed, config.views] if cached else 0, config.channels_last, config.threads, config.device]
+    key = [
+        digest,
+        task.fingerprint,
+        cached,
+        code_hash(config.task, "parent"),
+        config.parent,
+        [config.seed, config.views] if cached else 0,
+        config.channels_last,
+        config.threads,
+        config.device,
+    ]
     name = stream(0, canonical(key)).initial_seed()
     store = runs_home() / "parents" / f"{name:016x}.safetensors"
     source = (Cached if cached else Live)(model, task.predict, task.sites, task.predict_tail)
@@ -135,9 +168,20 @@ def build_parent(config: Config, task: Task) -> tuple[Live | None, ParentInfo | 
         seconds = time.perf_counter() - began
         scores = {split: task.metrics(model, split) for split in ("val", "train")}
         info = {"seconds": seconds, **scores}
-        rows = {f"rows.{name}": value.cpu() for name, value in source.rows.items()} if cached else {"rows": torch.zeros(0)}
+        rows = (
+            {f"rows.{name}": value.cpu() for name, value in source.rows.items()}
+            if cached
+            else {"rows": torch.zeros(0)}
+        )
         write_bytes(store, save(rows, {"info": json.dumps(info)}))
-    described = ParentInfo(arch=config.parent, weights=path.name, sha256=digest, parameters=parameters(model), val=info["val"], train=info["train"])
+    described = ParentInfo(
+        arch=config.parent,
+        weights=path.name,
+        sha256=digest,
+        parameters=parameters(model),
+        val=info["val"],
+        train=info["train"],
+    )
     return source, described, info["seconds"]
 
 
@@ -148,18 +192,28 @@ def _read_parent(store: Path, source: Live, config: Config) -> dict | None:
         with safe_open(store, "pt") as file:
             info = json.loads(file.metadata()["info"])
         if isinstance(source, Cached):
-            source.rows = {key.removeprefix("rows."): value.to(config.device) for key, value in load_file(store).items()}
+            source.rows = {
+                key.removeprefix("rows."): value.to(config.device)
+                for key, value in load_file(store).items()
+            }
         return info
     except (SafetensorError, OSError, KeyError, ValueError):
-        store.unlink(missing_ok=True)                          # only a cache: a damaged one is made anew
+        store.unlink(missing_ok=True)  # only a cache: a damaged one is made anew
         return None
 
 
 def build_method(config: Config, task: Task, child: nn.Module, source: Live | None) -> Method:
     """The configured method around `child`, set up on the first training batch."""
     try:
-        method = method_class(config.method)(child, source, sites=task.sites, predict=task.predict, loss=task.loss,
-                                             imitate=task.imitate, **config.options)
+        method = method_class(config.method)(
+            child,
+            source,
+            sites=task.sites,
+            predict=task.predict,
+            loss=task.loss,
+            imitate=task.imitate,
+            **config.options,
+        )
     except ValueError as error:
         raise HKTError(f"Method {config.method!r} refuses its options: {error}") from None
     method.to(config.device)
@@ -179,14 +233,19 @@ class _Run:
         if config.compile:
             self.child.compile()
         self.trained = [p for p in self.method.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.trained, config.lr, weight_decay=config.weight_decay) if config.optimizer == "adamw" else \
-            torch.optim.SGD(self.trained, config.lr, config.momentum, weight_decay=config.weight_decay)
+        self.optimizer = (
+            torch.optim.AdamW(self.trained, config.lr, weight_decay=config.weight_decay)
+            if config.optimizer == "adamw"
+            else torch.optim.SGD(
+                self.trained, config.lr, config.momentum, weight_decay=config.weight_decay
+            )
+        )
         self.epoch_steps = max(1, task.train_size // config.batch_size)
         self.steps = config.epochs * self.epoch_steps
         self.provenance = provenance(task.fingerprint, config.task, config.method)
         self.step, self.seconds = 0, 0.0
-        self.sums: dict[str, float] = {}                        # of the running epoch: term -> sum over its steps
-        self.seen: dict[str, list[Tensor]] = {}                 # of the running epoch: what `observe` said
+        self.sums: dict[str, float] = {}  # of the running epoch: term -> sum over its steps
+        self.seen: dict[str, list[Tensor]] = {}  # of the running epoch: what `observe` said
         self.epochs: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -194,11 +253,16 @@ class _Run:
     def train(self) -> RunRecord:
         self._resume()
         self.began = time.perf_counter()
-        while self.step < self.steps:                          # Ctrl-C half-way through a step must not be saved: the last checkpoint is whole
+        while (
+            self.step < self.steps
+        ):  # Ctrl-C half-way through a step must not be saved: the last checkpoint is whole
             self._epoch()
         record = self._record()
         for name, state in (("child", self.best), ("last", self.child.state_dict())):
-            write_bytes(self.folder / f"{name}.safetensors", save({key: value.contiguous() for key, value in state.items()}))
+            write_bytes(
+                self.folder / f"{name}.safetensors",
+                save({key: value.contiguous() for key, value in state.items()}),
+            )
         write_json(self.folder / "record.json", record)
         (self.folder / "state.safetensors").unlink(missing_ok=True)
         return record
@@ -210,25 +274,40 @@ class _Run:
         self.method.train()
         while self.step < (epoch + 1) * self.epoch_steps:
             first = (self.step % self.epoch_steps) * config.batch_size
-            index = order[first:first + config.batch_size]
+            index = order[first : first + config.batch_size]
             try:
                 self._step(self.task.batch(index, epoch))
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
                 raise HKTError(self._too_large(index, epoch)) from None
-            if self.checkpoint_steps and self.step % self.checkpoint_steps == 0 and self.step % self.epoch_steps:
+            if (
+                self.checkpoint_steps
+                and self.step % self.checkpoint_steps == 0
+                and self.step % self.epoch_steps
+            ):
                 self._checkpoint()
             if self.progress and self.step % self.epoch_steps:
                 self.progress(self.step, self.steps, None)
         val = self.task.metrics(self.child, "val")
         metric, sign = self.task.metric, 1 if self.task.higher_is_better else -1
         if all(sign * val[metric] > sign * earlier.val[metric] for earlier in self.epochs):
-            self.best, self.best_epoch = {key: value.clone() for key, value in self.child.state_dict().items()}, epoch + 1
+            self.best, self.best_epoch = (
+                {key: value.clone() for key, value in self.child.state_dict().items()},
+                epoch + 1,
+            )
         inherited = {name: _quantiles(torch.cat(values)) for name, values in self.seen.items()}
         now = time.perf_counter()
-        self.epochs.append(Epoch(epoch=epoch + 1, lr=self.optimizer.param_groups[0]["lr"], seconds=now - self.began, val=val, inherited=inherited,
-                                 train={name: value / self.epoch_steps for name, value in self.sums.items()}))
+        self.epochs.append(
+            Epoch(
+                epoch=epoch + 1,
+                lr=self.optimizer.param_groups[0]["lr"],
+                seconds=now - self.began,
+                val=val,
+                inherited=inherited,
+                train={name: value / self.epoch_steps for name, value in self.sums.items()},
+            )
+        )
         self.seconds, self.began = self.seconds + now - self.began, now
         self.sums, self.seen = {}, {}
         self._checkpoint()
@@ -243,7 +322,9 @@ class _Run:
             terms = self.method(batch)
         objective = sum(terms.values())
         if not torch.isfinite(objective):
-            raise HKTError(f"The loss of run {config.id} became {objective.item()} at step {self.step + 1}; try a smaller --lr than {config.lr}.")
+            raise HKTError(
+                f"The loss of run {config.id} became {objective.item()} at step {self.step + 1}; try a smaller --lr than {config.lr}."
+            )
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()
         if config.clip:
@@ -272,8 +353,10 @@ class _Run:
                     raise
                 continue
             return f"A batch of {whole} does not fit into the memory of {self.config.device}; the largest that does here is about {size}: use -s batch_size={size}."
-        return (f"Not even one example at a time fits into the memory of {self.config.device} with method {self.config.method!r}; use smaller patches "
-                "(crop, or the crop of each stage) or a smaller parent.")
+        return (
+            f"Not even one example at a time fits into the memory of {self.config.device} with method {self.config.method!r}; use smaller patches "
+            "(crop, or the crop of each stage) or a smaller parent."
+        )
 
     # --- checkpoint and resume ------------------------------------------------------------------------------------------
 
@@ -281,21 +364,32 @@ class _Run:
         """Weights, optimizer, random states, position and the running epoch's sums, in one atomic file."""
         tensors = {f"method.{key}": value for key, value in self.method.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        tensors |= {f"optimizer.{i}.{name}": value for i, p in enumerate(self.trained)
-                    for name, value in self.optimizer.state[p].items() if value is not None}
+        tensors |= {
+            f"optimizer.{i}.{name}": value
+            for i, p in enumerate(self.trained)
+            for name, value in self.optimizer.state[p].items()
+            if value is not None
+        }
         tensors |= {f"seen.{name}": torch.cat(values) for name, values in self.seen.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.config.device == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        state = {"code": self.provenance.code, "data": self.provenance.data, "step": self.step, "sums": self.sums, "best_epoch": self.best_epoch,
-                 "epochs": [epoch.model_dump() for epoch in self.epochs], "seconds": self.seconds,
-                 "lr": self.optimizer.param_groups[0]["lr"]}
+        state = {
+            "code": self.provenance.code,
+            "data": self.provenance.data,
+            "step": self.step,
+            "sums": self.sums,
+            "best_epoch": self.best_epoch,
+            "epochs": [epoch.model_dump() for epoch in self.epochs],
+            "seconds": self.seconds,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
         tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
         write_bytes(self.folder / "state.safetensors", save(tensors, {"state": json.dumps(state)}))
 
     def _resume(self) -> None:
         path = self.folder / "state.safetensors"
-        for leftover in self.folder.glob(".*.part"):           # of a process that was killed while writing
+        for leftover in self.folder.glob(".*.part"):  # of a process that was killed while writing
             leftover.unlink(missing_ok=True)
         if not path.exists():
             return
@@ -304,21 +398,36 @@ class _Run:
             with safe_open(path, "pt") as file:
                 state = json.loads(file.metadata()["state"])
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise HKTError(f"The checkpoint {path} is corrupt or truncated ({str(error)[:80]}); delete it to start this run anew.") from None
+            raise HKTError(
+                f"The checkpoint {path} is corrupt or truncated ({str(error)[:80]}); delete it to start this run anew."
+            ) from None
         if (state["code"], state["data"]) != (self.provenance.code, self.provenance.data):
-            return                                             # made by other code or data: its numbers would be nobody's
-        part = lambda prefix: {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}   # noqa: E731
+            return  # made by other code or data: its numbers would be nobody's
+        part = lambda prefix: {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
         self.method.load_state_dict(part("method."))
         self.best = {key: value.to(self.config.device) for key, value in part("best.").items()}
         for key, value in part("optimizer.").items():
             i, name = key.split(".")
-            layout = self.trained[int(i)]                       # what has the parameter's shape has its memory format too
-            self.optimizer.state[layout][name] = torch.empty_like(layout).copy_(value) if value.shape == layout.shape else value
+            layout = self.trained[
+                int(i)
+            ]  # what has the parameter's shape has its memory format too
+            self.optimizer.state[layout][name] = (
+                torch.empty_like(layout).copy_(value) if value.shape == layout.shape else value
+            )
         self.seen = {name: [value] for name, value in part("seen.").items()}
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"])
-        self.step, self.sums, self.best_epoch, self.seconds = state["step"], state["sums"], state["best_epoch"], state["seconds"]
+        self.step, self.sums, self.best_epoch, self.seconds = (
+            state["step"],
+            state["sums"],
+            state["best_epoch"],
+            state["seconds"],
+        )
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.optimizer.param_groups[0]["lr"] = state["lr"]
 
@@ -330,24 +439,59 @@ class _Run:
         scores = []
         for epoch, state in ((self.best_epoch, self.best), (len(self.epochs), last)):
             self.child.load_state_dict(state)
-            scores.append(Score(epoch=epoch, val=self.epochs[epoch - 1].val, test=self.task.metrics(self.child, "test")))
+            scores.append(
+                Score(
+                    epoch=epoch,
+                    val=self.epochs[epoch - 1].val,
+                    test=self.task.metrics(self.child, "test"),
+                )
+            )
         cuda = self.config.device == "cuda"
-        unit = 1 if sys.platform == "darwin" else 1024         # ru_maxrss is in bytes there, in KiB elsewhere
-        memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        cost = Cost(seconds=self.seconds, parent_seconds=self.parent_seconds, device=torch.cuda.get_device_name() if cuda else self.config.device,
-                    peak_memory_mb=memory / 2 ** 20, parameters=parameters(self.child), flops=flops(self.child, self.task.example()),
-                    extra_parameters=sum(p.numel() for p in self.method.extra_parameters()))
-        return RunRecord(id=self.config.id, config=self.config, purpose=self.purpose, audit=self.purpose == "audit", epochs=self.epochs,
-                         selected=scores[0], last=scores[1], parent=self.parent, cost=cost, provenance=self.provenance)
+        unit = (
+            1 if sys.platform == "darwin" else 1024
+        )  # ru_maxrss is in bytes there, in KiB elsewhere
+        memory = (
+            torch.cuda.max_memory_allocated()
+            if cuda
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        )
+        cost = Cost(
+            seconds=self.seconds,
+            parent_seconds=self.parent_seconds,
+            device=torch.cuda.get_device_name() if cuda else self.config.device,
+            peak_memory_mb=memory / 2**20,
+            parameters=parameters(self.child),
+            flops=flops(self.child, self.task.example()),
+            extra_parameters=sum(p.numel() for p in self.method.extra_parameters()),
+        )
+        return RunRecord(
+            id=self.config.id,
+            config=self.config,
+            purpose=self.purpose,
+            audit=self.purpose == "audit",
+            epochs=self.epochs,
+            selected=scores[0],
+            last=scores[1],
+            parent=self.parent,
+            cost=cost,
+            provenance=self.provenance,
+        )
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or "can't allocate memory" in str(error)
+        or "not enough memory" in str(error)
+    )
 
 
 def _quantiles(values: Tensor) -> dict[str, float]:
     levels = torch.tensor(list(QUANTILES.values()), dtype=torch.float64)
-    return {**dict(zip(QUANTILES, torch.quantile(values.double(), levels).tolist())), "mean": values.double().mean().item()}
+    return {
+        **dict(zip(QUANTILES, torch.quantile(values.double(), levels).tolist())),
+        "mean": values.double().mean().item(),
+    }
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
 """fetch, verify and status against a server on this machine; a failure is one sentence and leaves nothing behind."""
+
 import errno
 import hashlib
 import io
@@ -62,14 +63,26 @@ def server():
 def served(server, tmp_path, monkeypatch):
     """The server with fresh contents, a registry of two entries that point to it, and an empty data folder."""
     server.serves = {"/things.tar.gz": (ARCHIVE, 0), "/net.th": (WEIGHTS, 0)}
-    server.asked, server.data = [], tmp_path / "data"           # requests it saw; the user's data folder
+    server.asked, server.data = [], tmp_path / "data"  # requests it saw; the user's data folder
     common = {"licence": "none", "citation": "us", "home": "http://here", "gated": False}
     address = f"http://127.0.0.1:{server.server_port}"
-    server.things = {"id": "things", "path": "things", "archive": "things.tar.gz", "urls": [f"{address}/things.tar.gz"],
-                     "hash": sha(ARCHIVE), "bytes": len(ARCHIVE), **common,
-                     "files": {name: sha(data) for name, data in FILES.items()}}
-    server.net = {"id": "net", "path": "weights/net.th", "urls": [f"{address}/net.th"], "hash": sha(WEIGHTS)[:15],
-                  **common}
+    server.things = {
+        "id": "things",
+        "path": "things",
+        "archive": "things.tar.gz",
+        "urls": [f"{address}/things.tar.gz"],
+        "hash": sha(ARCHIVE),
+        "bytes": len(ARCHIVE),
+        **common,
+        "files": {name: sha(data) for name, data in FILES.items()},
+    }
+    server.net = {
+        "id": "net",
+        "path": "weights/net.th",
+        "urls": [f"{address}/net.th"],
+        "hash": sha(WEIGHTS)[:15],
+        **common,
+    }
 
     def write():
         registry.entries.cache_clear()
@@ -111,7 +124,11 @@ def test_status_tells_absent_damaged_and_intact(served):
     registry.fetch("net").write_bytes(b"damaged")
     rows = registry.status()
     assert [(row["present"], row["verified"]) for row in rows] == [(True, True), (True, False)]
-    assert rows[0]["size"] == len(ARCHIVE) and rows[0]["licence"] == "none" and rows[0]["gated"] is False
+    assert (
+        rows[0]["size"] == len(ARCHIVE)
+        and rows[0]["licence"] == "none"
+        and rows[0]["gated"] is False
+    )
 
 
 def test_damaged_files_are_named_and_replaced(served):
@@ -119,9 +136,14 @@ def test_damaged_files_are_named_and_replaced(served):
     (served.data / "things/two").write_bytes(b"damaged")
     (served.data / "things/one").unlink()
     verdicts = {"one": "missing", "two": "wrong checksum"}
-    assert registry.verify("things") == {str(served.data / "things" / name): word for name, word in verdicts.items()}
+    assert registry.verify("things") == {
+        str(served.data / "things" / name): word for name, word in verdicts.items()
+    }
     registry.fetch("things")
-    assert set(registry.verify("things").values()) == {"ok"} and remains(served) == ["things/one", "things/two"]
+    assert set(registry.verify("things").values()) == {"ok"} and remains(served) == [
+        "things/one",
+        "things/two",
+    ]
 
 
 def test_archive_put_there_by_hand_is_used_without_network(served):
@@ -150,7 +172,9 @@ def refused(served, name, words):
 def test_no_network(served):
     served.things["urls"] = ["http://127.0.0.1:9/things.tar.gz"]
     served.write()
-    message = refused(served, "things", "http://127.0.0.1:9/things.tar.gz cannot be reached; check the network")
+    message = refused(
+        served, "things", "http://127.0.0.1:9/things.tar.gz cannot be reached; check the network"
+    )
     assert f"put the file at {served.data / 'things.tar.gz'} by hand and fetch again" in message
 
 
@@ -162,7 +186,11 @@ def test_server_without_the_file(served):
 @pytest.mark.parametrize("name", ["things", "net"])
 def test_connection_that_breaks_off(served, name):
     served.serves = {path: (data[:100], len(data)) for path, (data, _) in served.serves.items()}
-    refused(served, name, f"{name} could not be fetched: the download of http:.* broke off; check the network and try")
+    refused(
+        served,
+        name,
+        f"{name} could not be fetched: the download of http:.* broke off; check the network and try",
+    )
 
 
 def test_truncated_download(served):
@@ -171,14 +199,21 @@ def test_truncated_download(served):
 
 
 def test_wrong_checksum(served):
-    served.serves = {"/things.tar.gz": (packed(one=b"x" * 9000), 0), "/net.th": (WEIGHTS[:-1] + b"!", 0)}
+    served.serves = {
+        "/things.tar.gz": (packed(one=b"x" * 9000), 0),
+        "/net.th": (WEIGHTS[:-1] + b"!", 0),
+    }
     served.things["bytes"] = None
     served.write()
-    refused(served, "things", f"does not have the checksum {served.things['hash']} and was thrown away")
+    refused(
+        served, "things", f"does not have the checksum {served.things['hash']} and was thrown away"
+    )
     refused(served, "net", "does not have the checksum sha256:")
 
 
-@pytest.mark.parametrize("data", [ARCHIVE[:len(ARCHIVE) - 60], b"no archive at all", packed("elsewhere")])
+@pytest.mark.parametrize(
+    "data", [ARCHIVE[: len(ARCHIVE) - 60], b"no archive at all", packed("elsewhere")]
+)
 def test_archive_that_cannot_be_unpacked(served, data):
     served.serves["/things.tar.gz"] = (data, 0)
     served.things |= {"hash": sha(data), "bytes": len(data)}
@@ -193,7 +228,9 @@ def test_wrong_file_inside_the_archive(served):
     served.write()
     served.things["bytes"] = None
     served.write()
-    refused(served, "things", "two in the archive things.tar.gz of things does not have the checksum")
+    refused(
+        served, "things", "two in the archive things.tar.gz of things does not have the checksum"
+    )
 
 
 def test_damaged_data_stays_until_something_better_came(served):
@@ -210,7 +247,11 @@ def test_full_disk(served, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(registry.os, "replace", full)
-    refused(served, "things", r"The disk of .* is full while fetching things \(0 MB to download\); free some space")
+    refused(
+        served,
+        "things",
+        r"The disk of .* is full while fetching things \(0 MB to download\); free some space",
+    )
 
 
 def test_full_disk_in_the_middle_of_the_download(served, monkeypatch):
@@ -243,7 +284,9 @@ def test_what_no_program_may_fetch(served):
 
 def test_unknown_name_and_nothing_to_verify(served):
     refused(served, "thing", "no entry 'thing'. Did you mean 'things'?")
-    with pytest.raises(HKTError, match="nothing to verify: net does not lie at .*run `hkt data fetch net`"):
+    with pytest.raises(
+        HKTError, match="nothing to verify: net does not lie at .*run `hkt data fetch net`"
+    ):
         registry.verify("net")
 
 
@@ -251,7 +294,11 @@ def test_a_set_without_a_known_checksum_is_brought_by_hand(served):
     del served.things["hash"], served.things["files"], served.things["archive"]
     served.things["note"] = "no checksum is known"
     served.write()
-    refused(served, "things", "things cannot be fetched by a program .no checksum is known.; get it from http://here and put it at .*things")
+    refused(
+        served,
+        "things",
+        "things cannot be fetched by a program .no checksum is known.; get it from http://here and put it at .*things",
+    )
     with pytest.raises(HKTError, match="nothing to verify: no checksum of things is known"):
         registry.verify("things")
     (served.data / "things").mkdir(parents=True)
@@ -272,18 +319,29 @@ def test_the_committed_registry():
     from hkt_lite.benchmarks.cifar10 import data as cifar10
     from hkt_lite.benchmarks.cifar10.task import PUBLIC
 
-    assert {name: f"md5:{digest}" for name, digest in cifar10.MD5.items()}.items() <= known["cifar10"].files.items()
+    assert {name: f"md5:{digest}" for name, digest in cifar10.MD5.items()}.items() <= known[
+        "cifar10"
+    ].files.items()
     assert known["cifar10"].path == cifar10.FOLDER
     for name, file in PUBLIC.items():
         assert known[name].path == f"weights/{file}"
-        assert known[name].hash.removeprefix("sha256:").startswith(file.split("-")[1].removesuffix(".th"))
+        assert (
+            known[name]
+            .hash.removeprefix("sha256:")
+            .startswith(file.split("-")[1].removesuffix(".th"))
+        )
     from hkt_lite.benchmarks.flow import data as flow
 
     for corpus, layout in flow.LAYOUTS.items():
         name = corpus.split("-")[0]
         assert known[name].path == layout.folder.split("/")[0] and known[name].note
     for one in known.values():
-        assert one.licence and one.citation and one.home.startswith("https://") and (one.urls or one.note)
+        assert (
+            one.licence
+            and one.citation
+            and one.home.startswith("https://")
+            and (one.urls or one.note)
+        )
         if not one.hash:
             assert one.note and not one.archive and not one.files
             continue
@@ -296,7 +354,10 @@ def test_raft_weights_are_the_ones_torchvision_names():
     from hkt_lite import torchvision
 
     models, known, found = torchvision().models.optical_flow, registry.entries(), set()
-    for kind, weights in (("raft_large", models.Raft_Large_Weights), ("raft_small", models.Raft_Small_Weights)):
+    for kind, weights in (
+        ("raft_large", models.Raft_Large_Weights),
+        ("raft_small", models.Raft_Small_Weights),
+    ):
         for one in weights:
             entry = known[f"{kind}_{one.name}"]
             assert entry.urls == [one.url] and entry.path == "weights/" + one.url.rsplit("/", 1)[1]

@@ -38,7 +38,9 @@ def test_an_unaltered_project_has_no_problem(toy_project):
 
 def test_a_record_whose_number_was_altered_is_named(toy_project):
     toy.change(toy_project / "results" / "eval-toy000000000.json", "91.5", "92.5")
-    assert says(problems("manifest"), "eval-toy000000000.json differs from its sha256 in MANIFEST.json")
+    assert says(
+        problems("manifest"), "eval-toy000000000.json differs from its sha256 in MANIFEST.json"
+    )
 
 
 def test_a_record_altered_together_with_its_manifest_contradicts_the_page(toy_project):
@@ -55,7 +57,10 @@ def test_an_altered_manifest_names_the_record(toy_project):
     path = toy_project / "results" / "MANIFEST.json"
     right = json.loads(path.read_text())["eval-toy000000000.json"]
     toy.change(path, right, right[::-1])
-    assert says(problems("manifest", "page"), "eval-toy000000000.json differs from its sha256 in MANIFEST.json")
+    assert says(
+        problems("manifest", "page"),
+        "eval-toy000000000.json differs from its sha256 in MANIFEST.json",
+    )
     path.write_text("{")
     assert says(problems("manifest", "page"), "manifest", "MANIFEST.json is corrupt or truncated")
 
@@ -84,7 +89,9 @@ def test_claims_and_literature_that_do_not_fit_are_named(toy_project):
     (toy_project / "data" / "claims.yaml").write_text("- id: C1\n  titel: x\n")
     (toy_project / "data" / "literature.yaml").write_text("- [\n")
     found = problems("data", "page")
-    assert says(found, "[claims.yaml]", "claims.yaml") and says(found, "[literature.yaml]", "literature.yaml")
+    assert says(found, "[claims.yaml]", "claims.yaml") and says(
+        found, "[literature.yaml]", "literature.yaml"
+    )
 
 
 # -- source notebooks ------------------------------------------------------------------------------------------------
@@ -115,7 +122,8 @@ def test_a_source_notebook_carries_no_outputs_defaults_to_smoke_and_hides_nothin
 def test_an_altered_printed_number_names_its_cell(toy_project):
     toy.change(toy.page_of(toy_project), "91.25", "99.25")
     assert says(
-        problems("number", "html"), "01_toy was altered after it was built: code cell 3 is not what was executed"
+        problems("number", "html"),
+        "01_toy was altered after it was built: code cell 3 is not what was executed",
     )
 
 
@@ -141,7 +149,12 @@ def test_altered_prose_and_code_of_a_page_are_named_too(toy_project):
             "99.50",
             "text/html: the row of 'toy000000000' shows '99.50' where the records give '91.50'",
         ),
-        (provenance.MIME, 91.5, 99.5, "values: toy000000000: shows 99.5 where the records give 91.5"),
+        (
+            provenance.MIME,
+            91.5,
+            99.5,
+            "values: toy000000000: shows 99.5 where the records give 91.5",
+        ),
     ],
 )
 def test_a_forged_table_cell_is_recomputed_and_named_even_when_the_digests_were_forged_too(
@@ -157,7 +170,9 @@ def test_a_forged_table_cell_is_recomputed_and_named_even_when_the_digests_were_
 
     toy.forge(toy.page_of(toy_project), 4, edit)
     found = problems("number", "html")
-    assert says(found, "01_toy, code cell 4, toy()", words) and not says(found, "altered after it was built: code cell")
+    assert says(found, "01_toy, code cell 4, toy()", words) and not says(
+        found, "altered after it was built: code cell"
+    )
 
 
 def test_a_forged_output_that_was_removed_or_added_is_named(toy_project):
@@ -171,7 +186,9 @@ def test_stale_missing_unreadable_and_orphaned_pages_are_named(toy_project):
     assert says(problems("page"), "The page of 01_toy is stale")
     page.rename(page.with_name("02_gone.ipynb"))
     found = problems("page", "html")
-    assert says(found, "The page of 01_toy was never built") and says(found, "02_gone.ipynb has no notebook")
+    assert says(found, "The page of 01_toy was never built") and says(
+        found, "02_gone.ipynb has no notebook"
+    )
     page.write_text("{")
     assert says(problems("page", "html"), "The page of 01_toy is unreadable")
 
@@ -200,7 +217,9 @@ def test_an_audit_run_in_a_score_table_is_named(toy_project, monkeypatch):
     toy.forge(
         toy.page_of(toy_project),
         4,
-        lambda outputs: outputs[0].data[provenance.MIME].update(call="scores", args={"task": "cifar10"}),
+        lambda outputs: (
+            outputs[0].data[provenance.MIME].update(call="scores", args={"task": "cifar10"})
+        ),
     )
     audit = toy.types.SimpleNamespace(audit=True)
     monkeypatch.setattr(provenance, "known_records", lambda: ({"toy000000000": audit}, {}))
@@ -214,18 +233,23 @@ def test_an_altered_figure_of_the_page_s_own_arrays_is_named(toy_project):
     def edit(outputs, html="<img alt='x'>"):
         outputs[0].data.update({"text/html": html})
         outputs[0].data[provenance.MIME].update(
-            call="figure", records=[], values={"digest": hashlib.sha256(b"<img alt='x'>").hexdigest()[:16]}
+            call="figure",
+            records=[],
+            values={"digest": hashlib.sha256(b"<img alt='x'>").hexdigest()[:16]},
         )
 
     toy.forge(toy.page_of(toy_project), 4, lambda outputs: edit(outputs, "<img alt='y'>"))
     assert says(
-        problems("page", "number", "html"), "01_toy, code cell 4: the figure or the table of its numbers was altered"
+        problems("page", "number", "html"),
+        "01_toy, code cell 4: the figure or the table of its numbers was altered",
     )
 
 
 def test_a_live_table_is_recomputed_from_the_local_store_and_skipped_without_it(toy_project):
     toy.forge(
-        toy.page_of(toy_project), 4, lambda outputs: outputs[0].data[provenance.MIME].update(records=["live00000000"])
+        toy.page_of(toy_project),
+        4,
+        lambda outputs: outputs[0].data[provenance.MIME].update(records=["live00000000"]),
     )
     assert not says(problems("html"), "01_toy, code cell 4")
     files.write_json(toy_project / "runs" / "eval-live00000000.json", toy.evaluation("live"))
@@ -237,7 +261,10 @@ def test_a_live_table_is_recomputed_from_the_local_store_and_skipped_without_it(
 
 @pytest.mark.parametrize(
     "name, old, new",
-    [("_generated/01_toy.html", "91.50", "99.50"), ("_sources/_generated/01_toy.ipynb", "91.50", "99.50")],
+    [
+        ("_generated/01_toy.html", "91.50", "99.50"),
+        ("_sources/_generated/01_toy.ipynb", "91.50", "99.50"),
+    ],
 )
 def test_an_edited_file_of_the_book_is_named(toy_project, name, old, new):
     toy.change(toy_project / "book" / "_build" / "html" / name, old, new)
@@ -261,7 +288,11 @@ def test_missing_added_and_outdated_files_of_the_book_are_named(toy_project):
     "shown, made, sentence",
     [
         ({"a": 1}, {"a": 1}, ""),
-        ({"a": [1, {"b": 2.0}]}, {"a": [1, {"b": 2.5}]}, "a: [1] b: shows 2.0 where the records give 2.5"),
+        (
+            {"a": [1, {"b": 2.0}]},
+            {"a": [1, {"b": 2.5}]},
+            "a: [1] b: shows 2.0 where the records give 2.5",
+        ),
         ({"a": 1}, {"a": 1, "b": 2}, "b: shows None where the records give 2"),
         ([1], [1, 2], "shows [1] where the records give [1, 2]"),
         (
@@ -269,7 +300,11 @@ def test_missing_added_and_outdated_files_of_the_book_are_named(toy_project):
             "kd  90.0 ± 0.1\nhkt  91.0 ± 0.3",
             "the row of 'hkt' shows '91.0 ± 0.2' where the records give '91.0 ± 0.3'",
         ),
-        ("kd  90.0", "kd  90.0\nhkt  91.0", "the row of 'hkt' shows 'nothing' where the records give 'hkt'"),
+        (
+            "kd  90.0",
+            "kd  90.0\nhkt  91.0",
+            "the row of 'hkt' shows 'nothing' where the records give 'hkt'",
+        ),
         ("a  b", "a   b", "the picture, markup or white space differs"),
         (None, "x", "shows None where the records give 'x'"),
     ],

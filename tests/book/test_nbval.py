@@ -23,12 +23,16 @@ SECONDS = 20  # what a notebook may take at smoke scale, imports included
 def test_every_notebook_shows_the_same_again(smoke_pages):
     paths = sorted(smoke_pages.glob("*.ipynb"))
     assert [path.name for path in paths] == [path.name for path in pages.sources()] and paths
-    assert list(map(str, check.validate(paths))) == []  # it raises when it looked at fewer cells than there are
+    assert (
+        list(map(str, check.validate(paths))) == []
+    )  # it raises when it looked at fewer cells than there are
 
 
 @pytest.mark.slow
 def test_every_notebook_is_quick_at_smoke_scale(smoke_pages):
-    facts = {path.stem: provenance.read(path).metadata["hkt"] for path in smoke_pages.glob("*.ipynb")}
+    facts = {
+        path.stem: provenance.read(path).metadata["hkt"] for path in smoke_pages.glob("*.ipynb")
+    }
     seconds = {
         stem: min(fact["duration"], fact["cpu"] or fact["duration"]) for stem, fact in facts.items()
     }  # the machine may be busy
@@ -37,7 +41,9 @@ def test_every_notebook_is_quick_at_smoke_scale(smoke_pages):
 
 @pytest.mark.slow
 def test_the_smoke_book_passes_the_check(smoke_book):
-    assert (smoke_book / "index.html").is_file()  # build ends with the check and raises on any problem
+    assert (
+        smoke_book / "index.html"
+    ).is_file()  # build ends with the check and raises on any problem
 
 
 def test_source_notebooks_are_stripped_and_typed():
@@ -51,7 +57,9 @@ def test_a_stripped_page_is_refused(toy_project):
     cell = dict(provenance.code_cells(page))[3]
     cell.outputs, cell.execution_count = [], None
     nbformat.write(page, toy.page_of(toy_project))
-    with pytest.raises(HKTError, match="01_toy.ipynb, code cell 3 has no outputs, nothing to validate"):
+    with pytest.raises(
+        HKTError, match="01_toy.ipynb, code cell 3 has no outputs, nothing to validate"
+    ):
         check.validate([toy.page_of(toy_project)])
 
 
@@ -70,7 +78,9 @@ def test_every_kind_of_falsified_output_turns_red_by_name(toy_project):
         toy.forge(toy.page_of(toy_project), number, edit)
 
     toy.forge(
-        toy.page_of(toy_project), 3, lambda outputs: outputs[0].update(text=outputs[0].text.replace("91.25", "99.25"))
+        toy.page_of(toy_project),
+        3,
+        lambda outputs: outputs[0].update(text=outputs[0].text.replace("91.25", "99.25")),
     )
     falsify(4, "text/html", "91.50", "99.50")
     falsify(5, "image/svg+xml", "width", "widht")
@@ -78,7 +88,13 @@ def test_every_kind_of_falsified_output_turns_red_by_name(toy_project):
     falsify(7, provenance.MIME, "91.5", "99.5")
     found = red(toy.page_of(toy_project))
     assert list(found) == [f"01_toy, code cell {number}" for number in (3, 4, 5, 6, 7)]
-    for number, words in {3: "99.25", 4: "99.50", 5: "image/svg+xml", 6: "99.50", 7: "99.5"}.items():
+    for number, words in {
+        3: "99.25",
+        4: "99.50",
+        5: "image/svg+xml",
+        6: "99.50",
+        7: "99.5",
+    }.items():
         assert words in found[f"01_toy, code cell {number}"]
 
 
@@ -95,7 +111,10 @@ def test_a_falsified_manifest_turns_red(toy_project):
     path = toy_project / "results" / "MANIFEST.json"
     right = json.loads(path.read_text())["eval-toy000000000.json"]
     toy.change(path, right, right[::-1])
-    assert "differs from its sha256 in MANIFEST.json" in red(toy.page_of(toy_project))["01_toy, code cell 4"]
+    assert (
+        "differs from its sha256 in MANIFEST.json"
+        in red(toy.page_of(toy_project))["01_toy, code cell 4"]
+    )
 
 
 @pytest.mark.slow
@@ -115,5 +134,7 @@ def test_falsified_numbers_of_a_real_page_turn_red(smoke_pages, smoke_store, tmp
 
     toy.forge(page, number, edit)
     where = f"30_scoreboard, code cell {number}"
-    assert where in {problem.where for problem in check.page_problems(tmp_path) if problem.what == "number"}
+    assert where in {
+        problem.where for problem in check.page_problems(tmp_path) if problem.what == "number"
+    }
     assert list(red(page)) == [where]

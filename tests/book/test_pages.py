@@ -37,7 +37,11 @@ def test_words_of_a_command_line_become_typed_values(tmp_path):
         "scale": "007",
         "note": None,
     }
-    for word, sentence in {"seed=007": "must be int", "seed": "name=value", "sead=1": "Did you mean 'seed'"}.items():
+    for word, sentence in {
+        "seed=007": "must be int",
+        "seed": "name=value",
+        "sead=1": "Did you mean 'seed'",
+    }.items():
         with pytest.raises(HKTError, match=sentence):
             pages.parse(notebook, [word])
 
@@ -72,10 +76,17 @@ def test_a_notebook_without_parameters_cell_or_that_is_none_is_refused(tmp_path)
 def test_a_page_carries_its_provenance_and_no_path_of_the_machine(toy_project, tmp_path):
     page = provenance.read(toy.page_of(toy_project))
     facts, footer = page.metadata["hkt"], page.cells[-1]
-    assert facts["parameters"] == {"scale": "smoke"} and facts["records"] == ["toy000000000"] and facts["key"]
+    assert (
+        facts["parameters"] == {"scale": "smoke"}
+        and facts["records"] == ["toy000000000"]
+        and facts["key"]
+    )
     assert len(facts["cells"]) == len(page.cells)
     assert dict(provenance.code_cells(page))[2].source == '# set for this page\nscale = "smoke"\n'
-    assert dict(provenance.code_cells(page))[5].metadata["mystnb"]["image"]["alt"] == "A line that rises."
+    assert (
+        dict(provenance.code_cells(page))[5].metadata["mystnb"]["image"]["alt"]
+        == "A line that rises."
+    )
     for words in (
         "recorded: evaluation: `toy000000000`",
         "scale `smoke`",
@@ -122,7 +133,10 @@ def test_a_failing_cell_leaves_the_good_page_and_keeps_the_failed_copy(toy_proje
     ):
         pages.build(scale="smoke", html=False)
     assert page.read_bytes() == before and "so far" in failed.read_text()
-    assert sorted(path.name for path in page.parent.iterdir()) == ["01_toy.failed.ipynb", "01_toy.ipynb"]
+    assert sorted(path.name for path in page.parent.iterdir()) == [
+        "01_toy.failed.ipynb",
+        "01_toy.ipynb",
+    ]
     toy.write(toy.source_of(toy_project), "print('so far')")
     pages.build(scale="smoke", html=False)
     assert not failed.exists() and "so far" in page.read_text()
@@ -143,21 +157,33 @@ def test_two_images_in_one_cell_are_refused_because_they_would_share_a_text(tmp_
 
 @pytest.mark.parametrize(
     "name",
-    ["notebooks/01_toy.ipynb", "constraints.txt", "results/MANIFEST.json", "data/claims.yaml", "data/splits/x.json"],
+    [
+        "notebooks/01_toy.ipynb",
+        "constraints.txt",
+        "results/MANIFEST.json",
+        "data/claims.yaml",
+        "data/splits/x.json",
+    ],
 )
 def test_a_page_is_stale_when_what_it_is_made_from_changes(toy_project, name):
     assert provenance.state(toy.source_of(toy_project), toy.page_of(toy_project)) == "fresh"
     (toy_project / name).parent.mkdir(parents=True, exist_ok=True)
     with open(toy_project / name, "a") as file:
         file.write("\n")
-    assert provenance.state(toy.source_of(toy_project), toy.page_of(toy_project)).startswith("is stale")
+    assert provenance.state(toy.source_of(toy_project), toy.page_of(toy_project)).startswith(
+        "is stale"
+    )
 
 
 def test_a_page_is_stale_when_the_package_or_its_parameters_change(toy_project, monkeypatch):
-    state = provenance.state(toy.source_of(toy_project), toy.page_of(toy_project), {"scale": "quick"})
+    state = provenance.state(
+        toy.source_of(toy_project), toy.page_of(toy_project), {"scale": "quick"}
+    )
     assert state == "was built with other parameters"
     monkeypatch.setattr(pages.records, "code_hash", lambda *parts: "another")
-    assert provenance.state(toy.source_of(toy_project), toy.page_of(toy_project)).startswith("is stale")
+    assert provenance.state(toy.source_of(toy_project), toy.page_of(toy_project)).startswith(
+        "is stale"
+    )
 
 
 def test_only_what_is_not_fresh_is_executed_again(toy_project, capsys):
@@ -176,18 +202,29 @@ def test_only_what_is_not_fresh_is_executed_again(toy_project, capsys):
 def test_with_out_the_working_tree_is_untouched(toy_project, tmp_path):
     before = {path: path.read_bytes() for path in toy_project.rglob("*") if path.is_file()}
     folder = pages.build(scale="smoke", out=tmp_path / "elsewhere", html=False)
-    assert folder == tmp_path / "elsewhere" / "book" / "_generated" and (folder / "01_toy.ipynb").is_file()
-    assert all((tmp_path / "elsewhere" / name).is_file() for name in ("book/intro.md", "_config.yml"))
+    assert (
+        folder == tmp_path / "elsewhere" / "book" / "_generated"
+        and (folder / "01_toy.ipynb").is_file()
+    )
+    assert all(
+        (tmp_path / "elsewhere" / name).is_file() for name in ("book/intro.md", "_config.yml")
+    )
     assert before == {path: path.read_bytes() for path in toy_project.rglob("*") if path.is_file()}
 
 
 def test_the_alternative_text_reaches_the_rendered_page(toy_project):
     html = (toy_project / "book/_build/html/_generated/01_toy.html").read_text()
-    assert 'alt="A line that rises."' in html and "How this page was made" in html and "91.50" in html
+    assert (
+        'alt="A line that rises."' in html and "How this page was made" in html and "91.50" in html
+    )
 
 
 def test_a_warning_of_the_renderer_fails_the_build_by_name(toy_project):
     toy.change(toy_project / "book" / "intro.md", "_generated/01_toy", "_generated/nowhere")
-    with pytest.raises(HKTError, match="(?s)did not build .*build.log.*intro.md:3: WARNING: .*nowhere"):
+    with pytest.raises(
+        HKTError, match="(?s)did not build .*build.log.*intro.md:3: WARNING: .*nowhere"
+    ):
         pages.build(scale="smoke")
-    assert [sentence for _, sentence in book.flaws(toy_project) if "not rendered completely" in sentence]
+    assert [
+        sentence for _, sentence in book.flaws(toy_project) if "not rendered completely" in sentence
+    ]

@@ -2,6 +2,7 @@
 
 HKT_TEST_BOOK=FOLDER checks the book rendered in that folder instead of building one at smoke scale.
 """
+
 from __future__ import annotations
 
 import functools
@@ -26,8 +27,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((PROJECT / "book" / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 # All in the page: a sentence for each thing that is wrong with it.
@@ -125,7 +134,9 @@ def browser() -> Iterator:
 
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        pytest.fail(f"No browser found; install Chromium (looked for {', '.join(BROWSERS)} on the PATH).")
+        pytest.fail(
+            f"No browser found; install Chromium (looked for {', '.join(BROWSERS)} on the PATH)."
+        )
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield chromium
@@ -135,6 +146,7 @@ def browser() -> Iterator:
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address under which `folder` is served on this machine."""
+
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
@@ -158,20 +170,39 @@ def site(html) -> Iterator[str]:
 def opened(browser, site: str, path: str, **context) -> Iterator:
     """(page, list of what went wrong while loading and later): console, failed and outside requests."""
     with browser.new_context(viewport=WIDE, **context) as window:
-        window.set_default_timeout(120_000)                    # a busy machine is no fault of the page
+        window.set_default_timeout(120_000)  # a busy machine is no fault of the page
         page, wrong = window.new_page(), []
         inside = (site, "data:", "blob:", "about:")
         for event, bad, say in [
-            ("console", lambda said: said.type == "error", lambda said: f"console error: {said.text}"),
+            (
+                "console",
+                lambda said: said.type == "error",
+                lambda said: f"console error: {said.text}",
+            ),
             ("pageerror", lambda error: True, lambda error: f"script error: {error}"),
-            ("requestfailed", lambda request: True, lambda request: f"request failed: {request.url}"),
-            ("response", lambda answer: answer.status >= 400, lambda answer: f"{answer.status}: {answer.url}"),
-            ("request", lambda request: not request.url.startswith(inside),
-             lambda request: f"request to the outside: {request.url}"),
+            (
+                "requestfailed",
+                lambda request: True,
+                lambda request: f"request failed: {request.url}",
+            ),
+            (
+                "response",
+                lambda answer: answer.status >= 400,
+                lambda answer: f"{answer.status}: {answer.url}",
+            ),
+            (
+                "request",
+                lambda request: not request.url.startswith(inside),
+                lambda request: f"request to the outside: {request.url}",
+            ),
         ]:
-            page.on(event, lambda told, bad=bad, say=say: wrong.append(say(told)) if bad(told) else None)
+            page.on(
+                event, lambda told, bad=bad, say=say: wrong.append(say(told)) if bad(told) else None
+            )
         page.goto(site + path, wait_until="load")
-        page.add_style_tag(content="* { transition: none !important; animation: none !important }")   # no colour is half-way when it is measured
+        page.add_style_tag(
+            content="* { transition: none !important; animation: none !important }"
+        )  # no colour is half-way when it is measured
         for image in page.locator("img[loading=lazy]").all():
             image.evaluate("image => { image.loading = 'eager' }")
         page.wait_for_load_state("networkidle")
@@ -183,8 +214,10 @@ def faults(page) -> list[str]:
     """What a reader would stumble over, in both themes and on a phone."""
     wrong = page.evaluate(READABLE)
     for theme in ("light", "dark"):
-        page.evaluate("theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme)
-        page.wait_for_timeout(400)                              # colours fade over
+        page.evaluate(
+            "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme
+        )
+        page.wait_for_timeout(400)  # colours fade over
         wrong += [f"{theme}: {sentence}" for sentence in page.evaluate(CONTRAST)]
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(100)
@@ -208,7 +241,9 @@ def test_theme_button_switches_and_is_remembered(browser, site):
             page.locator("button.theme-switch-button:visible").first.click()
             themes.add(page.evaluate("() => document.documentElement.dataset.theme"))
         assert themes == {"light", "dark"}
-        page.evaluate("() => { localStorage.setItem('mode', 'dark'); localStorage.setItem('theme', 'dark') }")
+        page.evaluate(
+            "() => { localStorage.setItem('mode', 'dark'); localStorage.setItem('theme', 'dark') }"
+        )
         page.reload()
         assert page.evaluate("() => document.documentElement.dataset.theme") == "dark" and not wrong
 
@@ -254,7 +289,9 @@ def test_every_link_inside_the_book_leads_somewhere(html):
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             place = unquote(parts.fragment)
-            if not target.exists() or (place and target in parsed and place not in parsed[target].ids):
+            if not target.exists() or (
+                place and target in parsed and place not in parsed[target].ids
+            ):
                 dead.append(f"{path.relative_to(html)}: {link}")
     assert not dead, "\n".join(dead)
 
@@ -262,7 +299,9 @@ def test_every_link_inside_the_book_leads_somewhere(html):
 @pytest.mark.parametrize("name", PAGES)
 def test_download_button_hands_out_the_source(html, name):
     path = html / f"{name}.html"
-    buttons = re.findall(r'<a href="([^"]+)"[^>]*btn-download-source-button', path.read_text(encoding="utf-8"))
+    buttons = re.findall(
+        r'<a href="([^"]+)"[^>]*btn-download-source-button', path.read_text(encoding="utf-8")
+    )
     assert len(buttons) == 1
     source = path.parent / unquote(buttons[0])
     assert source.suffix == (".ipynb" if name.startswith("_generated/") else ".md")
@@ -271,9 +310,12 @@ def test_download_button_hands_out_the_source(html, name):
 
 
 def test_nothing_is_loaded_from_another_host(html):
-    outside = [f"{path.relative_to(html)}: {load}" for path in html.rglob("*.html")
-               for load in Links(path.read_text(encoding="utf-8")).loads
-               if urlsplit(load).scheme in ("http", "https") or load.startswith("//")]
+    outside = [
+        f"{path.relative_to(html)}: {load}"
+        for path in html.rglob("*.html")
+        for load in Links(path.read_text(encoding="utf-8")).loads
+        if urlsplit(load).scheme in ("http", "https") or load.startswith("//")
+    ]
     foreign = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
     for path in html.rglob("*.css"):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -283,24 +325,32 @@ def test_nothing_is_loaded_from_another_host(html):
 
 # -- do the checks bite? -----------------------------------------------------------------------------------------------
 
-SOUND = ('<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Sound</title>'
-         '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width"></head>'
-         '<body style="background:#fff;color:#000"><main><article><h1>Sound</h1>{}</article></main></body></html>')
+SOUND = (
+    '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Sound</title>'
+    '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width"></head>'
+    '<body style="background:#fff;color:#000"><main><article><h1>Sound</h1>{}</article></main></body></html>'
+)
 
 
-@pytest.mark.parametrize("fault, sentence", [
-    ("", ""),
-    ("<h1>Another</h1>", "2 first-level headings"),
-    ('<img src="missing.png" alt="A picture of something">', "missing.png"),
-    ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=" alt="_images/0a1b2c.png">', "alternative text"),
-    ('<div class="math">\\[x\\]</div>', "not typeset"),
-    ("<p>where \\lambda is a number</p>", "raw markup"),
-    ('<p style="color:#bbb">pale</p>', "contrast"),
-    ('<div style="width:800px">wide</div>', "px wide"),
-    ('<script>throw new Error("broken")</script>', "script error"),
-    ('<script>console.error("oh no")</script>', "console error"),
-    ('<script src="http://127.0.0.1:9/outside.js"></script>', "request to the outside"),
-])
+@pytest.mark.parametrize(
+    "fault, sentence",
+    [
+        ("", ""),
+        ("<h1>Another</h1>", "2 first-level headings"),
+        ('<img src="missing.png" alt="A picture of something">', "missing.png"),
+        (
+            '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=" alt="_images/0a1b2c.png">',
+            "alternative text",
+        ),
+        ('<div class="math">\\[x\\]</div>', "not typeset"),
+        ("<p>where \\lambda is a number</p>", "raw markup"),
+        ('<p style="color:#bbb">pale</p>', "contrast"),
+        ('<div style="width:800px">wide</div>', "px wide"),
+        ('<script>throw new Error("broken")</script>', "script error"),
+        ('<script>console.error("oh no")</script>', "console error"),
+        ('<script src="http://127.0.0.1:9/outside.js"></script>', "request to the outside"),
+    ],
+)
 def test_the_checks_find_planted_faults(browser, tmp_path, fault, sentence):
     (tmp_path / "page.html").write_text(SOUND.format(fault), encoding="utf-8")
     with served(tmp_path) as address, opened(browser, address, "page.html") as (page, wrong):

@@ -1,4 +1,5 @@
 """data/literature.yaml and data/claims.yaml: schema, agreement with each other, and verdicts that follow the records."""
+
 import re
 
 import pytest
@@ -23,28 +24,48 @@ def test_every_number_has_a_source_and_a_mark():
     assert all(value.source and value.key and value.unit for value in values)
 
 
-@pytest.mark.parametrize("name, expected", [
-    ("cifar10-hkt", 92.40), ("cifar10-hkt-error", 7.60), ("cifar10-he-resnet20", 91.25), ("cifar10-akamaster-resnet20", 91.73),
-    ("cifar10-hkt-measured-cifarnorm", 91.73), ("cifar10-kdzoo-sp", 93.30), ("flow-3hkt-kitti", 6.45), ("flow-tv-raft-small-v2", 1.9901),
-    ("lits-best-tumour-2018", 0.739)])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("cifar10-hkt", 92.40),
+        ("cifar10-hkt-error", 7.60),
+        ("cifar10-he-resnet20", 91.25),
+        ("cifar10-akamaster-resnet20", 91.73),
+        ("cifar10-hkt-measured-cifarnorm", 91.73),
+        ("cifar10-kdzoo-sp", 93.30),
+        ("flow-3hkt-kitti", 6.45),
+        ("flow-tv-raft-small-v2", 1.9901),
+        ("lits-best-tumour-2018", 0.739),
+    ],
+)
 def test_numbers_as_in_their_sources(name, expected):
     assert literature.value(name).value == expected
 
 
 def test_error_and_accuracy_agree():
-    assert literature.value("cifar10-hkt").value + literature.value("cifar10-hkt-error").value == pytest.approx(100)
+    assert literature.value("cifar10-hkt").value + literature.value(
+        "cifar10-hkt-error"
+    ).value == pytest.approx(100)
 
 
 def test_every_key_is_in_the_bibliography():
-    entries = set(re.findall(r"@\w+\{([^,\s]+),", (PROJECT / "book" / "references.bib").read_text(encoding="utf-8")))
-    wanted = {value.key for value in literature.values()} | {claim.source.key for claim in literature.claims()}
+    entries = set(
+        re.findall(
+            r"@\w+\{([^,\s]+),", (PROJECT / "book" / "references.bib").read_text(encoding="utf-8")
+        )
+    )
+    wanted = {value.key for value in literature.values()} | {
+        claim.source.key for claim in literature.claims()
+    }
     assert wanted <= entries
 
 
 def test_claims_are_complete_and_dated():
     claims = literature.claims()
     assert [claim.id for claim in claims] == [f"C{i}" for i in range(1, 9)]
-    assert all(claim.criterion and claim.statement and claim.beside and claim.committed for claim in claims)
+    assert all(
+        claim.criterion and claim.statement and claim.beside and claim.committed for claim in claims
+    )
 
 
 def mutated(tmp_path, change, which="literature"):
@@ -55,20 +76,34 @@ def mutated(tmp_path, change, which="literature"):
     return path
 
 
-@pytest.mark.parametrize("change, said", [
-    (lambda rows: rows[0].update(mark="heard"), "'cifar10-hkt'.*'mark'"),
-    (lambda rows: rows[0]["rows"][0].pop("value"), "'cifar10-hkt'.*'value'"),
-    (lambda rows: rows[0]["rows"][0].update(values=1), "'cifar10-hkt'.*'values'"),
-    (lambda rows: rows[1]["rows"][0].update(id="cifar10-hkt"), "more than one entry 'cifar10-hkt'")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda rows: rows[0].update(mark="heard"), "'cifar10-hkt'.*'mark'"),
+        (lambda rows: rows[0]["rows"][0].pop("value"), "'cifar10-hkt'.*'value'"),
+        (lambda rows: rows[0]["rows"][0].update(values=1), "'cifar10-hkt'.*'values'"),
+        (
+            lambda rows: rows[1]["rows"][0].update(id="cifar10-hkt"),
+            "more than one entry 'cifar10-hkt'",
+        ),
+    ],
+)
 def test_wrong_entries_are_named(tmp_path, change, said):
     with pytest.raises(HKTError, match=said):
         literature.read_values(mutated(tmp_path, change))
 
 
-@pytest.mark.parametrize("change, said", [
-    (lambda rows: rows[1]["rule"].update(kind="guess"), "'C2'.*'rule.kind'"),
-    (lambda rows: rows[1].pop("criterion"), "'C2'.*'criterion'"),
-    (lambda rows: rows[1]["beside"].append("cifar10-hktt"), "C2.*'cifar10-hktt'.*Did you mean 'cifar10-hkt'")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda rows: rows[1]["rule"].update(kind="guess"), "'C2'.*'rule.kind'"),
+        (lambda rows: rows[1].pop("criterion"), "'C2'.*'criterion'"),
+        (
+            lambda rows: rows[1]["beside"].append("cifar10-hktt"),
+            "C2.*'cifar10-hktt'.*Did you mean 'cifar10-hkt'",
+        ),
+    ],
+)
 def test_wrong_claims_are_named(tmp_path, change, said):
     with pytest.raises(HKTError, match=said):
         literature.read_claims(mutated(tmp_path, change, "claims"))
@@ -90,26 +125,52 @@ def test_unknown_number_names_the_nearest():
 PLAIN = [74.0, 74.6, 74.2]
 
 
-@pytest.mark.parametrize("hkt, expected", [
-    ([76.0, 76.5, 76.3], REPRODUCED), ([75.0, 74.0, 75.5], PARTLY), ([64.0, 64.9, 64.1], NOT), ([74.0, 74.6, 74.2], NOT)])
+@pytest.mark.parametrize(
+    "hkt, expected",
+    [
+        ([76.0, 76.5, 76.3], REPRODUCED),
+        ([75.0, 74.0, 75.5], PARTLY),
+        ([64.0, 64.9, 64.1], NOT),
+        ([74.0, 74.6, 74.2], NOT),
+    ],
+)
 def test_paired_verdict_follows_the_interval(hkt, expected):
     got = judge(claim("C2"), family("plain", PLAIN) + family("hkt", hkt))
-    assert got.verdict == expected and got.numbers["mean"] == pytest.approx(sum(hkt) / 3 - sum(PLAIN) / 3)
-    assert "cpu scale, real data: 10,000 training examples, 16 epochs, resnet56 to resnet20" in got.scope and len(got.records) == 6
+    assert got.verdict == expected and got.numbers["mean"] == pytest.approx(
+        sum(hkt) / 3 - sum(PLAIN) / 3
+    )
+    assert (
+        "cpu scale, real data: 10,000 training examples, 16 epochs, resnet56 to resnet20"
+        in got.scope
+        and len(got.records) == 6
+    )
 
 
-@pytest.mark.parametrize("records", [
-    [], family("hkt", [80, 81, 82]), family("plain", PLAIN) + family("hkt", [80, 81]),
-    family("plain", PLAIN) + family("hkt", [80, 81, 82], source="synthetic"), family("plain", PLAIN) + family("hkt", [80, 81, 82], scale="quick"),
-    family("plain", PLAIN) + family("hkt", [80, 81, 82], purpose="tuning"), family("plain", PLAIN) + family("hkt", [80, 81, 82], audit=True),
-    family("plain", PLAIN) + family("hkt", [80, 81, 82], options={"kind": "forward_gate"}),
-    family("plain", PLAIN) + family("hkt", [80, 81, 82], options={"lam": 0.3}), family("plain", PLAIN) + family("hkt", [80, 81, 82], epochs=32)])
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        family("hkt", [80, 81, 82]),
+        family("plain", PLAIN) + family("hkt", [80, 81]),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], source="synthetic"),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], scale="quick"),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], purpose="tuning"),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], audit=True),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], options={"kind": "forward_gate"}),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], options={"lam": 0.3}),
+        family("plain", PLAIN) + family("hkt", [80, 81, 82], epochs=32),
+    ],
+)
 def test_no_verdict_without_the_right_records(records):
     assert judge(claim("C2"), records).verdict == CANNOT
 
 
 def test_what_is_reported_beside_does_not_decide():
-    records = family("plain", PLAIN) + family("hkt", [64.0, 64.9, 64.1]) + family("hkt", [80.0, 80.9, 80.1], options={"kind": "forward_gate"})
+    records = (
+        family("plain", PLAIN)
+        + family("hkt", [64.0, 64.9, 64.1])
+        + family("hkt", [80.0, 80.9, 80.1], options={"kind": "forward_gate"})
+    )
     got = judge(claim("C2"), records)
     assert got.verdict == NOT and "forward_gate" in got.also[0]
 
@@ -121,31 +182,55 @@ def test_several_learning_rates_are_chosen_by_validation_not_by_test():
 
 
 def test_other_parents_are_not_compared():
-    records = family("kd", [79.0, 79.1, 79.2], parent="a" * 64) + family("hkt", [90.0, 90.1, 90.2], parent="b" * 64)
+    records = family("kd", [79.0, 79.1, 79.2], parent="a" * 64) + family(
+        "hkt", [90.0, 90.1, 90.2], parent="b" * 64
+    )
     assert judge(claim("C3"), records).verdict == CANNOT
 
 
-@pytest.mark.parametrize("scores, expected", [([92.5, 92.4, 92.6], REPRODUCED), ([92.2, 92.6, 92.1], PARTLY), ([91.8, 91.9, 91.7], NOT)])
+@pytest.mark.parametrize(
+    "scores, expected",
+    [([92.5, 92.4, 92.6], REPRODUCED), ([92.2, 92.6, 92.1], PARTLY), ([91.8, 91.9, 91.7], NOT)],
+)
 def test_level_verdict(scores, expected):
     paper = {"scale": "paper", "train_size": 45000, "epochs": 200, "parent_arch": "resnet110"}
     assert judge(claim("C1"), family("hkt", scores, **paper)).verdict == expected
-    assert judge(claim("C1"), family("hkt", scores, **{**paper, "parent_arch": "resnet56"})).verdict == CANNOT
+    assert (
+        judge(claim("C1"), family("hkt", scores, **{**paper, "parent_arch": "resnet56"})).verdict
+        == CANNOT
+    )
     assert judge(claim("C1"), family("hkt", scores)).verdict == CANNOT
 
 
 def test_size_verdict():
     plain = family("plain", PLAIN)
     assert judge(claim("C4"), plain + family("hkt", PLAIN)).verdict == REPRODUCED
-    assert judge(claim("C4"), plain + family("hkt", PLAIN[:2]) + [run("hkt", 2, 74.0, parameters=269_723)]).verdict == NOT
+    assert (
+        judge(
+            claim("C4"),
+            plain + family("hkt", PLAIN[:2]) + [run("hkt", 2, 74.0, parameters=269_723)],
+        ).verdict
+        == NOT
+    )
 
 
-@pytest.mark.parametrize("quantiles, expected", [
-    ((0.02, 0.08, 0.2), REPRODUCED), ((0.07, 0.08, 0.09), PARTLY), ((0.0, 0.01, 0.2), NOT), ((0.0, 0.0, 0.0), NOT)])
+@pytest.mark.parametrize(
+    "quantiles, expected",
+    [
+        ((0.02, 0.08, 0.2), REPRODUCED),
+        ((0.07, 0.08, 0.09), PARTLY),
+        ((0.0, 0.01, 0.2), NOT),
+        ((0.0, 0.0, 0.0), NOT),
+    ],
+)
 def test_selective_verdict(quantiles, expected):
     assert judge(claim("C7"), family("hkt", PLAIN, inherited=quantiles)).verdict == expected
 
 
-@pytest.mark.parametrize("accuracy, expected", [(92.40, REPRODUCED), (92.45, REPRODUCED), (92.46, PARTLY), (91.73, PARTLY), (91.6, NOT)])
+@pytest.mark.parametrize(
+    "accuracy, expected",
+    [(92.40, REPRODUCED), (92.45, REPRODUCED), (92.46, PARTLY), (91.73, PARTLY), (91.6, NOT)],
+)
 def test_checkpoint_verdict(accuracy, expected):
     assert judge(claim("C8"), [evaluation(accuracy)]).verdict == expected
     assert judge(claim("C8"), [evaluation(accuracy, normalisation="cifar10")]).verdict == CANNOT

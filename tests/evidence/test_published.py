@@ -1,4 +1,5 @@
 """What the published records of small networks must show before anything is read from them: that something was learnt."""
+
 import re
 from statistics import fmean
 
@@ -11,17 +12,30 @@ from hkt_lite.runs.records import RunRecord, published
 
 
 def scores(task: str, method: str, source: str = "synthetic") -> list[RunRecord]:
-    return [run for run in published() if isinstance(run, RunRecord) and run.purpose == "score" and run.config.task == task
-            and run.config.source == source and run.config.method == method]
+    return [
+        run
+        for run in published()
+        if isinstance(run, RunRecord)
+        and run.purpose == "score"
+        and run.config.task == task
+        and run.config.source == source
+        and run.config.method == method
+    ]
 
 
 @pytest.mark.parametrize("method, least", [("plain", 3), ("kd", 3), ("fitnet", 3), ("hkt", 6)])
 def test_a_recorded_flow_child_beats_zero_flow_or_is_called_not_learnt(method, least):
-    runs, told = scores("flow", method), show.render("scores", {"task": "flow", "metric": "sintel_epe"})["text/plain"]
+    runs, told = (
+        scores("flow", method),
+        show.render("scores", {"task": "flow", "metric": "sintel_epe"})["text/plain"],
+    )
     learnt = [run for run in runs if get("flow").learnt(run.selected.test)]
     assert len(runs) >= least and len(learnt) >= 3
     for run in runs:
-        said = re.search(rf"Not learnt[^.]*{re.escape(label(method, run.config.options, run.config.sites))}, seed [^;.]*{run.config.seed}", told)
+        said = re.search(
+            rf"Not learnt[^.]*{re.escape(label(method, run.config.options, run.config.sites))}, seed [^;.]*{run.config.seed}",
+            told,
+        )
         assert bool(said) == (run not in learnt)
 
 
@@ -39,7 +53,9 @@ def test_recorded_children_find_lesions_better_than_who_cannot_see_them():
     from hkt_lite.benchmarks.lits.task import PHANTOMS, score
 
     volumes = phantom.volumes("test", PHANTOMS["test"], 64)
-    blind = score([2 * (volume.y > 0).astype("uint8") for volume in volumes], volumes, 3)["dice_lesion"]
+    blind = score([2 * (volume.y > 0).astype("uint8") for volume in volumes], volumes, 3)[
+        "dice_lesion"
+    ]
     plain = [run.selected.test["dice_lesion"] for run in scores("lits", "plain")]
     assert len(plain) >= 3 and min(plain) > 0 and fmean(plain) > blind
 

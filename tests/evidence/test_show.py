@@ -1,4 +1,5 @@
 """What reaches a page: right numbers, the right runs, and bundles that betray every altered number."""
+
 import base64
 import json
 import re
@@ -20,10 +21,27 @@ from hkt_lite.runs import records
 from tests.fabricated import evaluation, family, run
 
 PLAIN, GATE, KD = [74.0, 74.6, 74.2], [64.0, 64.9, 64.1], [79.0, 79.9, 79.3]
-RUNS = [*family("plain", PLAIN), *family("kd", KD), *family("hkt", GATE), *family("hkt", [76.0, 76.1, 76.9], options={"kind": "forward_gate"}),
-        *family("plain", [77.0, 77.2, 77.4], options={"weight": 3.0}, purpose="control")]
-TABLES = [("scores", {}), ("scores", {"selection": "last"}), ("claims", {}), ("claims", {"brief": True}), ("evals", {}), ("tuning", {}), ("dots", {}),
-          ("dots", {"difference": True}), ("curves", {}), ("inherited", {}), ("literature", {}), ("criteria", {})]
+RUNS = [
+    *family("plain", PLAIN),
+    *family("kd", KD),
+    *family("hkt", GATE),
+    *family("hkt", [76.0, 76.1, 76.9], options={"kind": "forward_gate"}),
+    *family("plain", [77.0, 77.2, 77.4], options={"weight": 3.0}, purpose="control"),
+]
+TABLES = [
+    ("scores", {}),
+    ("scores", {"selection": "last"}),
+    ("claims", {}),
+    ("claims", {"brief": True}),
+    ("evals", {}),
+    ("tuning", {}),
+    ("dots", {}),
+    ("dots", {"difference": True}),
+    ("curves", {}),
+    ("inherited", {}),
+    ("literature", {}),
+    ("criteria", {}),
+]
 
 
 @pytest.fixture
@@ -40,29 +58,48 @@ def results(tmp_path, monkeypatch):
             listed[path.name] = files.sha256(path)
         files.write_json(tmp_path / "results" / records.MANIFEST, listed)
         return tmp_path / "results"
+
     return publish
 
 
 def rows(made: dict, text: str) -> list[list[str]]:
     """Cells of the HTML rows that contain `text`."""
     parts = re.findall(r"<tr>(.*?)</tr>", made["text/html"], re.S)
-    return [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", part, re.S)] for part in parts if text in part]
+    return [
+        [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", part, re.S)]
+        for part in parts
+        if text in part
+    ]
 
 
 # -- which runs, and how they are called -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method, options, expected", [
-    ("plain", {}, "plain"), ("plain", {"weight": 3.0}, "plain ×3 loss"), ("kd", {}, "KD"), ("kd", {"temperature": 2.0}, "KD, temperature 2.0"),
-    ("hkt", {}, "HKT gate"), ("hkt", {"kind": "forward_gate"}, "HKT forward_gate"), ("hkt", {"lam": 0.3}, "HKT gate, lam 0.3"),
-    ("hkt", {"terms": ["L_c", "L_c*"]}, "HKT gate, terms L_c+L_c*")])
+@pytest.mark.parametrize(
+    "method, options, expected",
+    [
+        ("plain", {}, "plain"),
+        ("plain", {"weight": 3.0}, "plain ×3 loss"),
+        ("kd", {}, "KD"),
+        ("kd", {"temperature": 2.0}, "KD, temperature 2.0"),
+        ("hkt", {}, "HKT gate"),
+        ("hkt", {"kind": "forward_gate"}, "HKT forward_gate"),
+        ("hkt", {"lam": 0.3}, "HKT gate, lam 0.3"),
+        ("hkt", {"terms": ["L_c", "L_c*"]}, "HKT gate, terms L_c+L_c*"),
+    ],
+)
 def test_labels(method, options, expected):
     assert label(method, options) == expected
 
 
 def test_only_score_runs_enter_a_score_table():
-    others = [run("hkt", 9, 99.9, audit=True), run("hkt", 8, 99.9, purpose="tuning"), run("hkt", 7, 99.9, purpose="live"),
-              run("hkt", 6, 99.9, purpose="audit"), run("plain", 5, 99.9, purpose="parent")]
+    others = [
+        run("hkt", 9, 99.9, audit=True),
+        run("hkt", 8, 99.9, purpose="tuning"),
+        run("hkt", 7, 99.9, purpose="live"),
+        run("hkt", 6, 99.9, purpose="audit"),
+        run("plain", 5, 99.9, purpose="parent"),
+    ]
     assert show.render("scores", {}, RUNS + others) == show.render("scores", {}, RUNS)
     assert "99.9" not in show.render("scores", {}, RUNS + others)["text/plain"]
 
@@ -86,33 +123,79 @@ def test_unlike_budgets_are_never_compared():
 def test_score_table_shows_the_statistics_of_the_records():
     made = show.render("scores", {}, RUNS)
     d, s = stats.paired(GATE, PLAIN), stats.summary(GATE)
-    minus = lambda text: text.replace("-", "−")                # noqa: E731
+    minus = lambda text: text.replace("-", "−")  # noqa: E731
     assert rows(made, "HKT gate")[0] == [
-        "HKT gate", "0.1", "3", f"{s.mean:.2f} ± {s.sd:.2f}", f"{s.mean - 0.5:.2f} ± {s.sd:.2f}",
-        minus(f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"), f"{d.detectable:.2f}", " ".join(r.id[:8] for r in RUNS[6:9])]
+        "HKT gate",
+        "0.1",
+        "3",
+        f"{s.mean:.2f} ± {s.sd:.2f}",
+        f"{s.mean - 0.5:.2f} ± {s.sd:.2f}",
+        minus(f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"),
+        f"{d.detectable:.2f}",
+        " ".join(r.id[:8] for r in RUNS[6:9]),
+    ]
     assert rows(made, ">plain<")[0][5] == "–" and rows(made, "plain ×3 loss (control)")
-    assert [row["method"] for row in made[show.MIME]["values"]] == ["plain", "plain ×3 loss (control)", "KD", "HKT gate", "HKT forward_gate"]
+    assert [row["method"] for row in made[show.MIME]["values"]] == [
+        "plain",
+        "plain ×3 loss (control)",
+        "KD",
+        "HKT gate",
+        "HKT forward_gate",
+    ]
     assert set(made[show.MIME]["records"]) == {r.id for r in RUNS}
-    assert "10,000 training examples, 16 epochs, resnet56 to resnet20" in made["text/plain"] and "98.50 % of a run's" in made["text/plain"]
+    assert (
+        "10,000 training examples, 16 epochs, resnet56 to resnet20" in made["text/plain"]
+        and "98.50 % of a run's" in made["text/plain"]
+    )
 
 
 def test_two_seeds_get_no_number():
     made = show.render("scores", {}, family("plain", PLAIN) + family("kd", [79.11, 79.22]))
-    assert "79.1" not in made["text/plain"] and "Without a number for want of 3 seeds: KD, lr 0.1 (2)" in made["text/plain"]
+    assert (
+        "79.1" not in made["text/plain"]
+        and "Without a number for want of 3 seeds: KD, lr 0.1 (2)" in made["text/plain"]
+    )
 
 
 def test_tuning_marks_the_best_on_validation_and_counts_the_effort():
-    grid = [run("plain", 0, test, val=val, lr=lr, purpose=purpose)
-            for lr, test, val, purpose in [(0.03, 90.0, 70.0, "tuning"), (0.1, 10.0, 75.0, "score"), (0.3, 50.0, 72.0, "tuning")]]
-    made = show.render("tuning", {}, [*grid, run("plain", 1, 33.0, val=34.0), run("kd", 0, 1.0, val=60.0, purpose="tuning")])
+    grid = [
+        run("plain", 0, test, val=val, lr=lr, purpose=purpose)
+        for lr, test, val, purpose in [
+            (0.03, 90.0, 70.0, "tuning"),
+            (0.1, 10.0, 75.0, "score"),
+            (0.3, 50.0, 72.0, "tuning"),
+        ]
+    ]
+    made = show.render(
+        "tuning",
+        {},
+        [*grid, run("plain", 1, 33.0, val=34.0), run("kd", 0, 1.0, val=60.0, purpose="tuning")],
+    )
     assert rows(made, ">plain<") == [["plain", "70.00", "75.00 ★", "72.00", "inside the grid"]]
-    assert "tuning effort was not equal" in made["text/plain"] and "34.0" not in made["text/plain"] and "90.0" not in made["text/plain"]
+    assert (
+        "tuning effort was not equal" in made["text/plain"]
+        and "34.0" not in made["text/plain"]
+        and "90.0" not in made["text/plain"]
+    )
     assert rows(made, "KD")[0][-1] == "at the edge of the grid"
 
 
 def test_evaluations_stand_beside_the_known_value_of_their_file():
-    made = show.render("evals", {}, [evaluation(92.38), evaluation(91.73, "cifar10"), evaluation(50.0, sha256="0" * 64, name="other")])
-    assert rows(made, "imagenet")[0][4:8] == ["92.38", "92.40", "−0.02", "read there, measured by us"]
+    made = show.render(
+        "evals",
+        {},
+        [
+            evaluation(92.38),
+            evaluation(91.73, "cifar10"),
+            evaluation(50.0, sha256="0" * 64, name="other"),
+        ],
+    )
+    assert rows(made, "imagenet")[0][4:8] == [
+        "92.38",
+        "92.40",
+        "−0.02",
+        "read there, measured by us",
+    ]
     assert rows(made, "other")[0][5:8] == ["–", "–", "–"]
 
 
@@ -120,12 +203,25 @@ def test_claims_show_verdict_interval_and_records():
     made = show.render("claims", {"only": ["C2", "C8"]}, [*RUNS, evaluation(92.40)])
     c2, c8 = rows(made, "C2")[0], rows(made, "C8")[0]
     d = stats.paired(GATE, PLAIN)
-    assert c2[2] == "not reproduced" and f"{d.mean:+.2f}".replace("-", "−") in c2[3] and "cpu scale" in c2[3] and RUNS[0].id[:8] in c2[5]
-    assert c8[2] == "reproduced" and "hkt-chip not" in made["text/html"] and "hkt-chip reproduced" in made["text/html"]
+    assert (
+        c2[2] == "not reproduced"
+        and f"{d.mean:+.2f}".replace("-", "−") in c2[3]
+        and "cpu scale" in c2[3]
+        and RUNS[0].id[:8] in c2[5]
+    )
+    assert (
+        c8[2] == "reproduced"
+        and "hkt-chip not" in made["text/html"]
+        and "hkt-chip reproduced" in made["text/html"]
+    )
 
 
 def test_one_number_of_one_record():
-    made = show.render("value", {"record": RUNS[0].id[:6], "path": "selected.test.accuracy", "what": "plain", "unit": "%"}, RUNS)
+    made = show.render(
+        "value",
+        {"record": RUNS[0].id[:6], "path": "selected.test.accuracy", "what": "plain", "unit": "%"},
+        RUNS,
+    )
     assert made["text/plain"] == f"plain: 74.00 % (record {RUNS[0].id[:8]})"
     with pytest.raises(HKTError, match="nothing at 'selected.test.acuracy'"):
         show.render("value", {"record": RUNS[0].id, "path": "selected.test.acuracy"}, RUNS)
@@ -135,9 +231,19 @@ def test_one_number_of_one_record():
 
 def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     monkeypatch.setattr("hkt_lite.benchmarks.cifar10.task.Cifar10.chance", 10.0, raising=False)
-    made = show.render("live", {"runs": []}, [run("plain", 0, 11.0, purpose="live"), run("hkt", 0, 40.0, purpose="live")])
-    assert rows(made, ">plain<")[0][5] == "11.00 (not learnt)" and rows(made, "HKT gate")[0][5] == "40.00"
-    assert "no interval and no verdict" in made["text/plain"] and "Not learnt, no better than an answer without looking: plain." in made["text/plain"]
+    made = show.render(
+        "live",
+        {"runs": []},
+        [run("plain", 0, 11.0, purpose="live"), run("hkt", 0, 40.0, purpose="live")],
+    )
+    assert (
+        rows(made, ">plain<")[0][5] == "11.00 (not learnt)"
+        and rows(made, "HKT gate")[0][5] == "40.00"
+    )
+    assert (
+        "no interval and no verdict" in made["text/plain"]
+        and "Not learnt, no better than an answer without looking: plain." in made["text/plain"]
+    )
 
 
 def test_where_next_to_nothing_is_inherited_it_is_said():
@@ -152,13 +258,24 @@ def test_where_next_to_nothing_is_inherited_it_is_said():
 @pytest.mark.parametrize("call", ["scores", "dots", "tuning", "evals", "curves", "inherited"])
 def test_without_published_records_one_sentence_says_so(call, results):
     made = show.render(call, {})
-    assert "is published yet" in made["text/plain"] and "\n" not in made["text/plain"] and made[show.MIME]["records"] == []
+    assert (
+        "is published yet" in made["text/plain"]
+        and "\n" not in made["text/plain"]
+        and made[show.MIME]["records"] == []
+    )
 
 
-@pytest.mark.parametrize("call, args, said", [
-    ("score", {}, "Did you mean 'scores'"), ("scores", {"metrics": 1}, "Did you mean 'metric'"), ("claims", {"only": ["C22"]}, "no claim 'C22'"),
-    ("scores", {"selection": "best"}, "'selected' or 'last'"), ("scores", {"metric": "acuracy"}, "no test metric 'acuracy'"),
-    ("curves", {"path": "val.acuracy"}, None)])
+@pytest.mark.parametrize(
+    "call, args, said",
+    [
+        ("score", {}, "Did you mean 'scores'"),
+        ("scores", {"metrics": 1}, "Did you mean 'metric'"),
+        ("claims", {"only": ["C22"]}, "no claim 'C22'"),
+        ("scores", {"selection": "best"}, "'selected' or 'last'"),
+        ("scores", {"metric": "acuracy"}, "no test metric 'acuracy'"),
+        ("curves", {"path": "val.acuracy"}, None),
+    ],
+)
 def test_wrong_arguments_are_one_sentence(call, args, said):
     if said is None:
         assert "is published yet" in show.render(call, args, RUNS)["text/plain"]
@@ -182,7 +299,10 @@ def test_render_is_repeatable_and_valid_json(call, args, results):
 def test_another_record_another_bundle(call):
     other = [run("hkt", 0, 64.02) if r is RUNS[6] else r for r in RUNS]
     before, after = show.render(call, {}, RUNS), show.render(call, {}, other)
-    assert before[show.MIME]["values"] != after[show.MIME]["values"] and before["text/html"] != after["text/html"]
+    assert (
+        before[show.MIME]["values"] != after[show.MIME]["values"]
+        and before["text/html"] != after["text/html"]
+    )
 
 
 def test_altered_record_is_refused(results):
@@ -205,7 +325,9 @@ def test_altered_manifest_is_refused(results):
 def test_live_runs_are_found_again_in_the_store(results):
     made = run("plain", 0, 40.0, purpose="live")
     files.write_json(records.runs_home() / made.id / "record.json", made)
-    assert show.render("live", {"runs": [made.id]}) == show.render("live", {"runs": [made.id]}, [made])
+    assert show.render("live", {"runs": [made.id]}) == show.render(
+        "live", {"runs": [made.id]}, [made]
+    )
 
 
 # -- display -------------------------------------------------------------------------------------------------------------------
@@ -233,11 +355,20 @@ def test_figure_has_alternative_text_a_table_and_the_same_bits():
     def draw(value=2.0):
         fig, ax = style.axes()
         _ = ax.plot([1, value])
-        return displayed(lambda: show.figure(fig, "A line & more", pd.DataFrame({"x": [1.0, value]})))
+        return displayed(
+            lambda: show.figure(fig, "A line & more", pd.DataFrame({"x": [1.0, value]}))
+        )
 
     once, again, other = draw(), draw(), draw(2.5)
-    assert once.data == again.data and once.data[show.MIME]["values"]["digest"] != other.data[show.MIME]["values"]["digest"]
-    assert once.metadata["alt"] == "A line & more" and 'alt="A line &amp; more"' in once.data["text/html"] and "<details>" in once.data["text/html"]
+    assert (
+        once.data == again.data
+        and once.data[show.MIME]["values"]["digest"] != other.data[show.MIME]["values"]["digest"]
+    )
+    assert (
+        once.metadata["alt"] == "A line & more"
+        and 'alt="A line &amp; more"' in once.data["text/html"]
+        and "<details>" in once.data["text/html"]
+    )
     svg = base64.b64decode(re.search(r"base64,([^\"]+)", once.data["text/html"])[1])
     assert ElementTree.fromstring(svg).tag.endswith("svg") and b"<dc:date>" not in svg
     with pytest.raises(HKTError, match="alternative text"):
@@ -249,7 +380,12 @@ def test_text_from_elsewhere_is_escaped():
 
 
 def test_numbers_are_written_with_a_real_minus_and_a_dash_for_none():
-    assert (bundle.number(-1.005, 1), bundle.number(None), bundle.number(float("nan")), bundle.number(1234.5)) == ("−1.0", "–", "–", "1,234.50")
+    assert (
+        bundle.number(-1.005, 1),
+        bundle.number(None),
+        bundle.number(float("nan")),
+        bundle.number(1234.5),
+    ) == ("−1.0", "–", "–", "1,234.50")
     assert bundle.plain({"a": (np.float64(1 / 3), float("nan"), 2)}) == {"a": [0.333333, None, 2]}
 
 
@@ -257,7 +393,10 @@ def test_numbers_are_written_with_a_real_minus_and_a_dash_for_none():
 
 
 def test_figures_hand_over_their_numbers():
-    dots = [{"label": "plain", "mean": 1.0, "low": 0.5, "high": 1.5}, {"label": "KD", "mean": 2.0, "low": None, "high": None}]
+    dots = [
+        {"label": "plain", "mean": 1.0, "low": 0.5, "high": 1.5},
+        {"label": "KD", "mean": 2.0, "low": None, "high": None},
+    ]
     _, alt, table = evidence.dots(dots, "points", zero="plain", references={"paper": 3.0})
     assert "plain 1.00 [0.50, 1.50]" in alt and list(table["points"]) == [1.0, 2.0]
     _, alt, table = evidence.curves({"KD": [[1, 2], [3, 4]]}, "points")
@@ -268,7 +407,10 @@ def test_figures_hand_over_their_numbers():
 
 
 def test_methods_look_different_without_colour():
-    looks = [(style.of(name)["marker"], style.of(name)["linestyle"]) for name in ("plain", "plain ×3 loss", "KD", "HKT gate", "HKT forward_gate")]
+    looks = [
+        (style.of(name)["marker"], style.of(name)["linestyle"])
+        for name in ("plain", "plain ×3 loss", "KD", "HKT gate", "HKT forward_gate")
+    ]
     assert len(set(looks)) == len(looks) and style.of("HKT gate")["color"] == style.INHERITED
 
 
@@ -281,49 +423,134 @@ def flow_run(method, seed, epe, **fields):
     from hkt_lite.config import Config
     from hkt_lite.runs.records import Epoch, Score
 
-    config = resolve(Config(**{"task": "flow", "method": method, "scale": "cpu", "source": "synthetic", "seed": seed, **fields}))
-    score = Score(epoch=1, val={"epe": epe, "epe_zero": 6.0}, test={"sintel_epe": epe, "sintel_epe_zero": 6.0})
+    config = resolve(
+        Config(
+            **{
+                "task": "flow",
+                "method": method,
+                "scale": "cpu",
+                "source": "synthetic",
+                "seed": seed,
+                **fields,
+            }
+        )
+    )
+    score = Score(
+        epoch=1, val={"epe": epe, "epe_zero": 6.0}, test={"sintel_epe": epe, "sintel_epe_zero": 6.0}
+    )
     base = run("hkt" if method != "plain" else "plain", 0)
-    parent = base.parent and base.parent.model_copy(update={"val": {"epe": 2.5}, "train": {"epe": 2.25}})
-    return base.model_copy(update={"id": config.id, "config": config, "selected": score, "last": score, "parent": parent,
-                                   "epochs": [Epoch(epoch=1, lr=0.1, seconds=1, train={"L_c": 1.0}, val={"epe": epe})]})
+    parent = base.parent and base.parent.model_copy(
+        update={"val": {"epe": 2.5}, "train": {"epe": 2.25}}
+    )
+    return base.model_copy(
+        update={
+            "id": config.id,
+            "config": config,
+            "selected": score,
+            "last": score,
+            "parent": parent,
+            "epochs": [Epoch(epoch=1, lr=0.1, seconds=1, train={"L_c": 1.0}, val={"epe": epe})],
+        }
+    )
 
 
-FLOWS = [*(flow_run("plain", seed, 4.0 + seed / 10) for seed in range(3)), *(flow_run("hkt", seed, 3.5 + seed / 10, sites="2hkt") for seed in range(3)),
-         *(flow_run("hkt", seed, 4.5 + seed / 10, sites="3hkt") for seed in range(3))]
+FLOWS = [
+    *(flow_run("plain", seed, 4.0 + seed / 10) for seed in range(3)),
+    *(flow_run("hkt", seed, 3.5 + seed / 10, sites="2hkt") for seed in range(3)),
+    *(flow_run("hkt", seed, 4.5 + seed / 10, sites="3hkt") for seed in range(3)),
+]
 
 
 def test_where_less_is_better_a_smaller_error_is_a_gain_and_sites_are_rows_of_their_own():
     made = show.render("scores", {"task": "flow", "metric": "sintel_epe"}, FLOWS)
-    assert rows(made, "at 2hkt")[0][3] == "3.600 ± 0.100" and rows(made, "at 2hkt")[0][5].startswith("+0.500")
-    assert rows(made, "at 3hkt")[0][5].startswith("−0.500") and "2.500 on validation data, 2.250 on training data" in made["text/plain"]
+    assert rows(made, "at 2hkt")[0][3] == "3.600 ± 0.100" and rows(made, "at 2hkt")[0][
+        5
+    ].startswith("+0.500")
+    assert (
+        rows(made, "at 3hkt")[0][5].startswith("−0.500")
+        and "2.500 on validation data, 2.250 on training data" in made["text/plain"]
+    )
     assert "Not learnt" not in made["text/plain"]
-    lost = show.render("scores", {"task": "flow", "metric": "sintel_epe"}, [*FLOWS[:5], flow_run("hkt", 2, 5.9, sites="2hkt")])
-    assert "Not learnt, no better than an answer without looking: HKT gate, at 2hkt, seed 2." in lost["text/plain"]
-    live = show.render("live", {"runs": [], "metric": "sintel_epe"}, [FLOWS[0], flow_run("plain", 5, 5.9)])
-    assert "5.900 (not learnt)" in live["text/plain"] and "4.000 (not learnt)" not in live["text/plain"]
+    lost = show.render(
+        "scores",
+        {"task": "flow", "metric": "sintel_epe"},
+        [*FLOWS[:5], flow_run("hkt", 2, 5.9, sites="2hkt")],
+    )
+    assert (
+        "Not learnt, no better than an answer without looking: HKT gate, at 2hkt, seed 2."
+        in lost["text/plain"]
+    )
+    live = show.render(
+        "live", {"runs": [], "metric": "sintel_epe"}, [FLOWS[0], flow_run("plain", 5, 5.9)]
+    )
+    assert (
+        "5.900 (not learnt)" in live["text/plain"]
+        and "4.000 (not learnt)" not in live["text/plain"]
+    )
 
 
 def test_claims_about_flow_want_real_data():
     made = show.render("claims", {"only": ["C5"]}, FLOWS)
-    assert "cannot be tested here" in made["text/plain"] and "HKT gate, at 2hkt and plain" in made["text/plain"]
+    assert (
+        "cannot be tested here" in made["text/plain"]
+        and "HKT gate, at 2hkt and plain" in made["text/plain"]
+    )
 
 
 def test_children_elsewhere_stand_beside_an_answer_without_looking():
     def abroad(record, epe, corpus="sintel-clean"):
-        return evaluation().model_copy(update={"id": f"{record.id[:8]}{corpus[:4]}", "checkpoint": f"run {record.id}", "task": "flow",
-                                               "protocol": {"corpus": corpus, "pairs": 4}, "metrics": {"epe": epe, "epe_zero": 10.0}})
-    found = [abroad(record, 8.0 + i) for i, record in enumerate(FLOWS[:3])] + [abroad(FLOWS[3], 9.5), evaluation()]
+        return evaluation().model_copy(
+            update={
+                "id": f"{record.id[:8]}{corpus[:4]}",
+                "checkpoint": f"run {record.id}",
+                "task": "flow",
+                "protocol": {"corpus": corpus, "pairs": 4},
+                "metrics": {"epe": epe, "epe_zero": 10.0},
+            }
+        )
+
+    found = [abroad(record, 8.0 + i) for i, record in enumerate(FLOWS[:3])] + [
+        abroad(FLOWS[3], 9.5),
+        evaluation(),
+    ]
     made = show.render("elsewhere", {"task": "flow"}, [*FLOWS, *found])
-    assert rows(made, ">plain<")[0][:6] == ["sintel-clean, 4 pairs", "plain", "3", "9.000 ± 1.000", "10.000", "no"]
+    assert rows(made, ">plain<")[0][:6] == [
+        "sintel-clean, 4 pairs",
+        "plain",
+        "3",
+        "9.000 ± 1.000",
+        "10.000",
+        "no",
+    ]
     assert rows(made, "at 2hkt")[0][2:6] == ["1", "9.500 ± –", "10.000", "no"]
-    assert "no evaluation of a recorded lits child" in show.render("elsewhere", {"task": "lits"}, FLOWS)["text/plain"].lower()
+    assert (
+        "no evaluation of a recorded lits child"
+        in show.render("elsewhere", {"task": "lits"}, FLOWS)["text/plain"].lower()
+    )
     assert "run " not in show.render("evals", {}, [*FLOWS, *found])["text/plain"]
 
 
 def test_the_embedded_datas_difficulty_is_the_gap_to_the_biggest_network():
-    big = family("plain", [94.0, 95.0, 94.5], purpose="parent", scale="quick", source="synthetic", child="resnet20", parameters=270_000)
-    small = family("plain", [90.0, 90.5, 91.0], purpose="parent", scale="quick", source="synthetic", child="resnet8", parameters=75_000)
+    big = family(
+        "plain",
+        [94.0, 95.0, 94.5],
+        purpose="parent",
+        scale="quick",
+        source="synthetic",
+        child="resnet20",
+        parameters=270_000,
+    )
+    small = family(
+        "plain",
+        [90.0, 90.5, 91.0],
+        purpose="parent",
+        scale="quick",
+        source="synthetic",
+        child="resnet8",
+        parameters=75_000,
+    )
     made = show.render("embedded", {}, [*small, *big])
-    assert rows(made, ">resnet20<")[0][3] == "94.50 ± 0.50" and rows(made, ">resnet8<")[0][4].startswith("+4.00")
+    assert rows(made, ">resnet20<")[0][3] == "94.50 ± 0.50" and rows(made, ">resnet8<")[0][
+        4
+    ].startswith("+4.00")
     assert "is published yet" in show.render("embedded", {}, big[:2])["text/plain"].lower()

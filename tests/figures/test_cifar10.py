@@ -1,4 +1,5 @@
 """The CIFAR-10 page's pictures hand over what they show."""
+
 import numpy as np
 
 from hkt_lite.evidence import style
@@ -10,7 +11,11 @@ LABELS, CLASSES = np.arange(12) % 3, ["a", "b", "c"]
 
 def test_gallery_counts_the_classes():
     fig, alt, table = cifar10.gallery(IMAGES, LABELS, CLASSES)
-    assert list(table["images in this set"]) == [4, 4, 4] and "a, b, c" in alt and style.svg(fig).count("<image") == 6
+    assert (
+        list(table["images in this set"]) == [4, 4, 4]
+        and "a, b, c" in alt
+        and style.svg(fig).count("<image") == 6
+    )
 
 
 def test_pair_names_both_networks_and_their_sizes():
@@ -22,8 +27,12 @@ def test_pair_names_both_networks_and_their_sizes():
 def test_worst_cases_are_the_least_likely_truths_in_order():
     probabilities = np.full((12, 3), 0.3)
     probabilities[np.arange(12), LABELS] = 0.4
-    probabilities[7] = [0.9, 0.01, 0.09]                        # image 7 is a b
-    probabilities[2] = [0.8, 0.1, 0.1]                          # image 2 is a c
+    probabilities[7] = [0.9, 0.01, 0.09]  # image 7 is a b
+    probabilities[2] = [0.8, 0.1, 0.1]  # image 2 is a c
     fig, alt, table = cifar10.worst(IMAGES, LABELS, probabilities, CLASSES, count=2)
-    assert list(table["image"]) == [7, 2] and list(table["said"]) == ["a", "a"] and "b taken for a; c taken for a" in alt
+    assert (
+        list(table["image"]) == [7, 2]
+        and list(table["said"]) == ["a", "a"]
+        and "b taken for a; c taken for a" in alt
+    )
     style.svg(fig)

@@ -1,4 +1,5 @@
 """The figures of pages 1 to 3: what is drawn, said and tabulated are the arrays that were given."""
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -26,15 +27,29 @@ def every():
     share = np.linspace(0.2, 1, 8)
     return {
         "three_ways": training.three_ways(),
-        "soft_outputs": training.soft_outputs(np.zeros((2, 8, 8, 3), np.uint8), soft, [0, 2], CLASSES),
-        "stripes": training.stripes({"parent": np.eye(6), "a child": RANDOM.random((6, 6))}, labels, CLASSES),
-        "dependence": training.dependence({"KD L_c": (1.2, 0.0), "KD L_kd": (0.0, 0.9), "HKT L_c*": (1.1, 0.3)}),
-        "depth": extraction.depth(["pixels", "layer1"], {"the parent": [20, 50], "untrained": [20, 22]}, 83.0, 10.0),
+        "soft_outputs": training.soft_outputs(
+            np.zeros((2, 8, 8, 3), np.uint8), soft, [0, 2], CLASSES
+        ),
+        "stripes": training.stripes(
+            {"parent": np.eye(6), "a child": RANDOM.random((6, 6))}, labels, CLASSES
+        ),
+        "dependence": training.dependence(
+            {"KD L_c": (1.2, 0.0), "KD L_kd": (0.0, 0.9), "HKT L_c*": (1.1, 0.3)}
+        ),
+        "depth": extraction.depth(
+            ["pixels", "layer1"], {"the parent": [20, 50], "untrained": [20, 22]}, 83.0, 10.0
+        ),
         "mosaic": extraction.mosaic(np.zeros((8, 8, 3), np.uint8), maps((4, 8, 8), (6, 4, 4))),
-        "drift": extraction.drift({"evaluation": [90.0, 90.0, 90.0], "training": [90.0, 70.0, 40.0]}),
+        "drift": extraction.drift(
+            {"evaluation": [90.0, 90.0, 90.0], "training": [90.0, 70.0, 40.0]}
+        ),
         "plane": transfer.plane(RANDOM.random((6, 2)), labels, CLASSES, share),
-        "widths": transfer.widths([1, 2], {"probe": {"principal": [30, 60], "random": [20, 40]}}, {"probe": 81}, 10),
-        "resized": transfer.resized({"4": np.ones((4, 4)), "2": np.zeros((4, 4))}, [4, 2], [80, 30], [0, 0.5]),
+        "widths": transfer.widths(
+            [1, 2], {"probe": {"principal": [30, 60], "random": [20, 40]}}, {"probe": 81}, 10
+        ),
+        "resized": transfer.resized(
+            {"4": np.ones((4, 4)), "2": np.zeros((4, 4))}, [4, 2], [80, 30], [0, 0.5]
+        ),
     }
 
 
@@ -49,17 +64,21 @@ def test_every_figure_says_what_it_shows_and_has_its_numbers():
 def test_same_arrays_give_the_same_bytes():
     labels = {"a": (1.0, 0.0), "b": (0.5, 0.25)}
     assert style.svg(training.dependence(labels)[0]) == style.svg(training.dependence(labels)[0])
-    assert style.svg(training.dependence(labels)[0]) != style.svg(training.dependence({**labels, "b": (0.5, 0.26)})[0])
+    assert style.svg(training.dependence(labels)[0]) != style.svg(
+        training.dependence({**labels, "b": (0.5, 0.26)})[0]
+    )
 
 
 def test_dependence_names_the_blind_terms():
-    _, alt, table = training.dependence({"KD L_c": (1.2, 0.0), "KD L_kd": (0.0, 0.9), "HKT L_c*": (1.1, 0.3)})
+    _, alt, table = training.dependence(
+        {"KD L_c": (1.2, 0.0), "KD L_kd": (0.0, 0.9), "HKT L_c*": (1.1, 0.3)}
+    )
     assert "labels: KD L_kd;" in alt and "parent: KD L_c." in alt
     assert table["labels exchanged"].tolist() == [1.2, 0.0, 1.1]
 
 
 def test_stripes_compare_within_and_between_classes():
-    same = np.repeat(np.eye(3), 2, axis=0)                      # two images a class, each class its own channel
+    same = np.repeat(np.eye(3), 2, axis=0)  # two images a class, each class its own channel
     table = training.stripes({"parent": same}, np.repeat([0, 1, 2], 2), CLASSES)[2]
     assert table.iloc[0].tolist() == ["parent", 1.0, 0.0]
 
@@ -75,7 +94,9 @@ def test_mosaic_counts_silent_channels_and_keeps_order():
     feature = np.ones((5, 2, 2))
     feature[3] = 0
     fig, _, table = extraction.mosaic(np.zeros((4, 4, 3), np.uint8), {"layer1": feature})
-    sheet = fig.axes[1].images[0].get_array().filled(np.nan)    # three columns of 2 x 2 tiles, one position between
+    sheet = (
+        fig.axes[1].images[0].get_array().filled(np.nan)
+    )  # three columns of 2 x 2 tiles, one position between
     assert table["silent channels"].tolist() == [1]
     assert sheet[3, 0] == 0 and sheet[3, 3] == 1 and sheet[0, 0] == 1 and np.isnan(sheet[3, 6])
 
@@ -89,9 +110,13 @@ def test_depth_and_drift_tables_hold_the_given_numbers():
 
 
 def test_transfer_tables_hold_the_given_numbers():
-    table = transfer.widths([1, 4], {"probe": {"principal": [30.0, 80.0]}}, {"probe": 81.0}, 10.0)[2]
+    table = transfer.widths([1, 4], {"probe": {"principal": [30.0, 80.0]}}, {"probe": 81.0}, 10.0)[
+        2
+    ]
     assert table["probe: principal"].tolist() == [30.0, 80.0]
-    plane = transfer.plane(RANDOM.random((4, 2)), np.array([0, 1, 2, 0]), CLASSES, np.array([0.5, 0.75, 0.875, 1.0]))[2]
+    plane = transfer.plane(
+        RANDOM.random((4, 2)), np.array([0, 1, 2, 0]), CLASSES, np.array([0.5, 0.75, 0.875, 1.0])
+    )[2]
     assert dict(plane.to_numpy().tolist()) == {1: 50.0, 2: 75.0, 4: 100.0}
     resized = transfer.resized({"via 2 x 2": np.ones((4, 4))}, [4, 2], [80.0, 30.0], [0.0, 0.5])[2]
     assert resized["relative error"].tolist() == [0.0, 0.5]

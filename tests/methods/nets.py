@@ -1,4 +1,5 @@
 """Small networks and batches for the tests of the methods, and a parent and child whose gate is open."""
+
 from __future__ import annotations
 
 from copy import deepcopy
@@ -36,7 +37,9 @@ def loss(output: Tensor, batch: Batch) -> Tensor:
 PARTS = {"predict": predict, "loss": loss}
 
 
-def images(count: int = 8, size: int = 16, dtype: torch.dtype = torch.float64, seed: int = 0) -> Batch:
+def images(
+    count: int = 8, size: int = 16, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> Batch:
     draw = torch.Generator().manual_seed(seed)
     x = torch.randn(count, 3, size, size, generator=draw, dtype=torch.float64).to(dtype)
     return Batch(x, torch.randint(10, (count,), generator=draw), torch.arange(count))
@@ -53,7 +56,12 @@ class Affine(nn.Module):
         return (z - self.shift) * self.scale
 
 
-def networks(parent: str = "resnet14", child: str = "resnet8", dtype: torch.dtype = torch.float64, seed: int = 0):
+def networks(
+    parent: str = "resnet14",
+    child: str = "resnet8",
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+):
     """(child, parent) at their random initialisation; the parent's running statistics have seen some images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -64,7 +72,9 @@ def networks(parent: str = "resnet14", child: str = "resnet8", dtype: torch.dtyp
 
 
 @torch.no_grad()
-def opened(child: nn.Module, parent: nn.Module, x: Tensor, reach: float = 2.0) -> tuple[nn.Module, nn.Module]:
+def opened(
+    child: nn.Module, parent: nn.Module, x: Tensor, reach: float = 2.0
+) -> tuple[nn.Module, nn.Module]:
     """Copies whose pooled features are shifted and scaled so that <c,p>/sqrt(C) of the images lies within +-reach.
 
     At their own length pooled features of random networks close the gate for good: 1 - g rounds to 0.
@@ -79,7 +89,9 @@ def opened(child: nn.Module, parent: nn.Module, x: Tensor, reach: float = 2.0) -
         net.avgpool.append(Affine(float(z.mean()), length / float(z.std())))
     with statistics_kept(child):
         g = gate(released.pooled(child, x), released.pooled(parent, x))
-    assert 0.1 < float(g.min()) and float(g.max()) < 0.9, f"the gate reaches from {float(g.min())} to {float(g.max())}"
+    assert 0.1 < float(g.min()) and float(g.max()) < 0.9, (
+        f"the gate reaches from {float(g.min())} to {float(g.max())}"
+    )
     return child, parent
 
 
@@ -139,4 +151,6 @@ def gradients(terms: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The gradient of the sum of terms with respect to each parameter of the model; zeros where there is none."""
     named = dict(model.named_parameters())
     found = torch.autograd.grad(sum(terms.values()), list(named.values()), allow_unused=True)
-    return {name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(named.items(), found)}
+    return {
+        name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(named.items(), found)
+    }

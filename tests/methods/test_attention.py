@@ -1,4 +1,5 @@
 """Genetic Attention: the closed forms of its four kinds, what bounds them, and the sentences of its errors."""
+
 import math
 
 import pytest
@@ -21,18 +22,21 @@ def features(seed: int, shape: tuple[int, ...], length: float = 1.0, positive: b
 
 
 SHAPES = st.sampled_from([(3, 4), (2, 1), (1, 7), (2, 4, 3), (2, 4, 3, 5), (2, 3, 2, 2, 3)])
-DRAWN = st.builds(features, st.integers(0, 10 ** 6), SHAPES, st.floats(0.1, 3), st.booleans())
+DRAWN = st.builds(features, st.integers(0, 10**6), SHAPES, st.floats(0.1, 3), st.booleans())
 LAM = st.floats(0, 1)
 
 
 # -- closed forms, number by number ----------------------------------------------------------------------------------
 
+
 def by_hand(c: list[float], p: list[float], kind: str, lam: float) -> list[float]:
     """One vector pair in plain Python."""
     g = 1 / (1 + math.exp(-sum(a * b for a, b in zip(c, p)) / math.sqrt(len(c))))
-    return {"gate": [a + lam * (1 - g) * (b - a) for a, b in zip(c, p)],
-            "forward_gate": [a + lam * g * (b - a) for a, b in zip(c, p)],
-            "static": [0.3 * a + 0.7 * b for a, b in zip(c, p)]}[kind]
+    return {
+        "gate": [a + lam * (1 - g) * (b - a) for a, b in zip(c, p)],
+        "forward_gate": [a + lam * g * (b - a) for a, b in zip(c, p)],
+        "static": [0.3 * a + 0.7 * b for a, b in zip(c, p)],
+    }[kind]
 
 
 def check_closed_form(kind: str, lam: float = 0.6, seed: int = 0):
@@ -44,7 +48,10 @@ def check_closed_form(kind: str, lam: float = 0.6, seed: int = 0):
             for x in range(2):
                 one = by_hand(c[b, :, y, x].tolist(), p[b, :, y, x].tolist(), kind, lam)
                 wanted = torch.tensor(one, dtype=torch.float64)
-                assert torch.allclose(m[b, :, y, x], wanted, rtol=1e-12, atol=1e-12), (m[b, :, y, x], wanted)
+                assert torch.allclose(m[b, :, y, x], wanted, rtol=1e-12, atol=1e-12), (
+                    m[b, :, y, x],
+                    wanted,
+                )
     vectors = attention.mix(c[:, :, 0, 0], p[:, :, 0, 0], kind, lam)
     assert torch.allclose(vectors, m[:, :, 0, 0], rtol=1e-12, atol=1e-12)
 
@@ -54,8 +61,10 @@ def check_softmax(lam: float = 0.6, seed: int = 0):
     c, p = features(seed, (2, 4, 2, 3))
     m = attention.mix(c, p, "softmax", lam)
     for b in range(2):
-        products = (c[b] * p[b]).tolist()                       # [channel][y][x]; C = 4, so sqrt(C) = 2
-        scores = [[sum(products[k][y][x] for k in range(4)) / 2 for x in range(3)] for y in range(2)]
+        products = (c[b] * p[b]).tolist()  # [channel][y][x]; C = 4, so sqrt(C) = 2
+        scores = [
+            [sum(products[k][y][x] for k in range(4)) / 2 for x in range(3)] for y in range(2)
+        ]
         total = sum(math.exp(s) for row in scores for s in row)
         for y in range(2):
             for x in range(3):
@@ -86,17 +95,22 @@ def test_gate_is_a_step_over_genetic_attention(pair):
     """m = c + lam (p - GA) with GA = g p + (1 - g) c, the two ways of writing it."""
     c, p = pair
     g = gate(c, p)
-    torch.testing.assert_close(mix(c, p), c + 0.6 * (p - (g * p + (1 - g) * c)), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        mix(c, p), c + 0.6 * (p - (g * p + (1 - g) * c)), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_shapes_of_similarity_and_gate():
     for shape in [(3, 4), (2, 4, 5), (2, 4, 5, 6), (2, 4, 2, 3, 2)]:
         c, p = features(0, shape)
         assert similarity(c, p).shape == (shape[0], 1, *shape[2:]) == gate(c, p).shape
-        assert all(mix(c, p, kind).shape == shape for kind in KINDS if len(shape) > 2 or kind != "softmax")
+        assert all(
+            mix(c, p, kind).shape == shape for kind in KINDS if len(shape) > 2 or kind != "softmax"
+        )
 
 
 # -- properties ------------------------------------------------------------------------------------------------------
+
 
 @SETTINGS
 @given(DRAWN, LAM, st.sampled_from(["gate", "forward_gate"]))
@@ -109,7 +123,7 @@ def test_the_mixture_lies_between_child_and_lam_of_the_way_to_the_parent(pair, l
 
 
 @SETTINGS
-@given(st.integers(0, 10 ** 6), SHAPES, st.floats(0.1, 3), LAM)
+@given(st.integers(0, 10**6), SHAPES, st.floats(0.1, 3), LAM)
 def test_at_most_half_of_lam_is_inherited_from_non_negative_features(seed, shape, length, lam):
     """Pooled features after a ReLU are >= 0, so g >= 1/2: the released gate gives at most lam / 2 = 0.3 of the way."""
     c, p = features(seed, shape, length, positive=True)
@@ -123,7 +137,9 @@ def test_at_most_half_of_lam_is_inherited_from_non_negative_features(seed, shape
 def test_samples_and_positions_do_not_see_each_other(pair, lam, kind):
     c, p = pair
     whole = mix(c, p, kind, lam)
-    torch.testing.assert_close(torch.cat([mix(a[None], b[None], kind, lam) for a, b in zip(c, p)]), whole)
+    torch.testing.assert_close(
+        torch.cat([mix(a[None], b[None], kind, lam) for a, b in zip(c, p)]), whole
+    )
     if c.ndim > 2:
         torch.testing.assert_close(mix(c.flip(2), p.flip(2), kind, lam).flip(2), whole)
 
@@ -149,7 +165,7 @@ def test_a_parent_that_agrees_changes_nothing(pair, lam, kind):
 @given(DRAWN)
 def test_the_gate_closes_with_similarity_and_inheritance_with_it(pair):
     c, p = pair
-    closer = gate(c, p + 0.5 * c)                               # adding the child's own direction makes them more alike
+    closer = gate(c, p + 0.5 * c)  # adding the child's own direction makes them more alike
     assert (closer >= gate(c, p)).all() and ((1 - closer) <= (1 - gate(c, p))).all()
 
 
@@ -161,14 +177,19 @@ def test_gradients_reach_child_and_parent(kind):
 
 # -- errors ----------------------------------------------------------------------------------------------------------
 
+
 def test_error_sentences():
     c, p = features(0, (3, 4))
-    with pytest.raises(ValueError, match=r"two features of one shape .*got \(3, 4\) and \(3, 3\)\."):
+    with pytest.raises(
+        ValueError, match=r"two features of one shape .*got \(3, 4\) and \(3, 3\)\."
+    ):
         mix(c, p[:, :3])
     with pytest.raises(ValueError, match="'softmax' weighs positions, so it needs maps"):
         mix(c, p, "softmax")
     for call in (lambda: mix(c, p, "gates"), lambda: Mixture("gates")):
-        with pytest.raises(ValueError, match="Unknown kind .* 'gates'; known: gate, forward_gate, static, softmax"):
+        with pytest.raises(
+            ValueError, match="Unknown kind .* 'gates'; known: gate, forward_gate, static, softmax"
+        ):
             call()
     for lam in (-0.1, 1.1, "much", None):
         with pytest.raises(ValueError, match="lam is a share between 0 and 1, got"):
@@ -179,6 +200,7 @@ def test_error_sentences():
 
 # -- Mixture ---------------------------------------------------------------------------------------------------------
 
+
 def test_mixture_is_mix_without_parameters_and_observes_per_sample():
     c, p = features(1, (6, 4, 2, 2))
     mixture = Mixture("forward_gate", 0.4)
@@ -186,36 +208,49 @@ def test_mixture_is_mix_without_parameters_and_observes_per_sample():
     assert not list(mixture.parameters()) and torch.equal(m, mix(c, p, "forward_gate", 0.4))
     seen = mixture.observe(c.requires_grad_(), p, m)
     torch.testing.assert_close(seen["gate"], gate(c, p).mean((1, 2, 3)).detach())
-    torch.testing.assert_close(seen["inherited"], ((m - c).flatten(1).norm(dim=1) / c.flatten(1).norm(dim=1)).detach())
+    torch.testing.assert_close(
+        seen["inherited"], ((m - c).flatten(1).norm(dim=1) / c.flatten(1).norm(dim=1)).detach()
+    )
     assert all(value.shape == (6,) and not value.requires_grad for value in seen.values())
     assert torch.isfinite(mixture.observe(0 * c, p, m)["inherited"]).all()
 
 
 # -- mutations -------------------------------------------------------------------------------------------------------
 
+
 def _mutated(formula):
     def mix(c, p, kind="gate", lam=0.6):
         return formula(c, p, gate(c, p), lam)
+
     return mix
 
 
-@pytest.mark.parametrize("formula", [
-    lambda c, p, g, lam: c - lam * (1 - g) * (p - c),
-    lambda c, p, g, lam: c + lam * g * (p - c),
-    lambda c, p, g, lam: c,
-    lambda c, p, g, lam: c + (1 - g) * (p - c), lambda c, p, g, lam: c + lam * (1 - g) * p,
-], ids=["sign", "gate inverted", "lambda 0", "lambda 1", "not a difference"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda c, p, g, lam: c - lam * (1 - g) * (p - c),
+        lambda c, p, g, lam: c + lam * g * (p - c),
+        lambda c, p, g, lam: c,
+        lambda c, p, g, lam: c + (1 - g) * (p - c),
+        lambda c, p, g, lam: c + lam * (1 - g) * p,
+    ],
+    ids=["sign", "gate inverted", "lambda 0", "lambda 1", "not a difference"],
+)
 def test_closed_form_of_the_gate_sees(formula, monkeypatch):
     monkeypatch.setattr(attention, "mix", _mutated(formula))
     with pytest.raises(AssertionError):
         check_closed_form("gate")
 
 
-@pytest.mark.parametrize("formula", [
-    lambda c, p, g, lam: c + lam * (1 - g) * (p - c),
-    lambda c, p, g, lam: c - lam * g * (p - c),
-    lambda c, p, g, lam: c,
-], ids=["gate inverted", "sign", "lambda 0"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda c, p, g, lam: c + lam * (1 - g) * (p - c),
+        lambda c, p, g, lam: c - lam * g * (p - c),
+        lambda c, p, g, lam: c,
+    ],
+    ids=["gate inverted", "sign", "lambda 0"],
+)
 def test_closed_form_of_the_forward_gate_sees(formula, monkeypatch):
     monkeypatch.setattr(attention, "mix", _mutated(formula))
     with pytest.raises(AssertionError):
@@ -229,14 +264,24 @@ def test_closed_form_of_static_sees(share, monkeypatch):
         check_closed_form("static")
 
 
-@pytest.mark.parametrize("fault", [
-    lambda c, p: -(c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5,
-    lambda c, p: (c * p).sum(1, keepdim=True),
-    lambda c, p: (c * p).mean(1, keepdim=True),
-], ids=["sign", "not divided by sqrt C", "mean for sum"])
-@pytest.mark.parametrize("check", [
-    lambda: check_closed_form("gate"), lambda: check_closed_form("forward_gate"), check_softmax,
-], ids=["gate", "forward_gate", "softmax"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda c, p: -(c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5,
+        lambda c, p: (c * p).sum(1, keepdim=True),
+        lambda c, p: (c * p).mean(1, keepdim=True),
+    ],
+    ids=["sign", "not divided by sqrt C", "mean for sum"],
+)
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda: check_closed_form("gate"),
+        lambda: check_closed_form("forward_gate"),
+        check_softmax,
+    ],
+    ids=["gate", "forward_gate", "softmax"],
+)
 def test_closed_forms_see_a_wrong_similarity(check, fault, monkeypatch):
     monkeypatch.setattr(attention, "similarity", fault)
     with pytest.raises(AssertionError):

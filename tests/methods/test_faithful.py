@@ -1,4 +1,5 @@
 """HKT with one pooled site is the released algorithm: the three terms and the child's gradients, number by number."""
+
 from copy import deepcopy
 
 import pytest
@@ -12,10 +13,22 @@ from hkt_lite.benchmarks.weights import load_weights
 from hkt_lite.config import data_home
 from hkt_lite.methods import HKT, attention, etm
 from hkt_lite.methods.attention import gate
-from tests.methods.nets import PARTS, POOLED, POOLED_UPSTREAM, Batch, gradients, images, networks, opened
+from tests.methods.nets import (
+    PARTS,
+    POOLED,
+    POOLED_UPSTREAM,
+    Batch,
+    gradients,
+    images,
+    networks,
+    opened,
+)
 from tests.reference import released
 
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-10}         # of a term, and of a gradient's largest entry
+TOLERANCE = {
+    torch.float32: 2e-5,
+    torch.float64: 1e-10,
+}  # of a term, and of a gradient's largest entry
 WEIGHTS = data_home() / "weights"
 
 
@@ -47,7 +60,9 @@ def check_faithful(child, parent, batch, sites=POOLED_UPSTREAM, **parts):
 
 def check_open(child, parent, batch):
     """The gate is open, and both the parent's feature and the gate carry a gradient in every sample."""
-    c, p = (released.pooled(deepcopy(net), batch.x).detach().requires_grad_() for net in (child, parent))
+    c, p = (
+        released.pooled(deepcopy(net), batch.x).detach().requires_grad_() for net in (child, parent)
+    )
     g = gate(c, p)
     assert 0.1 < g.min().item() and g.max().item() < 0.9
     m = c + 0.6 * (1 - g) * (p - c)
@@ -63,12 +78,18 @@ def pair(request):
     return (*opened(*networks(dtype=request.param), batch.x), batch)
 
 
-@pytest.mark.parametrize("sites", [POOLED, POOLED_UPSTREAM], ids=["whole second pass", "upstream replayed"])
+@pytest.mark.parametrize(
+    "sites", [POOLED, POOLED_UPSTREAM], ids=["whole second pass", "upstream replayed"]
+)
 def test_equals_the_release_with_an_open_gate(pair, sites):
     check_open(*pair)
     method = check_faithful(*pair, sites)
     seen = method.observe()
-    assert seen["gate"].shape == (8,) and 0.1 < float(seen["gate"].min()) and float(seen["inherited"].min()) > 0
+    assert (
+        seen["gate"].shape == (8,)
+        and 0.1 < float(seen["gate"].min())
+        and float(seen["inherited"].min()) > 0
+    )
 
 
 def test_parent_in_training_mode_is_what_we_left_out(pair):
@@ -77,7 +98,10 @@ def test_parent_in_training_mode_is_what_we_left_out(pair):
     quiet = released.step(deepcopy(child), parent, batch.x, batch.y)
     before = {name: value.clone() for name, value in parent.named_buffers()}
     loud = released.step(deepcopy(child), parent, batch.x, batch.y, parent_in_training=True)
-    assert loud["L_c"].item() == quiet["L_c"].item() and abs(loud["L_p*"].item() - quiet["L_p*"].item()) > 1e-4
+    assert (
+        loud["L_c"].item() == quiet["L_c"].item()
+        and abs(loud["L_p*"].item() - quiet["L_p*"].item()) > 1e-4
+    )
     after = dict(parent.named_buffers())
     assert int(after["bn1.num_batches_tracked"] - before["bn1.num_batches_tracked"]) == 2
     assert not torch.equal(after["bn1.running_mean"], before["bn1.running_mean"])
@@ -87,22 +111,28 @@ def test_random_networks_close_the_gate_and_prove_nothing():
     """Why the tests above shift and scale: long features give 1 - g = 0, and the parent no gradient."""
     batch = images(dtype=torch.float32)
     child, parent = networks(dtype=torch.float32)
-    c, p = (released.pooled(net, batch.x).detach() * 20 for net in (child, parent))    # as deep networks have them
+    c, p = (
+        released.pooled(net, batch.x).detach() * 20 for net in (child, parent)
+    )  # as deep networks have them
     p.requires_grad_()
     assert (1 - gate(c, p)).max().item() == 0
-    through_p, = torch.autograd.grad(attention.mix(c, p).square().sum(), p)
+    (through_p,) = torch.autograd.grad(attention.mix(c, p).square().sum(), p)
     assert float(through_p.abs().max()) == 0
-    check_faithful(child, parent, batch)                        # still equal; but so would nearly anything be
+    check_faithful(child, parent, batch)  # still equal; but so would nearly anything be
 
 
-@pytest.mark.parametrize("sites", [POOLED, POOLED_UPSTREAM], ids=["whole second pass", "upstream replayed"])
+@pytest.mark.parametrize(
+    "sites", [POOLED, POOLED_UPSTREAM], ids=["whole second pass", "upstream replayed"]
+)
 def test_running_statistics_move_once_a_step_as_in_a_plain_pass(pair, sites):
     child, parent, batch = pair
     plain, ours, theirs = (deepcopy(child) for _ in range(3))
     plain(batch.x)
     HKT(ours, deepcopy(parent), sites=sites, **PARTS)(batch)
     released.step(theirs, deepcopy(parent), batch.x, batch.y)
-    for (name, a), (_, b), (_, c) in zip(plain.named_buffers(), ours.named_buffers(), theirs.named_buffers()):
+    for (name, a), (_, b), (_, c) in zip(
+        plain.named_buffers(), ours.named_buffers(), theirs.named_buffers()
+    ):
         assert torch.equal(a, b), name
         assert not torch.equal(a, c), f"{name}: the release moves it twice"
     assert int(ours.bn1.num_batches_tracked) == 1 and int(theirs.bn1.num_batches_tracked) == 2
@@ -113,7 +143,9 @@ def test_parent_gets_no_gradient_and_the_mixture_does(pair):
     method = HKT(deepcopy(child), deepcopy(parent), sites=POOLED_UPSTREAM, **PARTS)
     sum(method(batch).values()).backward()
     assert all(p.grad is None and not p.requires_grad for p in method.parent.parent.parameters())
-    only_parent = HKT(deepcopy(child), deepcopy(parent), sites=POOLED_UPSTREAM, terms=["L_p*"], **PARTS)
+    only_parent = HKT(
+        deepcopy(child), deepcopy(parent), sites=POOLED_UPSTREAM, terms=["L_p*"], **PARTS
+    )
     found = gradients(only_parent(batch), only_parent.child)
     assert found["conv1.weight"].abs().max() > 0 and found["linear.weight"].abs().max() == 0
 
@@ -125,14 +157,19 @@ def test_a_choice_of_terms_has_the_same_values(pair, terms):
     got = HKT(deepcopy(child), deepcopy(parent), sites=POOLED_UPSTREAM, terms=terms, **PARTS)(batch)
     assert tuple(got) == terms
     for name in terms:
-        torch.testing.assert_close(got[name], wanted[name].detach(), check_dtype=False, rtol=2e-5, atol=0)
+        torch.testing.assert_close(
+            got[name], wanted[name].detach(), check_dtype=False, rtol=2e-5, atol=0
+        )
 
 
 # -- mutations: each of these faults must be seen --------------------------------------------------------------------
 
+
 def _mix(change):
     """A faulty formula in the place where HKT's Mixture finds it."""
-    return lambda patch: patch.setattr(etm, "mix", lambda c, p, kind, lam: change(c, p, gate(c, p), lam))
+    return lambda patch: patch.setattr(
+        etm, "mix", lambda c, p, kind, lam: change(c, p, gate(c, p), lam)
+    )
 
 
 def _tail_of_parent_feature(patch):
@@ -151,6 +188,7 @@ def _evaluated(record):
     def changed(model, paths):
         model.eval()
         return record(model, paths)
+
     return changed
 
 
@@ -168,7 +206,9 @@ MUTATIONS = {
     "no gradient through the gate": _mix(lambda c, p, g, lam: c + lam * (1 - g.detach()) * (p - c)),
     "no gradient through the child": _mix(lambda c, p, g, lam: attention.mix(c.detach(), p)),
     "not divided by sqrt C": lambda patch: patch.setattr(attention, "similarity", _long),
-    "softmax for sigmoid": lambda patch: patch.setattr(attention.torch, "sigmoid", lambda s: torch.softmax(s, 0)),
+    "softmax for sigmoid": lambda patch: patch.setattr(
+        attention.torch, "sigmoid", lambda s: torch.softmax(s, 0)
+    ),
     "parent's head on the parent's feature": _tail_of_parent_feature,
     "mixture detached for the parent's head": _detached_tail,
     "child in evaluation mode": _statistics_instead_of_batch,
@@ -186,17 +226,24 @@ def test_faithfulness_sees(name, pair, monkeypatch):
 @pytest.mark.parametrize("fault", ["sum", "doubled", "two terms exchanged"])
 def test_faithfulness_sees_losses(fault, pair):
     child, parent, batch = pair
-    wrong = {"sum": lambda out, b: torch.nn.functional.cross_entropy(out, b.y, reduction="sum"),
-             "doubled": lambda out, b: 2 * PARTS["loss"](out, b)}
+    wrong = {
+        "sum": lambda out, b: torch.nn.functional.cross_entropy(out, b.y, reduction="sum"),
+        "doubled": lambda out, b: 2 * PARTS["loss"](out, b),
+    }
     with pytest.raises(AssertionError):
         if fault in wrong:
             check_faithful(child, parent, batch, loss=wrong[fault])
         else:
             terms = released.step(deepcopy(child), deepcopy(parent), batch.x, batch.y)
-            check_terms({"L_c": terms["L_c"], "L_c*": terms["L_p*"], "L_p*": terms["L_c*"]}, terms, batch.x.dtype)
+            check_terms(
+                {"L_c": terms["L_c"], "L_c*": terms["L_p*"], "L_p*": terms["L_c*"]},
+                terms,
+                batch.x.dtype,
+            )
 
 
 # -- the public checkpoints ------------------------------------------------------------------------------------------
+
 
 @pytest.fixture(scope="module")
 def pictures():
@@ -212,13 +259,15 @@ def pictures():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("child_file", ["HKT-RestNet20.pth", "resnet20-12fca82f.th"])
 def test_equals_the_release_on_public_checkpoints(child_file, dtype, pictures):
-    missing = [name for name in ("resnet56-4bfd9763.th", child_file) if not (WEIGHTS / name).is_file()]
+    missing = [
+        name for name in ("resnet56-4bfd9763.th", child_file) if not (WEIGHTS / name).is_file()
+    ]
     if missing:
         pytest.skip(f"the public checkpoint {missing[0]} is not under {WEIGHTS}")
     child = load_weights(resnet("resnet20"), WEIGHTS / child_file).to(dtype)
     parent = load_weights(resnet("resnet56"), WEIGHTS / "resnet56-4bfd9763.th").to(dtype).eval()
     batch = pictures._replace(x=pictures.x.to(dtype))
-    method = check_faithful(child, parent, batch)               # as they are: nearly closed, but not quite
+    method = check_faithful(child, parent, batch)  # as they are: nearly closed, but not quite
     assert 0 < float(method.observe()["inherited"].median()) < 0.3
     scaled = opened(child, parent, batch.x)
     check_open(*scaled, batch)

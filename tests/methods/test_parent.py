@@ -1,4 +1,5 @@
 """The parent's two sources, and what frozen means."""
+
 import hashlib
 import io
 import pickle
@@ -12,7 +13,16 @@ from hkt_lite.methods import HKT, KD, Plain, Site
 from hkt_lite.methods.kd import soft_divergence
 from hkt_lite.methods.parent import Cached, Live
 from hkt_lite.methods.sites import SiteError
-from tests.methods.nets import PARTS, POOLED, POOLED_UPSTREAM, gradients, images, networks, opened, predict
+from tests.methods.nets import (
+    PARTS,
+    POOLED,
+    POOLED_UPSTREAM,
+    gradients,
+    images,
+    networks,
+    opened,
+    predict,
+)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -36,15 +46,20 @@ def part(batch, index):
 
 # -- cached ----------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("sites", [POOLED, POOLED_UPSTREAM], ids=["plain", "upstream"])
 def test_cached_equals_live_within_half_precision(pair, sites):
     child, parent, batch = pair
-    cached = Cached(deepcopy(parent), predict, sites).fill([part(batch, range(0, 5)), part(batch, range(5, 12))], 12)
+    cached = Cached(deepcopy(parent), predict, sites).fill(
+        [part(batch, range(0, 5)), part(batch, range(5, 12))], 12
+    )
     live = Live(deepcopy(parent), predict, sites)
     chosen = part(batch, [7, 0, 3, 7])
     read, seen = cached(chosen), live(chosen)
-    torch.testing.assert_close(read.output, seen.output, rtol=2 ** -10, atol=1e-3)
-    torch.testing.assert_close(read.features["avgpool"][0], seen.features["avgpool"][0], rtol=2 ** -10, atol=1e-3)
+    torch.testing.assert_close(read.output, seen.output, rtol=2**-10, atol=1e-3)
+    torch.testing.assert_close(
+        read.features["avgpool"][0], seen.features["avgpool"][0], rtol=2**-10, atol=1e-3
+    )
     assert read.output.dtype == torch.float32 and cached.rows["avgpool"].dtype == torch.float16
     terms, grads = [], []
     for source in (cached, live):
@@ -54,7 +69,9 @@ def test_cached_equals_live_within_half_precision(pair, sites):
     for name in terms[0]:
         torch.testing.assert_close(terms[0][name], terms[1][name], rtol=5e-3, atol=0)
     for name in grads[0]:
-        assert (grads[0][name] - grads[1][name]).abs().max() <= 2e-2 * grads[1][name].abs().max(), name
+        assert (grads[0][name] - grads[1][name]).abs().max() <= 2e-2 * grads[1][name].abs().max(), (
+            name
+        )
     assert float(terms[0]["L_c"]) == float(terms[1]["L_c"])
 
 
@@ -69,8 +86,12 @@ def test_cached_parent_is_not_run_in_a_step(pair):
 
 def test_a_map_is_refused_with_the_bytes_it_would_take(pair):
     _, parent, batch = pair
-    source = Cached(deepcopy(parent), predict, [Site("layer3", "layer3")])              # 64 x 4 x 4, 2 bytes each
-    with pytest.raises(SiteError, match=r"'layer3' cannot be cached: .* 50000 rows .* 102,400,000 bytes"):
+    source = Cached(
+        deepcopy(parent), predict, [Site("layer3", "layer3")]
+    )  # 64 x 4 x 4, 2 bytes each
+    with pytest.raises(
+        SiteError, match=r"'layer3' cannot be cached: .* 50000 rows .* 102,400,000 bytes"
+    ):
         source.fill([batch], 50_000)
 
 
@@ -100,12 +121,15 @@ def test_a_key_outside_the_cache_is_named(pair):
 
 # -- frozen ----------------------------------------------------------------------------------------------------------
 
+
 def imitate(child_output, parent_output, temperature):
     return soft_divergence(child_output, parent_output, temperature)
 
 
-METHODS = {"hkt": lambda child, parent, sites: HKT(child, parent, sites=sites, **PARTS),
-           "kd": lambda child, parent, sites: KD(child, parent, sites=sites, imitate=imitate, **PARTS)}
+METHODS = {
+    "hkt": lambda child, parent, sites: HKT(child, parent, sites=sites, **PARTS),
+    "kd": lambda child, parent, sites: KD(child, parent, sites=sites, imitate=imitate, **PARTS),
+}
 
 
 @pytest.mark.parametrize("sites", [POOLED, POOLED_UPSTREAM], ids=["plain", "upstream"])
@@ -157,7 +181,9 @@ def test_a_projection_is_an_extra_parameter_and_no_part_of_the_child():
     extra = list(method.extra_parameters())
     assert [tuple(p.shape) for p in extra] == [(32, 64, 1, 1), (32,), (64, 32, 1, 1), (64,)]
     terms = method(batch)
-    assert all(g is not None and g.abs().max() > 0 for g in torch.autograd.grad(sum(terms.values()), extra))
+    assert all(
+        g is not None and g.abs().max() > 0 for g in torch.autograd.grad(sum(terms.values()), extra)
+    )
     named = dict(method.named_parameters())
     left = {key for key in named if not key.startswith("transfers.0.")}
     assert left == {f"child.{key}" for key, _ in child.named_parameters()}
@@ -167,7 +193,9 @@ def test_only_the_child_is_needed_afterwards(pair):
     child, parent, batch = deepcopy(pair)
     method = HKT(child, parent, sites=POOLED_UPSTREAM, **PARTS)
     sum(method(batch).values()).backward()
-    alone = pickle.loads(pickle.dumps(child.eval()))            # no replaced forward, no reference to the parent
+    alone = pickle.loads(
+        pickle.dumps(child.eval())
+    )  # no replaced forward, no reference to the parent
     assert torch.equal(alone(batch.x), child(batch.x))
     buffer = io.BytesIO()
     torch.save(child.state_dict(), buffer)

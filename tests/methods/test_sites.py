@@ -1,4 +1,5 @@
 """record and replay: reading and replacing features of models that are never edited."""
+
 import gc
 
 import pytest
@@ -25,10 +26,14 @@ from tests.methods.nets import (
 
 def anatomy(model: nn.Module) -> dict:
     """Everything that belongs to each module of a model, by identity."""
-    return {name: {key: id(value) for key, value in vars(module).items()} for name, module in model.named_modules()}
+    return {
+        name: {key: id(value) for key, value in vars(module).items()}
+        for name, module in model.named_modules()
+    }
 
 
 # -- record ----------------------------------------------------------------------------------------------------------
+
 
 def test_record_keeps_the_outputs_and_changes_nothing():
     model, batch = perceptron(5, 6, 6, 3), rows()
@@ -36,7 +41,9 @@ def test_record_keeps_the_outputs_and_changes_nothing():
     with record(model, ["0", "3", "0"]) as seen:
         assert torch.equal(model(batch.x), plain)
     assert list(seen) == ["0", "3"] and [len(calls) for calls in seen.values()] == [1, 1]
-    assert torch.equal(seen["0"][0], model[0](batch.x)) and torch.equal(seen["3"][0], model[:4](batch.x))
+    assert torch.equal(seen["0"][0], model[0](batch.x)) and torch.equal(
+        seen["3"][0], model[:4](batch.x)
+    )
     assert anatomy(model) == before
 
 
@@ -72,12 +79,13 @@ def test_recorded_outputs_carry_gradients():
 
 # -- replay ----------------------------------------------------------------------------------------------------------
 
+
 def test_replay_of_a_tensor_does_not_execute_the_module():
     model, batch = perceptron(5, 6, 3), rows()
     value = torch.randn(7, 6, dtype=torch.float64)
     with record(model, ["0"]) as inner, replay(model, {"1": value}):
         assert torch.equal(model(batch.x), model[2](value))
-    assert len(inner["0"]) == 1                                 # module 0 lies before the site and still ran
+    assert len(inner["0"]) == 1  # module 0 lies before the site and still ran
     with record(model, ["0"]) as inner, replay(model, {"0": value}):
         assert torch.equal(model(batch.x), model[2](torch.relu(value)))
     assert inner["0"] == []
@@ -94,12 +102,17 @@ def test_replay_call_by_call():
         assert not torch.equal(model(batch.x), plain)
     assert given == [0, 1, 2]
     short = replay(model, {"cell": seen["cell"][:2]})
-    with pytest.raises(SiteError, match="'cell' was called 3 times, but only 2 recorded outputs"), short:
+    with (
+        pytest.raises(SiteError, match="'cell' was called 3 times, but only 2 recorded outputs"),
+        short,
+    ):
         model(batch.x)
 
 
-@pytest.mark.parametrize("wrong, shape", [
-    (lambda own, call: own[:3], r"\(3, 6\)"), (lambda own, call: own[..., None], r"\(7, 6, 1\)")])
+@pytest.mark.parametrize(
+    "wrong, shape",
+    [(lambda own, call: own[:3], r"\(3, 6\)"), (lambda own, call: own[..., None], r"\(7, 6, 1\)")],
+)
 def test_replay_of_another_batch_or_rank_names_the_site(wrong, shape):
     model = perceptron(5, 6, 3)
     sentence = rf"Site '0': {shape} cannot take the place of \(7, 6\)"
@@ -109,19 +122,29 @@ def test_replay_of_another_batch_or_rank_names_the_site(wrong, shape):
 
 # -- errors and their aftermath --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("path, message", [
-    ("7", r"Site '7': Sequential has no '7'; it has 0, 1, 2 there"),
-    ("0.deep.er", r"Site '0.deep.er': Sequential has no '0.deep'; it has no submodules there"),
-    ("0.weight", r"Site '0.weight': 'weight' of Linear is a Parameter, neither a module nor a method"),
-    ("", "Site ''"),
-])
+
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("7", r"Site '7': Sequential has no '7'; it has 0, 1, 2 there"),
+        ("0.deep.er", r"Site '0.deep.er': Sequential has no '0.deep'; it has no submodules there"),
+        (
+            "0.weight",
+            r"Site '0.weight': 'weight' of Linear is a Parameter, neither a module nor a method",
+        ),
+        ("", "Site ''"),
+    ],
+)
 def test_a_missing_path_names_the_site_and_what_is_there(path, message):
     model = perceptron(5, 6, 3)
     before = anatomy(model)
-    for block in (lambda: record(model, ["0", path]), lambda: replay(model, {"0": rows().x, path: rows().x})):
+    for block in (
+        lambda: record(model, ["0", path]),
+        lambda: replay(model, {"0": rows().x, path: rows().x}),
+    ):
         with pytest.raises(SiteError, match=message), block():
             pass
-        assert anatomy(model) == before                        # also what was replaced before the wrong path was met
+        assert anatomy(model) == before  # also what was replaced before the wrong path was met
 
 
 def test_an_output_that_is_no_tensor_names_the_site():
@@ -131,8 +154,13 @@ def test_an_output_that_is_no_tensor_names_the_site():
         model(rows().x)
 
 
-@pytest.mark.parametrize("block", [
-    lambda model: record(model, ["0", "2"]), lambda model: replay(model, {"0": lambda own, call: own})])
+@pytest.mark.parametrize(
+    "block",
+    [
+        lambda model: record(model, ["0", "2"]),
+        lambda model: replay(model, {"0": lambda own, call: own}),
+    ],
+)
 def test_after_an_exception_the_model_is_what_it_was(block):
     model, batch = perceptron(5, 6, 3), rows()
     before, plain = anatomy(model), model(batch.x)
@@ -141,7 +169,7 @@ def test_after_an_exception_the_model_is_what_it_was(block):
         _ = 1 / 0
     assert anatomy(model) == before and torch.equal(model(batch.x), plain)
     with pytest.raises(RuntimeError), block(model):
-        model(batch.x[:, :2])                                   # inside the model's own forward
+        model(batch.x[:, :2])  # inside the model's own forward
     assert anatomy(model) == before and torch.equal(model(batch.x), plain)
 
 
@@ -160,7 +188,9 @@ def test_nested_blocks():
         with replay(model, {"0": lambda own, call: own + 1}), record(model, ["0"]) as inner:
             model(batch.x)
         middle = model(batch.x)
-    assert torch.equal(inner["0"][0], outer["0"][0] + 1)        # the inner record sees what the replay returned
+    assert torch.equal(
+        inner["0"][0], outer["0"][0] + 1
+    )  # the inner record sees what the replay returned
     assert len(outer["0"]) == 2 and torch.equal(middle, plain) and anatomy(model) == before
 
 
@@ -181,6 +211,7 @@ def test_nothing_is_kept_alive_after_the_block():
 
 # -- running statistics ----------------------------------------------------------------------------------------------
 
+
 def test_statistics_kept_uses_the_batch_but_moves_nothing():
     net, batch = networks()[0], images()
     before = {name: value.clone() for name, value in net.named_buffers()}
@@ -196,12 +227,13 @@ def test_statistics_kept_uses_the_batch_but_moves_nothing():
     net.eval()
     wanted = net(batch.x)
     with statistics_kept(net):
-        assert torch.equal(net(batch.x), wanted)                # evaluation still needs the running statistics
+        assert torch.equal(net(batch.x), wanted)  # evaluation still needs the running statistics
     net.train()(batch.x)
     assert not torch.equal(net.bn1.running_mean, moved["bn1.running_mean"])
 
 
 # -- HKT at these sites ----------------------------------------------------------------------------------------------
+
 
 def run(net, x, at, mixing):
     """A perceptron by hand; the outputs of the layers in `at` go through mixing(output, layer)."""
@@ -220,7 +252,11 @@ def test_several_sites_against_the_same_thing_by_hand():
     def joined(c, n):
         mixtures[n] = mix(c, features[n])
         return mixtures[n]
-    wanted = {"L_c": loss(child(batch.x), batch), "L_c*": loss(run(child, batch.x, (1, 3), joined), batch)}
+
+    wanted = {
+        "L_c": loss(child(batch.x), batch),
+        "L_c*": loss(run(child, batch.x, (1, 3), joined), batch),
+    }
     wanted["L_p*"] = loss(run(parent, batch.x, (1, 3), lambda z, n: mixtures[n]), batch)
     for first in (Site("1", "1"), Site("1", "1", ("0",), ("0",))):
         method = HKT(child, parent, sites=[first, Site("3", "3")], **PARTS)
@@ -228,11 +264,20 @@ def test_several_sites_against_the_same_thing_by_hand():
         for name, value in wanted.items():
             torch.testing.assert_close(terms[name], value, rtol=1e-12, atol=0)
         got, want = gradients(terms, child), {}
-        want = dict(zip(got, torch.autograd.grad(sum(wanted.values()), list(child.parameters()), retain_graph=True)))
+        want = dict(
+            zip(
+                got,
+                torch.autograd.grad(
+                    sum(wanted.values()), list(child.parameters()), retain_graph=True
+                ),
+            )
+        )
         for name in want:
             torch.testing.assert_close(got[name], want[name], rtol=1e-10, atol=1e-12)
     seen = method.observe()
-    assert seen["gate"].shape == (14,) and torch.equal(torch.cat([seen[f"gate at {site.name}"] for site in method.sites]), seen["gate"])
+    assert seen["gate"].shape == (14,) and torch.equal(
+        torch.cat([seen[f"gate at {site.name}"] for site in method.sites]), seen["gate"]
+    )
 
 
 @pytest.mark.parametrize("terms", [("L_c", "L_c*", "L_p*"), ("L_c", "L_p*")])
@@ -245,10 +290,11 @@ def test_a_module_called_three_times_is_mixed_call_by_call(terms):
         for call in range(3):
             h = torch.tanh(mixing(net.cell(h), call) + batch.x)
         return loss(net.head(h), batch)
+
     p, own, m = [], [], []
     loop(parent, lambda z, call: p.append(z.detach()) or z)
     wanted = {"L_c": loop(child, lambda z, call: own.append(z) or z)}
-    if "L_c*" in terms:                                         # this pass's own feature with the parent's of that call
+    if "L_c*" in terms:  # this pass's own feature with the parent's of that call
         wanted["L_c*"] = loop(child, lambda z, call: m.append(mix(z, p[call])) or m[-1])
     else:
         m = [mix(c, feature) for c, feature in zip(own, p)]
@@ -279,10 +325,14 @@ def test_upstream_is_not_executed_a_second_time():
     executed = []
     for net in (child, parent):
         for path in ("layer1.0.conv1", "layer3.0.conv2", "linear"):
-            net.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: executed.append(path))
+            net.get_submodule(path).register_forward_pre_hook(
+                lambda *_, path=path: executed.append(path)
+            )
     method(images())
-    assert executed.count("layer1.0.conv1") == executed.count("layer3.0.conv2") == 2        # once in each network
-    assert executed.count("linear") == 4                        # the head is behind the site
+    assert (
+        executed.count("layer1.0.conv1") == executed.count("layer3.0.conv2") == 2
+    )  # once in each network
+    assert executed.count("linear") == 4  # the head is behind the site
 
 
 class Odd(nn.Module):
@@ -305,15 +355,30 @@ class First(nn.Module):
         return x[:3]
 
 
-@pytest.mark.parametrize("sites, message", [
-    ([Site("9", "1")], "Site '9': Sequential has no '9'"),
-    ([Site("1", "9")], "Site '9': Odd has no '9'"),
-    ([Site("1", "flat")], r"'1 -> flat': .* \(7, 6\) and the child's \(7, 3, 2\) differ in rank or batch"),
-    ([Site("1", "first")], r"'1 -> first': .* \(7, 6\) and the child's \(3, 6\) differ in rank or batch"),
-    ([Site("1", "loop")], "Site '1 -> loop' is called 1 times in the parent and 2 times in the child"),
-    ([Site("1", "unused")], "Site '1 -> unused' is called 1 times in the parent and 0 times in the child"),
-    ([Site("1", "pair")], "Site 'pair' returns a tuple"),
-])
+@pytest.mark.parametrize(
+    "sites, message",
+    [
+        ([Site("9", "1")], "Site '9': Sequential has no '9'"),
+        ([Site("1", "9")], "Site '9': Odd has no '9'"),
+        (
+            [Site("1", "flat")],
+            r"'1 -> flat': .* \(7, 6\) and the child's \(7, 3, 2\) differ in rank or batch",
+        ),
+        (
+            [Site("1", "first")],
+            r"'1 -> first': .* \(7, 6\) and the child's \(3, 6\) differ in rank or batch",
+        ),
+        (
+            [Site("1", "loop")],
+            "Site '1 -> loop' is called 1 times in the parent and 2 times in the child",
+        ),
+        (
+            [Site("1", "unused")],
+            "Site '1 -> unused' is called 1 times in the parent and 0 times in the child",
+        ),
+        ([Site("1", "pair")], "Site 'pair' returns a tuple"),
+    ],
+)
 def test_sites_that_do_not_fit_are_named(sites, message):
     child, parent = Odd(), perceptron(5, 6, 3)
     before = anatomy(child), anatomy(parent.eval())
@@ -324,8 +389,10 @@ def test_sites_that_do_not_fit_are_named(sites, message):
 
 def test_a_site_needs_a_fitted_projection_before_the_optimizer_is_made():
     method = HKT(perceptron(5, 4, 3), perceptron(5, 6, 3), sites=[Site("1", "1")], **PARTS)
-    for _ in range(2):                                          # and it says so every time, not just the first
-        with pytest.raises(SiteError, match=r"call setup\(batch\) once before the optimizer is made"):
+    for _ in range(2):  # and it says so every time, not just the first
+        with pytest.raises(
+            SiteError, match=r"call setup\(batch\) once before the optimizer is made"
+        ):
             method(rows())
 
 

@@ -1,4 +1,5 @@
 """The page 'Your own two networks' promises HKT in fifteen lines: they are run as printed."""
+
 import re
 
 import pytest
@@ -11,8 +12,10 @@ PAGE = PROJECT / "book" / "your_own_two_networks.md"
 
 def example() -> str:
     if not PAGE.is_file():
-        pytest.fail(f"{PAGE.relative_to(PROJECT)} is missing; it holds the example that this test runs.")
-    block = r"^```(?:\{code(?:-block|-cell)?\} *)?python\n(?::[^\n]*\n)*(.*?)^```"    # options (":name: …") are skipped
+        pytest.fail(
+            f"{PAGE.relative_to(PROJECT)} is missing; it holds the example that this test runs."
+        )
+    block = r"^```(?:\{code(?:-block|-cell)?\} *)?python\n(?::[^\n]*\n)*(.*?)^```"  # options (":name: …") are skipped
     found = re.search(block, PAGE.read_text(encoding="utf-8"), re.S | re.M)
     assert found and "HKT(" in found[1], f"{PAGE.name} has no python code block that makes an HKT"
     return found[1]
@@ -29,15 +32,23 @@ def test_the_example_trains_the_child_and_leaves_the_parent(tmp_path, monkeypatc
     setting = {"__name__": "example"}
     before = torch.optim.SGD.__init__
 
-    def remember(self, *args, **kwargs):                        # the state just before training
-        starts.update({name: [p.detach().clone() for p in setting[name].parameters()] for name in ("child", "parent")})
+    def remember(self, *args, **kwargs):  # the state just before training
+        starts.update(
+            {
+                name: [p.detach().clone() for p in setting[name].parameters()]
+                for name in ("child", "parent")
+            }
+        )
         before(self, *args, **kwargs)
+
     monkeypatch.setattr(torch.optim.SGD, "__init__", remember)
     torch.manual_seed(0)
     exec(compile(example(), PAGE.name, "exec"), setting)
     assert starts, "the example makes no SGD optimizer"
-    moved = {name: [not torch.equal(a, b) for a, b in zip(start, setting[name].parameters())]
-             for name, start in starts.items()}
+    moved = {
+        name: [not torch.equal(a, b) for a, b in zip(start, setting[name].parameters())]
+        for name, start in starts.items()
+    }
     assert all(moved["child"]) and not any(moved["parent"])
     terms = setting["hkt"](setting["batch"])
     assert all(torch.isfinite(term) for term in terms.values())

@@ -4,6 +4,7 @@ In our own words from a description of the authors' release (HKT-ResNet, Aug 202
 Nothing is shared with the package: no hooks, no mixture function, no cache.  One step runs the child twice and the
 parent twice on the same images, and the graph runs through the parent.
 """
+
 from __future__ import annotations
 
 import math
@@ -11,13 +12,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-LAMBDA = 0.6                                                    # a literal in the release
+LAMBDA = 0.6  # a literal in the release
 
 
 def genetic_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The dynamic attention for vectors (B, C): a sigmoid of the scaled dot product blends the value with the query."""
     score = torch.einsum("bc,bc->b", query, key) / math.sqrt(query.shape[1])
-    gate = 1 / (1 + torch.exp(-score[:, None]))                 # (B, 1)
+    gate = 1 / (1 + torch.exp(-score[:, None]))  # (B, 1)
     return gate * value + (1 - gate) * query
 
 
@@ -41,21 +42,22 @@ def mean_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     return -log_probabilities[torch.arange(len(classes)), classes].mean()
 
 
-def step(child: nn.Module, parent: nn.Module, x: Tensor, y: Tensor, *,
-         parent_in_training: bool = False) -> dict[str, Tensor]:
+def step(
+    child: nn.Module, parent: nn.Module, x: Tensor, y: Tensor, *, parent_in_training: bool = False
+) -> dict[str, Tensor]:
     """The three unweighted terms of one training step; the child must be in training mode.
 
     parent_in_training: the release never puts the parent in evaluation mode, so its batch normalisation uses the
     batch and its running statistics move; False is what our methods do.
     """
     parent.train(parent_in_training)
-    c = pooled(child, x)                                        # 1. the child's normal pass
+    c = pooled(child, x)  # 1. the child's normal pass
     out_c = child.linear(c)
-    p = pooled(parent, x)                                       # 2. the parent's normal pass; its logits are not used
+    p = pooled(parent, x)  # 2. the parent's normal pass; its logits are not used
 
-    c_again = pooled(child, x)                                  # 3. the child a second time, its head on the mixture
+    c_again = pooled(child, x)  # 3. the child a second time, its head on the mixture
     out_h = child.linear(parent_child_attention(c_again, p))
-    p_again = pooled(parent, x)                                 # 4. the parent a second time, the same mixture
+    p_again = pooled(parent, x)  # 4. the parent a second time, the same mixture
     out_ph = parent.linear(parent_child_attention(c, p_again))
 
     logits = {"L_c": out_c, "L_c*": out_h, "L_p*": out_ph}

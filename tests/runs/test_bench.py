@@ -1,4 +1,5 @@
 """The benchmarks at toy size: they measure what they say, and the baseline is the release's step."""
+
 import json
 
 import pytest
@@ -9,7 +10,13 @@ from hkt_lite.config import HKTError
 from hkt_lite.runs import bench
 from tests.reference import released
 
-SMALL = {"rounds": 2, "batch": 4, "parent": "resnet14", "child": "resnet8", "steps": dict.fromkeys(bench.STEPS, 1)}
+SMALL = {
+    "rounds": 2,
+    "batch": 4,
+    "parent": "resnet14",
+    "child": "resnet8",
+    "steps": dict.fromkeys(bench.STEPS, 1),
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +51,34 @@ def test_contestants_take_turns_in_alternating_order():
     order = []
     timers = {name: lambda name=name: order.append(name) or 1.0 for name in "ab"}
     bench.compared("toy", "step", {"rounds": 2}, timers, [("a", "b")])
-    assert order == ["a", "b", "b", "a", "a", "b"]              # the first two are not counted
+    assert order == ["a", "b", "b", "a", "a", "b"]  # the first two are not counted
 
 
 def test_baseline_is_the_released_step_and_ours_is_the_same_objective():
     torch.manual_seed(0)
     parent, child = bench.resnet("resnet14").double(), bench.resnet("resnet8").double()
-    batch = bench.Batch(torch.randn(6, 3, 8, 8, dtype=torch.double), torch.randint(10, (6,)), torch.arange(6))
+    batch = bench.Batch(
+        torch.randn(6, 3, 8, 8, dtype=torch.double), torch.randint(10, (6,)), torch.arange(6)
+    )
     wanted = sum(released.step(child, parent, batch.x, batch.y, parent_in_training=True).values())
-    torch.testing.assert_close(bench.release_loss(child, parent, batch), wanted, rtol=1e-10, atol=1e-10)
-    racers = bench.contestants(batch, parent.eval(), child)     # now the parent as we keep it, in evaluation mode
+    torch.testing.assert_close(
+        bench.release_loss(child, parent, batch), wanted, rtol=1e-10, atol=1e-10
+    )
+    racers = bench.contestants(
+        batch, parent.eval(), child
+    )  # now the parent as we keep it, in evaluation mode
     torch.testing.assert_close(racers["live"][1](), racers["release"][1](), rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(racers["plain"][1](), F.cross_entropy(child(batch.x), batch.y), rtol=1e-10, atol=1e-10)
-    assert len({id(net) for net, _ in racers.values()}) == 4    # nobody trains another's child
+    torch.testing.assert_close(
+        racers["plain"][1](), F.cross_entropy(child(batch.x), batch.y), rtol=1e-10, atol=1e-10
+    )
+    assert len({id(net) for net, _ in racers.values()}) == 4  # nobody trains another's child
 
 
 @pytest.mark.slow
 def test_ours_is_much_faster_than_the_release_and_cached_costs_hardly_more_than_plain():
     ratios = bench.step(rounds=2, batch=16, parent="resnet110", child="resnet20", threads=1).ratios
-    assert ratios["release / live"][2] > 2.5                    # at full size, on a quiet machine: more than 4
-    assert ratios["cached / plain"][1] < 1.4                    # at full size: at most 1.1
+    assert ratios["release / live"][2] > 2.5  # at full size, on a quiet machine: more than 4
+    assert ratios["cached / plain"][1] < 1.4  # at full size: at most 1.1
 
 
 def test_data_counts_images():
@@ -71,9 +86,16 @@ def test_data_counts_images():
     assert result.unit == "image" and set(result.rounds) == {"DataLoader", "Augment"}
 
 
-@pytest.mark.parametrize("run, wrong", [
-    (bench.step, {"rounds": 0}), (bench.step, {"batch": 0}), (bench.step, {"threads": 0}),
-    (bench.data, {"images": 0}), (bench.data, {"workers": -1})])
+@pytest.mark.parametrize(
+    "run, wrong",
+    [
+        (bench.step, {"rounds": 0}),
+        (bench.step, {"batch": 0}),
+        (bench.step, {"threads": 0}),
+        (bench.data, {"images": 0}),
+        (bench.data, {"workers": -1}),
+    ],
+)
 def test_numbers_below_one_are_refused(run, wrong):
     with pytest.raises(HKTError, match=f"{next(iter(wrong))} must be at least 1"):
         run(**wrong)
@@ -83,12 +105,16 @@ def test_flow_is_measured_against_the_same_objective_spelt_out():
     result = bench.flow(rounds=1, batch=1, crop=(64, 64), updates=2, threads=1)
     assert {"2hkt spelt out / 2hkt", "2hkt / plain", "3hkt / plain"} <= result.ratios.keys()
     assert result.memory["plain"] < result.memory["2hkt"] < result.memory["2hkt spelt out"]
-    assert "2hkt, MiB kept" in str(result) and json.loads(result.to_json())["memory"] == result.memory
+    assert (
+        "2hkt, MiB kept" in str(result) and json.loads(result.to_json())["memory"] == result.memory
+    )
 
 
 def test_what_a_graph_keeps_is_counted_once():
-    x = torch.randn(256, 1024, requires_grad=True)              # one MiB
-    assert bench.kept(lambda: (x * x).sum()) == pytest.approx(1.0) and bench.kept(lambda: x.exp().sum() + (x * x).sum()) == pytest.approx(2.0)
+    x = torch.randn(256, 1024, requires_grad=True)  # one MiB
+    assert bench.kept(lambda: (x * x).sum()) == pytest.approx(1.0) and bench.kept(
+        lambda: x.exp().sum() + (x * x).sum()
+    ) == pytest.approx(2.0)
 
 
 def test_spelt_out_is_ours_without_what_is_saved():
@@ -99,9 +125,18 @@ def test_spelt_out_is_ours_without_what_is_saved():
     torch.manual_seed(0)
     child, parent = raft("raft_tiny"), raft("raft_base")
     x = torch.rand(2, 1, 3, 64, 64) * 2 - 1
-    pairs = Pairs(x[0], x[1], torch.randn(1, 2, 64, 64), torch.ones(1, 64, 64, dtype=torch.bool), torch.arange(1))
-    parts = {"sites": sites("2hkt", "raft_base", "raft_tiny"), "predict": lambda model, b: model(b.first, b.second, num_flow_updates=2),
-             "loss": lambda output, b: sequence_loss(output, b.flow, b.valid)}
+    pairs = Pairs(
+        x[0],
+        x[1],
+        torch.randn(1, 2, 64, 64),
+        torch.ones(1, 64, 64, dtype=torch.bool),
+        torch.arange(1),
+    )
+    parts = {
+        "sites": sites("2hkt", "raft_base", "raft_tiny"),
+        "predict": lambda model, b: model(b.first, b.second, num_flow_updates=2),
+        "loss": lambda output, b: sequence_loss(output, b.flow, b.valid),
+    }
     ours, spelt = bench.HKT(child, parent, **parts), bench.SpeltOut(child, parent, **parts)
     for method in (ours, spelt):
         method.setup(pairs)
@@ -115,4 +150,6 @@ def test_lits_at_a_small_size_is_interrupted_and_goes_on():
 
     found = lits(large=0, size=32, slices=6, examples=8)
     assert found["interrupted after"] == 1 and found["volumes"] == 131
-    assert found["cache MB"] > 0 and all(0 < found[f"{step}, peak MB"] < 2000 for step in ("build", "batches", "epoch"))
+    assert found["cache MB"] > 0 and all(
+        0 < found[f"{step}, peak MB"] < 2000 for step in ("build", "batches", "epoch")
+    )

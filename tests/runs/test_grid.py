@@ -1,4 +1,5 @@
 """Grids: expanded as written, resumable, one failure does not stop the others."""
+
 import pytest
 
 from hkt_lite.config import PROJECT, HKTError
@@ -15,15 +16,31 @@ def written(tmp_path, text):
 
 
 def test_each_expands_and_repetitions_vanish(tmp_path):
-    configs, purpose = grid.read(written(tmp_path, f"base: {BASE}\npurpose: tuning\nruns:\n"
-                                         "- {method: plain, lr: {each: [0.1, 0.2]}, seed: {each: [0, 1]}}\n- {method: plain, lr: 0.1}\n"))
-    assert purpose == "tuning" and [(c.lr, c.seed) for c in configs] == [(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)]
+    configs, purpose = grid.read(
+        written(
+            tmp_path,
+            f"base: {BASE}\npurpose: tuning\nruns:\n"
+            "- {method: plain, lr: {each: [0.1, 0.2]}, seed: {each: [0, 1]}}\n- {method: plain, lr: 0.1}\n",
+        )
+    )
+    assert purpose == "tuning" and [(c.lr, c.seed) for c in configs] == [
+        (0.1, 0),
+        (0.1, 1),
+        (0.2, 0),
+        (0.2, 1),
+    ]
 
 
-@pytest.mark.parametrize("text, words", [
-    ("runs: [", "not valid YAML"), ("base: {}", "needs a list `runs`"), ("runs: []\nbsae: {}", "'bsae'. Did you mean 'base'"),
-    ("runs:\n- {metod: plain}", "Run 1 of grid file"), ("runs:\n- {metod: plain}", "'method'"),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("runs: [", "not valid YAML"),
+        ("base: {}", "needs a list `runs`"),
+        ("runs: []\nbsae: {}", "'bsae'. Did you mean 'base'"),
+        ("runs:\n- {metod: plain}", "Run 1 of grid file"),
+        ("runs:\n- {metod: plain}", "'method'"),
+    ],
+)
 def test_a_wrong_grid_is_one_sentence(tmp_path, text, words):
     with pytest.raises(HKTError) as error:
         grid.read(written(tmp_path, text))
@@ -32,7 +49,10 @@ def test_a_wrong_grid_is_one_sentence(tmp_path, text, words):
 
 def test_a_sweep_skips_finished_runs_reports_failures_and_takes_an_index(tmp_path, monkeypatch):
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "runs"))
-    good, bad = tiny("plain", epochs=1), tiny("kd", epochs=1, parent="resnet20", parent_weights="run:0000")
+    good, bad = (
+        tiny("plain", epochs=1),
+        tiny("kd", epochs=1, parent="resnet20", parent_weights="run:0000"),
+    )
     said = []
     with pytest.raises(HKTError, match=f"1 of 2 runs failed .{bad.id}"):
         grid.sweep([bad, good], said=said.append)
@@ -56,5 +76,7 @@ def test_every_method_is_tuned_with_equal_effort():
     configs, _ = grid.read(PROJECT / "data" / "grids" / "cifar10-cpu-tuning.yaml")
     effort = {}
     for config in configs:
-        effort.setdefault((config.method, str(config.options)), set()).add((config.lr, config.seed, config.epochs, config.train_size))
+        effort.setdefault((config.method, str(config.options)), set()).add(
+            (config.lr, config.seed, config.epochs, config.train_size)
+        )
     assert len(effort) >= 4 and len({frozenset(tried) for tried in effort.values()}) == 1

@@ -1,4 +1,5 @@
 """The loop: same bits again, killed and resumed to the same bits, refuses what cannot work."""
+
 import random
 import signal
 import subprocess
@@ -23,19 +24,25 @@ def store(tmp_path, monkeypatch):
 
 
 def weights(config, store):
-    return {name: load_file(store / config.id / f"{name}.safetensors") for name in ("child", "last")}
+    return {
+        name: load_file(store / config.id / f"{name}.safetensors") for name in ("child", "last")
+    }
 
 
 def equal(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name][key], b[name][key]) for name in a for key in a[name])
+    return a.keys() == b.keys() and all(
+        torch.equal(a[name][key], b[name][key]) for name in a for key in a[name]
+    )
 
 
 @pytest.mark.parametrize("method", ["plain", "kd", "hkt"])
-def test_the_same_config_gives_the_same_bits_whatever_happened_before(method, tmp_path, monkeypatch):
+def test_the_same_config_gives_the_same_bits_whatever_happened_before(
+    method, tmp_path, monkeypatch
+):
     config = tiny(method)
     first, weights_first = run(config), weights(config, runs_home())
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "other"))
-    torch.rand(17)                                             # the caller's random state must not matter
+    torch.rand(17)  # the caller's random state must not matter
     torch.set_num_threads(2)
     again = run(config, checkpoint_steps=1)
     torch.set_num_threads(1)
@@ -45,12 +52,19 @@ def test_the_same_config_gives_the_same_bits_whatever_happened_before(method, tm
 def test_methods_start_from_one_child_and_see_the_same_batches():
     seen = {}
     for method in ("plain", "hkt"):
+
         def look(method_, batch, step, name=method):
             if step == 0:
                 seen[name] = (batch.x.clone(), batch.y.clone())
+
         run(tiny(method, epochs=1, lr=1e-12), inspect=look)
-    assert torch.equal(seen["plain"][0], seen["hkt"][0]) and torch.equal(seen["plain"][1], seen["hkt"][1])
-    a, b = (load_file(runs_home() / tiny(m, epochs=1, lr=1e-12).id / "last.safetensors") for m in ("plain", "hkt"))
+    assert torch.equal(seen["plain"][0], seen["hkt"][0]) and torch.equal(
+        seen["plain"][1], seen["hkt"][1]
+    )
+    a, b = (
+        load_file(runs_home() / tiny(m, epochs=1, lr=1e-12).id / "last.safetensors")
+        for m in ("plain", "hkt")
+    )
     assert torch.allclose(a["conv1.weight"], b["conv1.weight"], atol=1e-9)
 
 
@@ -66,6 +80,7 @@ def interrupted_at(step):
     def stop(method, batch, now):
         if now == step:
             raise KeyboardInterrupt
+
     return stop
 
 
@@ -79,7 +94,9 @@ def test_ctrl_c_leaves_something_that_goes_on_to_the_same_bits(method, tmp_path,
             run(config, inspect=interrupted_at(step), checkpoint_steps=2)
         assert (tmp_path / "cut" / config.id / "state.safetensors").exists()
         assert not (tmp_path / "cut" / config.id / "record.json").exists()
-    assert numbers(run(config)) == numbers(whole) and equal(weights(config, tmp_path / "cut"), weights_whole)
+    assert numbers(run(config)) == numbers(whole) and equal(
+        weights(config, tmp_path / "cut"), weights_whole
+    )
 
 
 KILLED = """
@@ -105,15 +122,26 @@ train.run(tiny('hkt'), checkpoint_steps=1, inspect=die_at_step)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is not Windows'")
-def test_killed_at_random_steps_and_inside_a_checkpoint_it_ends_with_the_same_bits(store, tmp_path, monkeypatch):
+def test_killed_at_random_steps_and_inside_a_checkpoint_it_ends_with_the_same_bits(
+    store, tmp_path, monkeypatch
+):
     config = tiny("hkt")
     whole, weights_whole = run(config), weights(config, store)
     cut = tmp_path / "killed"
     monkeypatch.setenv("HKT_RUNS", str(cut))
-    steps = [random.choice(range(1, 4)), random.choice(range(5, 8))]      # others each time; the write in between dies two steps after the first
+    steps = [
+        random.choice(range(1, 4)),
+        random.choice(range(5, 8)),
+    ]  # others each time; the write in between dies two steps after the first
     for where, number in [("step", steps[0]), ("write", 2), ("step", steps[1])]:
-        ended = subprocess.run([sys.executable, "-c", KILLED, where, str(number)], env=child_environment(cut), cwd=PROJECT,
-                               capture_output=True, text=True, timeout=300)
+        ended = subprocess.run(
+            [sys.executable, "-c", KILLED, where, str(number)],
+            env=child_environment(cut),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert ended.returncode == -signal.SIGKILL, f"{where} {number} of {steps}: {ended.stderr}"
         assert not (cut / config.id / "record.json").exists()
     assert numbers(run(config)) == numbers(whole), f"killed at steps {steps}"
@@ -136,7 +164,11 @@ def test_a_checkpoint_of_other_code_is_not_continued(monkeypatch):
     config = tiny("plain")
     whole = numbers(run(config.but(seed=5)))
     with pytest.raises(KeyboardInterrupt):
-        run(config.but(seed=5, epochs=2, weight_decay=0.0), inspect=interrupted_at(3), checkpoint_steps=1)
+        run(
+            config.but(seed=5, epochs=2, weight_decay=0.0),
+            inspect=interrupted_at(3),
+            checkpoint_steps=1,
+        )
     monkeypatch.setattr("hkt_lite.runs.records.code_hash", lambda *names: "other code")
     assert numbers(run(config.but(seed=5))) == whole
 
@@ -146,6 +178,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(monkeypatch, store):
     whole = numbers(run(config))
     (store / config.id / "record.json").unlink()
     import hkt_lite.runs.loop as train
+
     real, written = train.write_bytes, []
 
     def filling(path, data):
@@ -153,6 +186,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(monkeypatch, store):
         if len(written) == 3:
             raise HKTError(f"Could not write {path}: No space left on device; nothing was changed.")
         real(path, data)
+
     monkeypatch.setattr(train, "write_bytes", filling)
     with pytest.raises(HKTError, match="No space left"):
         run(config, checkpoint_steps=2)
@@ -163,30 +197,49 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(monkeypatch, store):
 
 def test_the_schedules_at_their_corners():
     one, multi = tiny(lr=0.2), tiny(lr=0.2, schedule="multistep")
-    assert learning_rate(one, 0, 100) == pytest.approx(0.2 / 25) and learning_rate(one, 30, 100) == pytest.approx(0.2)
+    assert learning_rate(one, 0, 100) == pytest.approx(0.2 / 25) and learning_rate(
+        one, 30, 100
+    ) == pytest.approx(0.2)
     assert learning_rate(one, 99, 100) < 0.001
-    assert [learning_rate(multi, step, 100) for step in (0, 49, 50, 74, 75, 99)] == pytest.approx([0.2, 0.2, 0.02, 0.02, 0.002, 0.002])
+    assert [learning_rate(multi, step, 100) for step in (0, 49, 50, 74, 75, 99)] == pytest.approx(
+        [0.2, 0.2, 0.02, 0.02, 0.002, 0.002]
+    )
 
 
 def test_selection_is_by_validation_and_test_is_looked_at_twice_only(monkeypatch):
     from hkt_lite.benchmarks.cifar10.task import Cifar10
+
     looks, real, answers = [], Cifar10.metrics, iter([50.0, 70.0, 60.0])
 
     def metrics(self, model, split):
         looks.append(split)
-        return {"accuracy": next(answers), "loss": 1.0} if split == "val" else real(self, model, split)
+        return (
+            {"accuracy": next(answers), "loss": 1.0} if split == "val" else real(self, model, split)
+        )
+
     monkeypatch.setattr(Cifar10, "metrics", metrics)
     record = run(tiny("plain", epochs=3))
     assert record.selected.epoch == 2 and record.last.epoch == 3
     assert looks == ["val"] * 3 + ["test"] * 2
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({"device": "cuda"}, "GPU"), ({"compile": True}, "compile"), ({"parent": "resnet21"}, "resnet21"),
-    ({"parent_weights": "nowhere"}, "parent_weights"), ({"parent_weights": "run:0123"}, "run:0123"), ({"source": "real"}, "hkt data fetch cifar10"),
-    ({"options": {"kind": "gat"}}, "'gat'"), ({"options": {"terms": ["L_x"]}}, "'L_x'"), ({"options": {"lam": 1.5}}, "1.5"),
-])
-def test_what_cannot_work_is_refused_and_leaves_nothing(fields, words, store, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"device": "cuda"}, "GPU"),
+        ({"compile": True}, "compile"),
+        ({"parent": "resnet21"}, "resnet21"),
+        ({"parent_weights": "nowhere"}, "parent_weights"),
+        ({"parent_weights": "run:0123"}, "run:0123"),
+        ({"source": "real"}, "hkt data fetch cifar10"),
+        ({"options": {"kind": "gat"}}, "'gat'"),
+        ({"options": {"terms": ["L_x"]}}, "'L_x'"),
+        ({"options": {"lam": 1.5}}, "1.5"),
+    ],
+)
+def test_what_cannot_work_is_refused_and_leaves_nothing(
+    fields, words, store, monkeypatch, tmp_path
+):
     monkeypatch.setenv("HKT_DATA", str(tmp_path))
     if fields.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
@@ -203,6 +256,7 @@ def test_a_loss_that_explodes_says_which_knob_to_turn():
 
 def test_compiled_training_learns_what_uncompiled_does():
     import shutil
+
     if not shutil.which("g++"):
         pytest.skip("no C++ compiler for torch.compile here")
     plain = tiny("plain", epochs=1)
@@ -219,7 +273,10 @@ def test_reproduce_says_how_close(monkeypatch, tmp_path):
     assert verdict == "different" and "12.30" in sentence
     for seed in (1, 2, 3):
         run(tiny("plain", seed=seed))
-    assert reproduce(record.model_copy(update={"selected": bent}))[0] in ("inside the interval", "different")
+    assert reproduce(record.model_copy(update={"selected": bent}))[0] in (
+        "inside the interval",
+        "different",
+    )
 
 
 def test_bf16_trains_close_to_fp32():
@@ -228,7 +285,13 @@ def test_bf16_trains_close_to_fp32():
     assert b.epochs[0].train != a.epochs[0].train
 
 
-@pytest.mark.parametrize("room, words", [(20, "the largest that does here is about 16: use -s batch_size=16"), (0, "Not even one example")])
+@pytest.mark.parametrize(
+    "room, words",
+    [
+        (20, "the largest that does here is about 16: use -s batch_size=16"),
+        (0, "Not even one example"),
+    ],
+)
 def test_a_batch_that_does_not_fit_is_a_sentence_with_one_that_does(room, words, monkeypatch):
     """Memory is pretended to end at `room` images: how a real device ends is not the same twice."""
     forward = Plain.forward
@@ -237,6 +300,7 @@ def test_a_batch_that_does_not_fit_is_a_sentence_with_one_that_does(room, words,
         if len(batch.y) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(self, batch)
+
     monkeypatch.setattr(Plain, "forward", short)
     with pytest.raises(HKTError, match=words):
         run(Config(task="cifar10", method="plain", scale="smoke", source="synthetic"))
@@ -252,11 +316,15 @@ def test_adamw_with_a_clipped_gradient_goes_on_to_the_same_bits(monkeypatch):
     def stop(step, steps, epoch):
         if epoch is None and step == steps - 1:
             raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
         run(config, progress=stop, checkpoint_steps=1)
     again = run(config)
     assert numbers(again) == numbers(whole)
-    assert all(torch.equal(weights[key], value) for key, value in load_file(runs_home() / whole.id / "child.safetensors").items())
+    assert all(
+        torch.equal(weights[key], value)
+        for key, value in load_file(runs_home() / whole.id / "child.safetensors").items()
+    )
     assert whole.id != run(tiny(method="plain", optimizer="adamw", lr=0.001)).id
 
 
@@ -266,12 +334,16 @@ def test_what_came_of_running_again_is_kept_and_counts_for_todays_code_only(monk
 
     monkeypatch.setenv("HKT_RESULTS", str(tmp_path / "results"))
     record = run(tiny("plain", seed=7))
-    old = record.model_copy(update={"provenance": record.provenance.model_copy(update={"code": "0" * 16})})
+    old = record.model_copy(
+        update={"provenance": record.provenance.model_copy(update={"code": "0" * 16})}
+    )
     files.write_json(runs_home() / record.id / "record.json", old)
     records.publish([record.id])
     assert records.stale() == ([old], {})
     assert reproduce(old)[0] == "same bits"
-    (again,) = [found for found in records.local() if found.kind == "again" and found.run == record.id]
+    (again,) = [
+        found for found in records.local() if found.kind == "again" and found.run == record.id
+    ]
     records.publish([again.id])
     assert records.stale() == ([old], {record.id: again})
     with pytest.raises(HKTError, match="what came of running"):

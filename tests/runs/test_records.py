@@ -1,4 +1,5 @@
 """Records: whole or not at all, checked when read, and silent alterations named."""
+
 import errno
 import json
 import os
@@ -42,7 +43,9 @@ def test_a_published_record_comes_back_equal(record, published):
 
 def test_an_altered_number_is_named(published):
     edit(published, lambda value: value["selected"]["test"].update(accuracy=99.9))
-    with pytest.raises(HKTError, match=f"{published.name} differs from its sha256 in MANIFEST.json"):
+    with pytest.raises(
+        HKTError, match=f"{published.name} differs from its sha256 in MANIFEST.json"
+    ):
         records.published()
 
 
@@ -69,17 +72,24 @@ def test_an_altered_configuration_no_longer_fits_its_name(published):
         records.load(published)
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda text: text[:len(text) // 2], "corrupt or truncated"),
-    (lambda text: text.replace('"kind": "run"', '"kind": "walk"'), "no kind"),
-    (lambda text: text.replace('"flops"', '"flop"'), "'cost"),
-    (lambda text: "[]", "no kind"),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda text: text[: len(text) // 2], "corrupt or truncated"),
+        (lambda text: text.replace('"kind": "run"', '"kind": "walk"'), "no kind"),
+        (lambda text: text.replace('"flops"', '"flop"'), "'cost"),
+        (lambda text: "[]", "no kind"),
+    ],
+)
 def test_a_damaged_record_is_one_sentence(published, spoil, words):
     published.write_text(spoil(published.read_text()))
     with pytest.raises(HKTError) as error:
         records.load(published)
-    assert words in str(error.value) and str(published) in str(error.value) and "\n" not in str(error.value)
+    assert (
+        words in str(error.value)
+        and str(published) in str(error.value)
+        and "\n" not in str(error.value)
+    )
 
 
 def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkeypatch):
@@ -88,10 +98,13 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkey
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(HKTError, match="No space left on device.*nothing was changed"):
         files.write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1} and [file.name for file in tmp_path.iterdir()] == ["kept.json"]
+    assert json.loads(path.read_text()) == {"a": 1} and [
+        file.name for file in tmp_path.iterdir()
+    ] == ["kept.json"]
 
 
 def test_publishing_an_unknown_run_changes_nothing(record, published):
@@ -103,6 +116,8 @@ def test_publishing_an_unknown_run_changes_nothing(record, published):
 
 def test_prose_does_not_make_code_stale_but_code_does():
     source = '"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n'
-    reworded = '"""Other."""\n\n\ndef f(x):\n    """Longer doc."""\n    # because\n    return x + 1\n'
+    reworded = (
+        '"""Other."""\n\n\ndef f(x):\n    """Longer doc."""\n    # because\n    return x + 1\n'
+    )
     assert records._without_prose(source) == records._without_prose(reworded)
     assert records._without_prose(source) != records._without_prose(source.replace("+ 1", "+ 2"))

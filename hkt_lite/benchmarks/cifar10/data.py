@@ -1,4 +1,5 @@
 """CIFAR-10 (Krizhevsky, 2009) from its official python files: one uint8 tensor, a committed 45,000 / 5,000 split."""
+
 from __future__ import annotations
 
 import hashlib
@@ -16,9 +17,14 @@ from ...config import PROJECT, HKTError, nearest
 
 FOLDER = "cifar-10-batches-py"
 SPLIT = PROJECT / "data" / "splits" / "cifar10.json"
-MD5 = {"data_batch_1": "c99cafc152244af753f735de768cd75f", "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-       "data_batch_3": "54ebc095f3ab1f0389bbae665268c751", "data_batch_4": "634d18415352ddfa80567beed471001a",
-       "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb", "test_batch": "40351d587109b95175f43aff81a1287e"}
+MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -35,8 +41,13 @@ class Images(NamedTuple):
 class _Plain(pickle.Unpickler):
     """Reads the official pickles and nothing else: arrays of bytes and strings, no other object can be made."""
 
-    ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
-               ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+    ALLOWED = {
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("_codecs", "encode"),
+    }
 
     def find_class(self, module, name):
         if (module, name) not in self.ALLOWED:
@@ -52,9 +63,11 @@ def _unpickled(path: Path, data: bytes, read):
     """`read` of what the pickle in `data` holds, or one sentence that names the file."""
     try:
         return read(_Plain(io.BytesIO(data), encoding="bytes").load())
-    except Exception as error:                                 # a damaged pickle can raise nearly anything
-        raise HKTError(f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with `hkt data fetch "
-                       "cifar10`.") from None
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise HKTError(
+            f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with `hkt data fetch "
+            "cifar10`."
+        ) from None
 
 
 def _pictures(value: dict) -> tuple[np.ndarray, np.ndarray]:
@@ -68,12 +81,16 @@ def _pictures(value: dict) -> tuple[np.ndarray, np.ndarray]:
 def _read(path: Path, official: bool) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 3, 32, 32) and classes int64 (N,) of one batch file."""
     if not path.is_file():
-        raise HKTError(f"CIFAR-10 is not complete: there is no {path}; run `hkt data fetch cifar10`, or set HKT_DATA "
-                       f"to the folder that holds {FOLDER}.")
+        raise HKTError(
+            f"CIFAR-10 is not complete: there is no {path}; run `hkt data fetch cifar10`, or set HKT_DATA "
+            f"to the folder that holds {FOLDER}."
+        )
     data = path.read_bytes()
     if official and hashlib.md5(data).hexdigest() != MD5[path.name]:
-        raise HKTError(f"{path} does not have the official checksum: it is damaged or truncated; fetch it again "
-                       "with `hkt data fetch cifar10`.")
+        raise HKTError(
+            f"{path} does not have the official checksum: it is damaged or truncated; fetch it again "
+            "with `hkt data fetch cifar10`."
+        )
     return _unpickled(path, data, _pictures)
 
 
@@ -92,7 +109,9 @@ def load(root: Path, split: str, size: int | None = None, official: bool = True)
     Raises HKTError naming the file.
     """
     if split not in ("train", "val", "test"):
-        raise HKTError(f"CIFAR-10 has no split {split!r}.{nearest(split, ['train', 'val', 'test'])}")
+        raise HKTError(
+            f"CIFAR-10 has no split {split!r}.{nearest(split, ['train', 'val', 'test'])}"
+        )
     names = ["test_batch"] if split == "test" else [f"data_batch_{k}" for k in range(1, 6)]
     parts = [_read(Path(root) / FOLDER / name, official) for name in names]
     x, y = (np.concatenate(part) for part in zip(*parts))
@@ -102,6 +121,10 @@ def load(root: Path, split: str, size: int | None = None, official: bool = True)
         meta = Path(root) / FOLDER / "batches.meta"
         name, index = f"images in {meta.parent}", index[index < len(y)]
         if meta.is_file():
-            classes = _unpickled(meta, meta.read_bytes(), lambda value: [one.decode() for one in value[b"label_names"]])
+            classes = _unpickled(
+                meta,
+                meta.read_bytes(),
+                lambda value: [one.decode() for one in value[b"label_names"]],
+            )
     index = torch.from_numpy(index[:size])
     return Images(torch.from_numpy(x)[index], torch.from_numpy(y)[index], index, name, classes)

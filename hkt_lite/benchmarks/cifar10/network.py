@@ -3,6 +3,7 @@
 He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, section 4.2, shortcut option A.  Module names follow the
 public checkpoints of akamaster/pytorch_resnet_cifar10 and of the HKT release, so that their files load as they are.
 """
+
 from __future__ import annotations
 
 import torch.nn.functional as F
@@ -26,7 +27,9 @@ class Block(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
         if self.padding:
-            x = F.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, self.padding, self.padding))
+            x = F.pad(
+                x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding)
+            )
         return F.relu(y + x, inplace=True)
 
 
@@ -52,7 +55,12 @@ class ResNet(nn.Module):
 
     @staticmethod
     def _stage(inputs: int, outputs: int, n: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(*(Block(inputs if k == 0 else outputs, outputs, stride if k == 0 else 1) for k in range(n)))
+        return nn.Sequential(
+            *(
+                Block(inputs if k == 0 else outputs, outputs, stride if k == 0 else 1)
+                for k in range(n)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
@@ -63,6 +71,10 @@ class ResNet(nn.Module):
 def resnet(name: str, width: int = 16, classes: int = 10) -> ResNet:
     """A ResNet by name, 'resnet20'.  Raises HKTError for a depth that is not 6n + 2."""
     depth = name.removeprefix("resnet")
-    if not (name.startswith("resnet") and depth.isdigit() and int(depth) >= 8 and int(depth) % 6 == 2):
-        raise HKTError(f"There is no CIFAR ResNet {name!r}; the depth must be 6n + 2, such as resnet8, resnet20, resnet56 or resnet110.")
+    if not (
+        name.startswith("resnet") and depth.isdigit() and int(depth) >= 8 and int(depth) % 6 == 2
+    ):
+        raise HKTError(
+            f"There is no CIFAR ResNet {name!r}; the depth must be 6n + 2, such as resnet8, resnet20, resnet56 or resnet110."
+        )
     return ResNet(int(depth), width, classes)

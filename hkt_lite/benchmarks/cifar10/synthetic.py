@@ -4,6 +4,7 @@ A class is a figure's shape and nothing else.  Position, size, rotation, colour,
 noise and distracting fragments are drawn at random for every image.  On the pixel grid only + - * / and roots are used,
 which IEEE 754 rounds the same way everywhere, so that a seed gives the same bytes on every machine.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -17,16 +18,27 @@ import torch
 from ...config import HKTError, nearest
 from .data import FOLDER, Images
 
-CLASSES = ["disc", "ring", "arc", "crescent", "square", "triangle", "star", "cross", "chevron", "pair"]
+CLASSES = [
+    "disc",
+    "ring",
+    "arc",
+    "crescent",
+    "square",
+    "triangle",
+    "star",
+    "cross",
+    "chevron",
+    "pair",
+]
 SPLITS = ("train", "val", "test")
-SIDE, CHUNK = 32, 250                                           # pixels; images drawn from one random stream
-RADIUS = (6.0, 13.0)                                            # of the figure, in pixels
-FRAGMENTS = 5                                                   # distractors, half of them in front of the figure
-TURN = 40                                                       # degrees the figure is rotated by at most, either way
-INVERTED = 0.15                                                 # share of images with a dark figure on light ground
-CONTRAST = (0.20, 0.9)                                          # between figure and ground, of a channel's range
-GROUND_TEXTURE, FIGURE_TEXTURE = 0.5, 0.5                       # most a texture changes a channel
-NOISE = (0.01, 0.10)                                            # standard deviation, of a channel's range
+SIDE, CHUNK = 32, 250  # pixels; images drawn from one random stream
+RADIUS = (6.0, 13.0)  # of the figure, in pixels
+FRAGMENTS = 5  # distractors, half of them in front of the figure
+TURN = 40  # degrees the figure is rotated by at most, either way
+INVERTED = 0.15  # share of images with a dark figure on light ground
+CONTRAST = (0.20, 0.9)  # between figure and ground, of a channel's range
+GROUND_TEXTURE, FIGURE_TEXTURE = 0.5, 0.5  # most a texture changes a channel
+NOISE = (0.01, 0.10)  # standard deviation, of a channel's range
 
 
 # -- figures: signed distance (negative inside) of points u, v in units of the figure's radius ------------------------
@@ -53,12 +65,12 @@ def _ring(u, v):
 
 def _star(u, v):
     """Five points: two mirrors fold the plane onto half of one point, whose edge is a straight line."""
-    cos, sin = 0.80901699, 0.58778525                           # of 36 degrees
+    cos, sin = 0.80901699, 0.58778525  # of 36 degrees
     u = np.abs(u)
-    for x in (cos, -cos):                                       # mirrors with the normals (cos, -sin) and (-cos, -sin)
+    for x in (cos, -cos):  # mirrors with the normals (cos, -sin) and (-cos, -sin)
         beyond = 2 * np.maximum(x * u - sin * v, 0)
         u, v = u - x * beyond, v + sin * beyond
-    return 0.89 * np.abs(u) + 0.455 * (v - 1.0)                 # the edge falls from the tip at (0, 1) inwards
+    return 0.89 * np.abs(u) + 0.455 * (v - 1.0)  # the edge falls from the tip at (0, 1) inwards
 
 
 FIGURES = {
@@ -87,7 +99,9 @@ class _Draw:
 
     def __init__(self, *names):
         digest = hashlib.sha256(repr(names).encode()).digest()
-        self.random = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+        self.random = np.random.Generator(
+            np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+        )
 
     def __call__(self, low, high, *shape):
         """Uniform in [low, high), float32 (CHUNK, *shape)."""
@@ -126,7 +140,9 @@ def _lighter(draw, colour, low, high):
 def _painted(draw, colour, x, y, strength):
     """A textured surface around the given colour (N, 3), as (N, 3, SIDE, SIDE)."""
     change = draw(-1.0, 1.0, 3) * draw(0.0, strength, 1)
-    return colour[:, :, None, None] + change[:, :, None, None] * (_texture(draw, x, y)[:, None] - 0.5)
+    return colour[:, :, None, None] + change[:, :, None, None] * (
+        _texture(draw, x, y)[:, None] - 0.5
+    )
 
 
 def _fragment(draw, x, y):
@@ -145,13 +161,16 @@ def _chunk(split: str, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     draw = _Draw("shapes", seed, split, number)
     order = draw.random.random((CHUNK // len(CLASSES), len(CLASSES))).argsort(1).reshape(-1)
     grid = np.arange(SIDE, dtype=np.float32) - np.float32((SIDE - 1) / 2)
-    x, y = np.broadcast_to(grid, (CHUNK, SIDE, SIDE)), np.broadcast_to(grid[:, None], (CHUNK, SIDE, SIDE))
+    x, y = (
+        np.broadcast_to(grid, (CHUNK, SIDE, SIDE)),
+        np.broadcast_to(grid[:, None], (CHUNK, SIDE, SIDE)),
+    )
 
     cos, sin = draw.turn(TURN)
     radius = draw.maps(*RADIUS)
     room = np.maximum(15 - 0.8 * radius, 0)
     u, v = x - room * draw.maps(-1, 1), y - room * draw.maps(-1, 1)
-    stretch = draw.maps(0.8, 1.0)                                # the figure's height over its width
+    stretch = draw.maps(0.8, 1.0)  # the figure's height over its width
     u, v = (cos * u + sin * v) / radius, (cos * v - sin * u) / (radius * stretch)
     distance = np.empty_like(u)
     for label, figure in enumerate(FIGURES.values()):
@@ -169,8 +188,10 @@ def _chunk(split: str, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         image = image + (colour[:, :, None, None] - image) * _fragment(draw, x, y)
     cos, sin = draw.turn()
     light = 1 + draw.maps(0, 0.025) * (cos * x + sin * y)
-    spread = draw(*NOISE, 1, 1, 1) * np.float32(6 ** 0.5)          # of the difference of two uniform numbers
-    noise = draw.random.random(image.shape, dtype=np.float32) - draw.random.random(image.shape, dtype=np.float32)
+    spread = draw(*NOISE, 1, 1, 1) * np.float32(6**0.5)  # of the difference of two uniform numbers
+    noise = draw.random.random(image.shape, dtype=np.float32) - draw.random.random(
+        image.shape, dtype=np.float32
+    )
     image = image * light[:, None] + spread * noise
     image = np.where(draw.maps(0, 1)[:, None] < INVERTED, 1 - image, image)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), order

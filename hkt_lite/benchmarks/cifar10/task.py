@@ -2,6 +2,7 @@
 
 Normalisation is ImageNet's, because the public checkpoints and the release were trained with it.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -22,12 +23,19 @@ from .augment import Augment
 from .network import resnet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORMALISATIONS = {"imagenet": (MEAN, STD),
-                  "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))}    # the usual figures; the second is the mean of per-image ones
-PUBLIC = {"resnet20": "resnet20-12fca82f.th", "resnet32": "resnet32-d509ac18.th", "resnet44": "resnet44-014dd654.th",
-          "resnet56": "resnet56-4bfd9763.th", "resnet110": "resnet110-1d1ed7c2.th"}
+NORMALISATIONS = {
+    "imagenet": (MEAN, STD),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+}  # the usual figures; the second is the mean of per-image ones
+PUBLIC = {
+    "resnet20": "resnet20-12fca82f.th",
+    "resnet32": "resnet32-d509ac18.th",
+    "resnet44": "resnet44-014dd654.th",
+    "resnet56": "resnet56-4bfd9763.th",
+    "resnet110": "resnet110-1d1ed7c2.th",
+}
 BEFORE_POOLING = ("conv1", "bn1", "layer1", "layer2", "layer3")
-SIZES = {"val": 1000, "test": 2000}                             # of the synthetic splits
+SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits
 
 
 class Batch(NamedTuple):
@@ -39,7 +47,7 @@ class Batch(NamedTuple):
 
 
 class Cifar10(Task):
-    chance = 10.0                                               # percent, one of ten classes
+    chance = 10.0  # percent, one of ten classes
     public = PUBLIC
     protocols = {"imagenet": {"normalisation": "imagenet"}, "cifar10": {"normalisation": "cifar10"}}
     sites = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
@@ -50,31 +58,47 @@ class Cifar10(Task):
         if source == "auto":
             source = "real" if cifar10.present(data_home()) else "synthetic"
         real = source == "real"
-        return {"source": source, "parent": config.parent or ("resnet56" if real else "resnet20"),
-                "parent_weights": "public" if real else "committed"}
+        return {
+            "source": source,
+            "parent": config.parent or ("resnet56" if real else "resnet20"),
+            "parent_weights": "public" if real else "committed",
+        }
 
     def load(self) -> Cifar10:
         config = self.config
         if config.source == "real":
-            read = lambda split, size=None: cifar10.load(data_home(), split, size)               # noqa: E731
+            read = lambda split, size=None: cifar10.load(data_home(), split, size)  # noqa: E731
         else:
-            read = lambda split, size=None: synthetic.images(split, size or SIZES[split])        # noqa: E731
-        self.images = {"train": read("train", config.train_size), "val": read("val"), "test": read("test")}
+            read = lambda split, size=None: synthetic.images(split, size or SIZES[split])  # noqa: E731
+        self.images = {
+            "train": read("train", config.train_size),
+            "val": read("val"),
+            "test": read("test"),
+        }
         self.classes, self.train_size = self.images["train"].classes, len(self.images["train"].y)
         if self.train_size < config.train_size:
-            raise HKTError(f"train_size {config.train_size} is more than the {self.train_size} training images of {self.images['train'].name}.")
+            raise HKTError(
+                f"train_size {config.train_size} is more than the {self.train_size} training images of {self.images['train'].name}."
+            )
         digest = hashlib.sha256()
         for images in self.images.values():
             digest.update(images.x.numpy().tobytes() + images.y.numpy().tobytes())
         self.fingerprint = digest.hexdigest()
-        self.views = {split: Augment(images, config.seed, MEAN, STD, config.device, config.views) for split, images in self.images.items()}
+        self.views = {
+            split: Augment(images, config.seed, MEAN, STD, config.device, config.views)
+            for split, images in self.images.items()
+        }
         self.labels = {split: images.y.to(config.device) for split, images in self.images.items()}
         return self
 
     def _batch(self, split: str, x: Tensor, index: Tensor, view: int) -> Batch:
         index = index.to(self.config.device)
         layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        return Batch(x.contiguous(memory_format=layout), self.labels[split][index], index + view * self.train_size)
+        return Batch(
+            x.contiguous(memory_format=layout),
+            self.labels[split][index],
+            index + view * self.train_size,
+        )
 
     def batch(self, index: Tensor, epoch: int) -> Batch:
         view = epoch % self.config.views if self.config.views else epoch
@@ -117,8 +141,15 @@ class Cifar10(Task):
     def protocol(self, name: str) -> dict:
         """The test images under a normalisation: 'imagenet', as the public checkpoints were trained, or 'cifar10'."""
         self.load()
-        self.views["test"] = Augment(self.images["test"], self.config.seed, *NORMALISATIONS[name], self.config.device, 0)
-        return {"source": self.config.source, "split": "test", "images": len(self.labels["test"]), "normalisation": name}
+        self.views["test"] = Augment(
+            self.images["test"], self.config.seed, *NORMALISATIONS[name], self.config.device, 0
+        )
+        return {
+            "source": self.config.source,
+            "split": "test",
+            "images": len(self.labels["test"]),
+            "normalisation": name,
+        }
 
     def example(self) -> tuple[Tensor]:
         return (torch.zeros(1, 3, 32, 32, device=self.config.device),)

@@ -5,6 +5,7 @@
 
 What an example becomes depends on (seed, epoch, index) alone, in whatever order and batch it is asked for.
 """
+
 from __future__ import annotations
 
 import torch
@@ -13,14 +14,16 @@ from torch.nn.functional import interpolate
 
 from ...config import HKTError, stream
 
-RECIPES = {                                                     # of RAFT's training stages, by corpus: powers of two the scale is drawn from
-    "chairs": {"scale": (-0.1, 1.0)}, "things": {"scale": (-0.4, 0.8)}, "sintel": {"scale": (-0.2, 0.6)},
+RECIPES = {  # of RAFT's training stages, by corpus: powers of two the scale is drawn from
+    "chairs": {"scale": (-0.1, 1.0)},
+    "things": {"scale": (-0.4, 0.8)},
+    "sintel": {"scale": (-0.2, 0.6)},
     "kitti": {"scale": (-0.2, 0.4), "sparse": True, "flips": (0.0, 0.0)},
     "hd1k": {"scale": (-0.5, 0.2), "sparse": True, "flips": (0.5, 0.0)},
 }
-FASTEST = 1000                                                  # pixels: faster flow is not learnt from, as in RAFT
-ERASED = (50, 100)                                              # sides of an erased rectangle, in pixels of a crop of at least …
-ERASER_CROP = 368                                               # … this height; smaller crops get smaller rectangles
+FASTEST = 1000  # pixels: faster flow is not learnt from, as in RAFT
+ERASED = (50, 100)  # sides of an erased rectangle, in pixels of a crop of at least …
+ERASER_CROP = 368  # … this height; smaller crops get smaller rectangles
 
 
 class FlowAugment:
@@ -33,14 +36,35 @@ class FlowAugment:
     nearest pixel instead of interpolated, a crop drawn beyond the border and pushed back.  Raises HKTError for a crop without pixels.
     """
 
-    def __init__(self, crop: tuple[int, int], seed: int, sparse: bool = False, scale: tuple[float, float] = (-0.2, 0.5), stretch: float = 0.2,
-                 spatial: float = 0.8, flips: tuple[float, float] = (0.5, 0.1), photometric: bool = True, eraser: float = 0.5):
+    def __init__(
+        self,
+        crop: tuple[int, int],
+        seed: int,
+        sparse: bool = False,
+        scale: tuple[float, float] = (-0.2, 0.5),
+        stretch: float = 0.2,
+        spatial: float = 0.8,
+        flips: tuple[float, float] = (0.5, 0.1),
+        photometric: bool = True,
+        eraser: float = 0.5,
+    ):
         if len(crop) != 2 or min(crop) < 1 or scale[0] > scale[1]:
-            raise HKTError(f"An augmentation needs a crop (height, width) and a scale (low, high), got {tuple(crop)} and {tuple(scale)}.")
-        self.crop, self.seed, self.sparse, self.scale, self.spatial, self.flips = tuple(crop), seed, sparse, scale, spatial, flips
+            raise HKTError(
+                f"An augmentation needs a crop (height, width) and a scale (low, high), got {tuple(crop)} and {tuple(scale)}."
+            )
+        self.crop, self.seed, self.sparse, self.scale, self.spatial, self.flips = (
+            tuple(crop),
+            seed,
+            sparse,
+            scale,
+            spatial,
+            flips,
+        )
         self.stretch = 0.0 if sparse else stretch
         self.photometric, self.eraser = photometric, eraser
-        self.jitter = (0.3, 0.3, 0.3, 0.3 / 3.14) if sparse else (0.4, 0.4, 0.4, 0.5 / 3.14)     # brightness, contrast, saturation, hue
+        self.jitter = (
+            (0.3, 0.3, 0.3, 0.3 / 3.14) if sparse else (0.4, 0.4, 0.4, 0.5 / 3.14)
+        )  # brightness, contrast, saturation, hue
         self.asymmetric = 0.0 if sparse else 0.2
 
     def __call__(self, sample, index: int, epoch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -62,8 +86,12 @@ class FlowAugment:
 
         change = torchvision().transforms.functional
         brightness, contrast, saturation, hue = (draw(-most, most) for most in self.jitter)
-        steps = [lambda x: change.adjust_brightness(x, 1 + brightness), lambda x: change.adjust_contrast(x, 1 + contrast),
-                 lambda x: change.adjust_saturation(x, 1 + saturation), lambda x: change.adjust_hue(x, hue)]
+        steps = [
+            lambda x: change.adjust_brightness(x, 1 + brightness),
+            lambda x: change.adjust_contrast(x, 1 + contrast),
+            lambda x: change.adjust_saturation(x, 1 + saturation),
+            lambda x: change.adjust_hue(x, hue),
+        ]
         for k in draw.order(len(steps)):
             image = steps[k](image)
         return image
@@ -73,7 +101,9 @@ class FlowAugment:
             return first, second
         if draw.chance(self.asymmetric):
             return self._jittered(draw, first), self._jittered(draw, second)
-        return self._jittered(draw, torch.cat([first, second], 1)).chunk(2, 1)                   # one above the other: one contrast for both
+        return self._jittered(draw, torch.cat([first, second], 1)).chunk(
+            2, 1
+        )  # one above the other: one contrast for both
 
     def _erased(self, draw: _Draw, image: Tensor) -> Tensor:
         """One or two rectangles of image 2 take its mean colour, as if something had come in front."""
@@ -81,11 +111,13 @@ class FlowAugment:
             return image
         image, (height, width) = image.clone(), image.shape[1:]
         colour = image.float().mean((1, 2)).to(image.dtype)[:, None, None]
-        low, high = (max(1, round(side * min(1.0, min(self.crop) / ERASER_CROP))) for side in ERASED)
+        low, high = (
+            max(1, round(side * min(1.0, min(self.crop) / ERASER_CROP))) for side in ERASED
+        )
         for _ in range(draw.integer(1, 3)):
             left, top = draw.integer(0, width), draw.integer(0, height)
             wide, tall = draw.integer(low, high + 1), draw.integer(low, high + 1)
-            image[:, top:top + tall, left:left + wide] = colour
+            image[:, top : top + tall, left : left + wide] = colour
         return image
 
     # -- geometry --
@@ -99,11 +131,15 @@ class FlowAugment:
             zoom = across = down = 0.0
         tall, wide = round(height * 2 ** (zoom + down)), round(width * 2 ** (zoom + across))
         if tall < self.crop[0] or wide < self.crop[1]:
-            least = max(self.crop[0] / height, self.crop[1] / width)                             # enlarge both axes alike: shapes stay
+            least = max(
+                self.crop[0] / height, self.crop[1] / width
+            )  # enlarge both axes alike: shapes stay
             tall, wide = max(tall, round(height * least)), max(wide, round(width * least))
         return max(tall, self.crop[0]), max(wide, self.crop[1])
 
-    def _scaled(self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _scaled(
+        self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         height, width = valid.shape
         size = self._size(draw, height, width)
         if size == (height, width):
@@ -112,21 +148,38 @@ class FlowAugment:
         if self.sparse:
             return images, *scatter_resize(flow, valid, size)
         factor = torch.tensor([size[1] / width, size[0] / height])[:, None, None]
-        flow, known = (interpolate(x[None].float(), size, mode="bilinear", align_corners=False)[0] for x in (flow, valid[None]))
-        return images, flow * factor, known[0] > 0.999                                           # a mean with an unknown vector is unknown
+        flow, known = (
+            interpolate(x[None].float(), size, mode="bilinear", align_corners=False)[0]
+            for x in (flow, valid[None])
+        )
+        return images, flow * factor, known[0] > 0.999  # a mean with an unknown vector is unknown
 
-    def _flipped(self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        for axis, probability, sign in ((-1, self.flips[0], (-1.0, 1.0)), (-2, self.flips[1], (1.0, -1.0))):
+    def _flipped(
+        self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        for axis, probability, sign in (
+            (-1, self.flips[0], (-1.0, 1.0)),
+            (-2, self.flips[1], (1.0, -1.0)),
+        ):
             if draw.chance(probability):
-                images, flow, valid = images.flip(axis), flow.flip(axis) * torch.tensor(sign)[:, None, None], valid.flip(axis)
+                images, flow, valid = (
+                    images.flip(axis),
+                    flow.flip(axis) * torch.tensor(sign)[:, None, None],
+                    valid.flip(axis),
+                )
         return images, flow, valid
 
-    def _cropped(self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _cropped(
+        self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         down, across = (side - kept for side, kept in zip(valid.shape, self.crop))
-        beyond = (20, 50) if self.sparse else (0, 0)                                             # so that the borders are not seen less
+        beyond = (20, 50) if self.sparse else (0, 0)  # so that the borders are not seen less
         top = min(max(draw.integer(0, down + beyond[0] + 1), 0), down)
         left = min(max(draw.integer(-beyond[1], across + beyond[1] + 1), 0), across)
-        return tuple(x[..., top:top + self.crop[0], left:left + self.crop[1]] for x in (images, flow, valid))
+        return tuple(
+            x[..., top : top + self.crop[0], left : left + self.crop[1]]
+            for x in (images, flow, valid)
+        )
 
 
 class _Draw:
@@ -136,7 +189,10 @@ class _Draw:
         self.generator = stream(seed, "augment", int(epoch), int(index))
 
     def __call__(self, low: float, high: float) -> float:
-        return low + (high - low) * torch.rand((), generator=self.generator, dtype=torch.float64).item()
+        return (
+            low
+            + (high - low) * torch.rand((), generator=self.generator, dtype=torch.float64).item()
+        )
 
     def chance(self, probability: float) -> bool:
         return self(0, 1) < probability
@@ -156,9 +212,14 @@ def scatter_resize(flow: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[
     height, width = valid.shape
     factor = torch.tensor([size[1] / width, size[0] / height])
     y, x = valid.nonzero().T
-    place = (torch.stack([x, y], 1) + 0.5) * factor                                              # the pixel of a point is its whole part
-    column, row = place[:, 0].long().clamp(max=size[1] - 1), place[:, 1].long().clamp(max=size[0] - 1)
-    last = torch.full((size[0] * size[1],), -1).scatter_reduce(0, row * size[1] + column, torch.arange(len(x)), "amax")
+    place = (torch.stack([x, y], 1) + 0.5) * factor  # the pixel of a point is its whole part
+    column, row = (
+        place[:, 0].long().clamp(max=size[1] - 1),
+        place[:, 1].long().clamp(max=size[0] - 1),
+    )
+    last = torch.full((size[0] * size[1],), -1).scatter_reduce(
+        0, row * size[1] + column, torch.arange(len(x)), "amax"
+    )
     resized, known = torch.zeros(2, size[0] * size[1]), last >= 0
     resized[:, known] = flow[:, y, x][:, last[known]] * factor[:, None]
     return resized.reshape(2, *size), known.reshape(size)

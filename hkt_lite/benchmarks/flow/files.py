@@ -6,6 +6,7 @@
 
 A damaged file is one sentence that names it.  Writers write all or nothing.  PNGs go through OpenCV: Pillow reads 16-bit RGB as 8-bit.
 """
+
 from __future__ import annotations
 
 import re
@@ -19,11 +20,11 @@ from torch import Tensor
 
 from ...config import HKTError
 
-FLO_MAGIC = b"PIEH"                                             # the float 202021.25, little endian
+FLO_MAGIC = b"PIEH"  # the float 202021.25, little endian
 PNG_MAGIC, PNG_END = b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\x00IEND\xaeB`\x82"
-PIXELS = 1 << 28                                                # more than any image has: a header that says so is damaged
-KITTI_STEP = 64                                                 # steps a pixel; stored = flow * 64 + 2^15
-KITTI_REACH = ((1 - 2 ** 15) / KITTI_STEP, (2 ** 16 - 1 - 2 ** 15) / KITTI_STEP)
+PIXELS = 1 << 28  # more than any image has: a header that says so is damaged
+KITTI_STEP = 64  # steps a pixel; stored = flow * 64 + 2^15
+KITTI_REACH = ((1 - 2**15) / KITTI_STEP, (2**16 - 1 - 2**15) / KITTI_STEP)
 
 
 def _bytes(path: Path, count: int | None = None) -> bytes:
@@ -32,7 +33,9 @@ def _bytes(path: Path, count: int | None = None) -> bytes:
         with open(path, "rb") as file:
             return file.read(-1 if count is None else count)
     except OSError as error:
-        raise HKTError(f"{path} cannot be read ({error.strerror or error}); check the folder HKT_DATA points to.") from None
+        raise HKTError(
+            f"{path} cannot be read ({error.strerror or error}); check the folder HKT_DATA points to."
+        ) from None
 
 
 def _damaged(path: Path, why: str) -> HKTError:
@@ -61,7 +64,7 @@ def _text_header(path: Path, head: bytes, pattern: bytes) -> tuple[re.Match, int
     return match, height, width
 
 
-_GAP = rb"(?:\s|#[^\n]*\n)+"                                    # white space and comments between the header's numbers
+_GAP = rb"(?:\s|#[^\n]*\n)+"  # white space and comments between the header's numbers
 _PPM = rb"(P[56])" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s"
 _PFM = rb"(P[Ff])\s+(\d+)\s+(\d+)\s+(-?[\d.eE+]+)\s"
 
@@ -82,7 +85,9 @@ def size(path: Path) -> tuple[int, int]:
         need = match.end() + 4 * height * width * (3 if match[1] == b"PF" else 1)
     elif head[:2] in (b"P5", b"P6"):
         match, height, width = _text_header(path, head, _PPM)
-        need = match.end() + height * width * (3 if match[1] == b"P6" else 1) * (2 if int(match[4]) > 255 else 1)
+        need = match.end() + height * width * (3 if match[1] == b"P6" else 1) * (
+            2 if int(match[4]) > 255 else 1
+        )
     elif head.startswith(PNG_MAGIC):
         if len(head) < 24:
             raise _damaged(path, "it is truncated")
@@ -109,7 +114,9 @@ def read_flo(path: Path) -> Tensor:
     data = _bytes(path)
     height, width, offset = _flo_header(path, data)
     if len(data) != offset + 8 * height * width:
-        raise _damaged(path, f"it is truncated or too long: {len(data)} bytes for {width} x {height} pixels")
+        raise _damaged(
+            path, f"it is truncated or too long: {len(data)} bytes for {width} x {height} pixels"
+        )
     values = np.frombuffer(data, "<f4", offset=offset).reshape(height, width, 2)
     return torch.from_numpy(values.transpose(2, 0, 1).astype(np.float32))
 
@@ -120,7 +127,9 @@ def read_pfm(path: Path) -> Tensor:
     data = _bytes(path)
     match, height, width = _text_header(path, data[:512], _PFM)
     if match[1] != b"PF" or len(data) != match.end() + 12 * height * width:
-        raise _damaged(path, f"{len(data)} bytes are not three numbers for each of {width} x {height} pixels")
+        raise _damaged(
+            path, f"{len(data)} bytes are not three numbers for each of {width} x {height} pixels"
+        )
     order = "<f4" if match[4].startswith(b"-") else ">f4"
     values = np.frombuffer(data, order, offset=match.end()).reshape(height, width, 3)
     return torch.from_numpy(values[::-1, :, :2].transpose(2, 0, 1).astype(np.float32))
@@ -130,8 +139,11 @@ def _png_is_whole(path: Path, data: bytes) -> None:
     """OpenCV fills what is missing of a truncated PNG with zeros and says nothing: look at its chunks first."""
     place = len(PNG_MAGIC)
     while place + 12 <= len(data):
-        length = int.from_bytes(data[place:place + 4], "big")
-        body, stated = data[place + 4:place + 8 + length], data[place + 8 + length:place + 12 + length]
+        length = int.from_bytes(data[place : place + 4], "big")
+        body, stated = (
+            data[place + 4 : place + 8 + length],
+            data[place + 8 + length : place + 12 + length],
+        )
         if len(stated) < 4:
             break
         if zlib.crc32(body) != int.from_bytes(stated, "big"):
@@ -152,7 +164,13 @@ def _decoded(path: Path, flags: str) -> np.ndarray:
     elif data[:2] in (b"P5", b"P6"):
         size(path)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), sum(getattr(cv2, flag) for flag in flags.split())) if data else None
+        image = (
+            cv2.imdecode(
+                np.frombuffer(data, np.uint8), sum(getattr(cv2, flag) for flag in flags.split())
+            )
+            if data
+            else None
+        )
     except cv2.error:
         image = None
     if image is None:
@@ -168,9 +186,13 @@ def read_kitti(path: Path) -> tuple[Tensor, Tensor]:
     path = Path(path)
     image = _decoded(path, "IMREAD_UNCHANGED")
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        raise _damaged(path, f"flow is a 16-bit PNG of three channels, this has {image.dtype} {image.shape}")
+        raise _damaged(
+            path, f"flow is a 16-bit PNG of three channels, this has {image.dtype} {image.shape}"
+        )
     valid = torch.from_numpy(image[..., 0] > 0)
-    flow = torch.from_numpy((image[..., :0:-1].transpose(2, 0, 1).astype(np.float32) - 2 ** 15) / KITTI_STEP)
+    flow = torch.from_numpy(
+        (image[..., :0:-1].transpose(2, 0, 1).astype(np.float32) - 2**15) / KITTI_STEP
+    )
     return torch.where(valid, flow, 0.0), valid
 
 
@@ -190,7 +212,9 @@ def read_mask(path: Path) -> Tensor:
 
 def _writable(path: Path, flow: Tensor) -> np.ndarray:
     if flow.ndim != 3 or flow.shape[0] != 2 or not flow.numel():
-        raise HKTError(f"{path} was not written: a flow has the shape (2, H, W), got {tuple(flow.shape)}; write one image at a time.")
+        raise HKTError(
+            f"{path} was not written: a flow has the shape (2, H, W), got {tuple(flow.shape)}; write one image at a time."
+        )
     return flow.detach().to("cpu", torch.float32).numpy()
 
 
@@ -201,14 +225,21 @@ def write_flo(path: Path, flow: Tensor) -> None:
     path = Path(path)
     values = _writable(path, flow)
     _, height, width = values.shape
-    write_bytes(path, FLO_MAGIC + struct.pack("<ii", width, height) + values.transpose(1, 2, 0).astype("<f4").tobytes())
+    write_bytes(
+        path,
+        FLO_MAGIC
+        + struct.pack("<ii", width, height)
+        + values.transpose(1, 2, 0).astype("<f4").tobytes(),
+    )
 
 
 def encode_png(image: np.ndarray) -> bytes:
     """PNG bytes of uint8 or uint16 (H, W) or (H, W, 3) in red, green, blue."""
     import cv2
 
-    return cv2.imencode(".png", image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
+    return cv2.imencode(
+        ".png", image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
+    )[1].tobytes()
 
 
 def write_kitti(path: Path, flow: Tensor, valid: Tensor | None = None) -> None:
@@ -220,14 +251,22 @@ def write_kitti(path: Path, flow: Tensor, valid: Tensor | None = None) -> None:
 
     path = Path(path)
     values = _writable(path, flow)
-    valid = np.ones(values.shape[1:], bool) if valid is None else valid.detach().cpu().numpy().astype(bool)
+    valid = (
+        np.ones(values.shape[1:], bool)
+        if valid is None
+        else valid.detach().cpu().numpy().astype(bool)
+    )
     if valid.shape != values.shape[1:]:
-        raise HKTError(f"{path} was not written: its valid mask has the shape {valid.shape}, its flow {values.shape}; pass masks of the flow's size.")
+        raise HKTError(
+            f"{path} was not written: its valid mask has the shape {valid.shape}, its flow {values.shape}; pass masks of the flow's size."
+        )
     low, high = KITTI_REACH
     if not ((values >= low) & (values <= high))[:, valid].all():
-        raise HKTError(f"{path} was not written: KITTI's PNG holds flow from {low:.0f} to {high:.0f} pixels and a valid pixel is beyond; "
-                       "mark it invalid or clamp the flow.")
+        raise HKTError(
+            f"{path} was not written: KITTI's PNG holds flow from {low:.0f} to {high:.0f} pixels and a valid pixel is beyond; "
+            "mark it invalid or clamp the flow."
+        )
     stored = np.zeros((*valid.shape, 3), np.uint16)
-    stored[valid, :2] = np.rint(values[:, valid].T.astype(np.float64) * KITTI_STEP + 2 ** 15)
+    stored[valid, :2] = np.rint(values[:, valid].T.astype(np.float64) * KITTI_STEP + 2**15)
     stored[..., 2] = valid
     write_bytes(path, encode_png(stored))

@@ -7,6 +7,7 @@
 
 All numbers are over valid pixels.  A number no pixel qualifies for has no key; it is never NaN.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -16,7 +17,12 @@ from torch import Tensor
 
 from ...config import HKTError
 
-PERCENT = ("fl_all", "px1", "px3", "px5")                       # shares of pixels; the other keys are mean errors in pixels
+PERCENT = (
+    "fl_all",
+    "px1",
+    "px3",
+    "px5",
+)  # shares of pixels; the other keys are mean errors in pixels
 
 
 def epe_map(flow: Tensor, truth: Tensor) -> Tensor:
@@ -28,16 +34,28 @@ def _sums(flow: Tensor, sample) -> dict[str, tuple[float, int]]:
     """Sum over the qualifying pixels and their number, for each key."""
     truth, valid = sample.flow.to(flow.device), sample.valid.to(flow.device)
     if flow.shape != truth.shape:
-        raise HKTError(f"A flow of shape {tuple(flow.shape)} cannot be compared with one of {tuple(truth.shape)}; crop the padding off first.")
+        raise HKTError(
+            f"A flow of shape {tuple(flow.shape)} cannot be compared with one of {tuple(truth.shape)}; crop the padding off first."
+        )
     error, length = epe_map(flow.float(), truth)[valid].double(), truth.norm(dim=0)[valid].double()
     if not error.isfinite().all():
-        raise HKTError("The estimated flow is not finite; the training has diverged, lower the learning rate.")
-    groups = {"epe": torch.ones_like(length, dtype=torch.bool), "s0-10": length < 10, "s10-40": (length >= 10) & (length < 40), "s40+": length >= 40}
+        raise HKTError(
+            "The estimated flow is not finite; the training has diverged, lower the learning rate."
+        )
+    groups = {
+        "epe": torch.ones_like(length, dtype=torch.bool),
+        "s0-10": length < 10,
+        "s10-40": (length >= 10) & (length < 40),
+        "s40+": length >= 40,
+    }
     if sample.occluded is not None:
         occluded = sample.occluded.to(flow.device)[valid]
         groups |= {"epe_matched": ~occluded, "epe_unmatched": occluded}
     sums = {key: (float(error[here].sum()), int(here.sum())) for key, here in groups.items()}
-    wrong = {"fl_all": (error > 3) & (error > 0.05 * length), **{f"px{n}": error > n for n in (1, 3, 5)}}
+    wrong = {
+        "fl_all": (error > 3) & (error > 0.05 * length),
+        **{f"px{n}": error > n for n in (1, 3, 5)},
+    }
     return sums | {key: (100.0 * int(here.sum()), len(error)) for key, here in wrong.items()}
 
 
@@ -49,7 +67,9 @@ def metrics(flow: Tensor, sample) -> dict[str, float]:
     length (KITTI 2015), px1, px3, px5 that with an error above so many pixels.  Raises HKTError for another size or a flow that is not finite.
     """
     sums = {key: pair for key, pair in _sums(flow, sample).items() if pair[1]}
-    return {key: total / n for key, (total, n) in sums.items()} | {f"n/{key}": float(n) for key, (_, n) in sums.items()}
+    return {key: total / n for key, (total, n) in sums.items()} | {
+        f"n/{key}": float(n) for key, (_, n) in sums.items()
+    }
 
 
 class Meter:
@@ -89,7 +109,9 @@ def warm_start(flow: Tensor) -> Tensor:
     from scipy.spatial import cKDTree
 
     height, width = flow.shape[-2:]
-    grid = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")).float()
+    grid = torch.stack(
+        torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    ).float()
     vectors = flow.detach().cpu().float().reshape(2, -1)
     landed = grid.reshape(2, -1) + vectors
     inside = (landed > 0).all(0) & (landed[0] < width) & (landed[1] < height)

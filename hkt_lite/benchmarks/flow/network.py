@@ -4,6 +4,7 @@ Teed and Deng, "RAFT: recurrent all-pairs field transforms for optical flow", 20
 are torchvision's own, so that its weights load.  raft_base and raft_tiny are ours: the plan of raft_small with fewer channels, two
 correlation levels less for small pictures, and (raft_base) the learnt upsampling of raft_large.
 """
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -17,9 +18,9 @@ from ...config import HKTError, nearest
 class Plan(NamedTuple):
     """Channels of one RAFT: `features` and `context` are the encoders' last widths, `hidden` the recurrent state's."""
 
-    stem: tuple[int, ...]                                       # of both encoders, the last width left out
+    stem: tuple[int, ...]  # of both encoders, the last width left out
     features: int
-    context: int                                                # hidden state and input of the recurrent block together
+    context: int  # hidden state and input of the recurrent block together
     hidden: int
     levels: int
     radius: int
@@ -31,10 +32,16 @@ class Plan(NamedTuple):
     bottleneck: bool
 
 
-PLANS = {"raft_base": Plan((24, 24, 32, 48), 64, 96, 48, 2, 3, (64,), (32, 16), 48, 64, True, False),
-         "raft_tiny": Plan((12, 12, 16, 24), 40, 56, 28, 2, 3, (40,), (16, 8), 30, 40, False, False)}
+PLANS = {
+    "raft_base": Plan((24, 24, 32, 48), 64, 96, 48, 2, 3, (64,), (32, 16), 48, 64, True, False),
+    "raft_tiny": Plan((12, 12, 16, 24), 40, 56, 28, 2, 3, (40,), (16, 8), 30, 40, False, False),
+}
 NAMES = ("raft_large", "raft_small", *PLANS)
-SPLITS = {"raft_large": (128, 128), "raft_small": (96, 64), **{name: (plan.hidden, plan.context - plan.hidden) for name, plan in PLANS.items()}}
+SPLITS = {
+    "raft_large": (128, 128),
+    "raft_small": (96, 64),
+    **{name: (plan.hidden, plan.context - plan.hidden) for name, plan in PLANS.items()},
+}
 LEVELS = {"raft_large": 4, "raft_small": 4, **{name: plan.levels for name, plan in PLANS.items()}}
 
 
@@ -52,14 +59,40 @@ def raft(name: str) -> nn.Module:
         return getattr(parts, name)()
     plan = PLANS[name]
     block = parts.BottleneckBlock if plan.bottleneck else parts.ResidualBlock
-    encoders = [parts.FeatureEncoder(block=block, layers=(*plan.stem, last), norm_layer=norm)
-                for last, norm in ((plan.features, nn.InstanceNorm2d), (plan.context, None))]
+    encoders = [
+        parts.FeatureEncoder(block=block, layers=(*plan.stem, last), norm_layer=norm)
+        for last, norm in ((plan.features, nn.InstanceNorm2d), (plan.context, None))
+    ]
     corr = parts.CorrBlock(num_levels=plan.levels, radius=plan.radius)
-    motion = parts.MotionEncoder(in_channels_corr=corr.out_channels, corr_layers=plan.corr, flow_layers=plan.flow, out_channels=plan.motion)
-    recurrent = parts.RecurrentBlock(input_size=motion.out_channels + plan.context - plan.hidden, hidden_size=plan.hidden, kernel_size=(3,), padding=(1,))
-    update = parts.UpdateBlock(motion_encoder=motion, recurrent_block=recurrent, flow_head=parts.FlowHead(in_channels=plan.hidden, hidden_size=plan.head))
-    mask = parts.MaskPredictor(in_channels=plan.hidden, hidden_size=plan.head, multiplier=0.25) if plan.mask else None
-    return parts.RAFT(feature_encoder=encoders[0], context_encoder=encoders[1], corr_block=corr, update_block=update, mask_predictor=mask)
+    motion = parts.MotionEncoder(
+        in_channels_corr=corr.out_channels,
+        corr_layers=plan.corr,
+        flow_layers=plan.flow,
+        out_channels=plan.motion,
+    )
+    recurrent = parts.RecurrentBlock(
+        input_size=motion.out_channels + plan.context - plan.hidden,
+        hidden_size=plan.hidden,
+        kernel_size=(3,),
+        padding=(1,),
+    )
+    update = parts.UpdateBlock(
+        motion_encoder=motion,
+        recurrent_block=recurrent,
+        flow_head=parts.FlowHead(in_channels=plan.hidden, hidden_size=plan.head),
+    )
+    mask = (
+        parts.MaskPredictor(in_channels=plan.hidden, hidden_size=plan.head, multiplier=0.25)
+        if plan.mask
+        else None
+    )
+    return parts.RAFT(
+        feature_encoder=encoders[0],
+        context_encoder=encoders[1],
+        corr_block=corr,
+        update_block=update,
+        mask_predictor=mask,
+    )
 
 
 def smallest(name: str) -> int:

@@ -2,6 +2,7 @@
 
 Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.  `--warm` starts each frame of a Sintel scene from the flow before it.
 """
+
 from __future__ import annotations
 
 import shutil
@@ -17,11 +18,18 @@ from . import files as flow_files
 from .metrics import warm_start
 from .network import smallest
 
-CORPORA = {"sintel-clean": ("clean", "sintel", 32), "sintel-final": ("final", "sintel", 32), "kitti2015": ("flow", "kitti", 24), "kitti2012": ("flow", "kitti", 24)}
+CORPORA = {
+    "sintel-clean": ("clean", "sintel", 32),
+    "sintel-final": ("final", "sintel", 32),
+    "kitti2015": ("flow", "kitti", 24),
+    "kitti2012": ("flow", "kitti", 24),
+}
 
 
 @torch.no_grad()
-def refine(model: nn.Module, first: Tensor, second: Tensor, updates: int, initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def refine(
+    model: nn.Module, first: Tensor, second: Tensor, updates: int, initial: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """RAFT's loop from a flow that is given: (flow (B, 2, H, W) in pixels, the same at an eighth of the resolution, in its pixels).
 
     torchvision's forward always starts from zero; this is the same loop with its parts, and with `initial` None the same numbers.
@@ -35,26 +43,48 @@ def refine(model: nn.Module, first: Tensor, second: Tensor, updates: int, initia
     start = make_coords_grid(first.shape[0], *context.shape[-2:]).to(first.device)
     places = start if initial is None else start + initial
     for _ in range(updates):
-        hidden, delta = model.update_block(hidden, context, model.corr_block.index_pyramid(places), places - start)
+        hidden, delta = model.update_block(
+            hidden, context, model.corr_block.index_pyramid(places), places - start
+        )
         places = places + delta
     mask = None if model.mask_predictor is None else model.mask_predictor(hidden)
     return upsample_flow(places - start, up_mask=mask), places - start
 
 
-def flows(model: nn.Module, arch: str, pairs: list[corpora.Pair], updates: int, mode: str, warm: bool = False) -> Iterator[tuple[corpora.Pair, Tensor]]:
+def flows(
+    model: nn.Module,
+    arch: str,
+    pairs: list[corpora.Pair],
+    updates: int,
+    mode: str,
+    warm: bool = False,
+) -> Iterator[tuple[corpora.Pair, Tensor]]:
     """(pair, flow (2, H, W)) of each pair.  With `warm` a pair begins where the one before it in its scene has led, if their frames follow."""
     model.eval()
     before, carried = None, None
     for pair in pairs:
         sample = corpora.read(pair._replace(flow=None, occlusion=None, invalid=None))
-        images, back = corpora.pad(torch.stack([sample.first, sample.second]).float() / 127.5 - 1, mode=mode, least=smallest(arch))
+        images, back = corpora.pad(
+            torch.stack([sample.first, sample.second]).float() / 127.5 - 1,
+            mode=mode,
+            least=smallest(arch),
+        )
         goes_on = warm and before is not None and before.second == pair.first
-        full, low = refine(model, images[:1], images[1:], updates, warm_start(carried)[None] if goes_on else None)
+        full, low = refine(
+            model, images[:1], images[1:], updates, warm_start(carried)[None] if goes_on else None
+        )
         before, carried = pair, low[0]
         yield pair, back(full[0])
 
 
-def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = False, root: Path | None = None) -> int:
+def write(
+    model: nn.Module,
+    arch: str,
+    corpus: str,
+    out: Path,
+    warm: bool = False,
+    root: Path | None = None,
+) -> int:
     """Write the flows of a corpus' test part to the new folder `out`: how many.
 
     Raises HKTError for a corpus without a server, a folder that is there already, data that is missing; nothing half-written stays.
@@ -63,7 +93,9 @@ def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = Fals
         raise HKTError(f"No server takes flows of {corpus!r}.{nearest(corpus, CORPORA)}")
     folder, mode, updates = CORPORA[corpus]
     if warm and mode != "sintel":
-        raise HKTError(f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out.")
+        raise HKTError(
+            f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out."
+        )
     out = Path(out)
     if out.exists():
         raise HKTError(f"{out} is there already; name another folder or remove it first.")

@@ -6,6 +6,7 @@ A collection is a folder with index.csv, which has the columns split, volume_ind
 SPLIT/images/VOLUME_SLICE.png and SPLIT/masks/VOLUME_SLICE.png: 8-bit grey, mask 0 = background, anything above 127 = liver and tumour as
 one class.  The column `split` only says in which folder a file lies; a volume's part in training is the committed list's.
 """
+
 from __future__ import annotations
 
 import csv
@@ -18,7 +19,7 @@ import numpy as np
 
 from ...config import PROJECT, HKTError, nearest
 
-WINDOW = (-160.0, 240.0)                                        # HU: the abdominal soft-tissue window, level 40, width 400
+WINDOW = (-160.0, 240.0)  # HU: the abdominal soft-tissue window, level 40, width 400
 SPLITS = ("train", "val", "test")
 FOLDER, SPLIT = "liver_ct", PROJECT / "data" / "splits" / "liver_ct.json"
 
@@ -51,7 +52,9 @@ def volume(name: str, x: np.ndarray, y: np.ndarray, spacing: tuple[float, float,
 def windowed(hu: np.ndarray, window: tuple[float, float] = WINDOW) -> np.ndarray:
     """HU -> uint8 of the same shape, clipped to the window; a grey level is 1.6 HU, far below a CT's noise."""
     low, high = window
-    return (np.clip((hu.astype(np.float32) - low) * (255 / (high - low)), 0, 255) + 0.5).astype(np.uint8)
+    return (np.clip((hu.astype(np.float32) - low) * (255 / (high - low)), 0, 255) + 0.5).astype(
+        np.uint8
+    )
 
 
 def resized(stack: np.ndarray, size: int, labels: bool = False) -> np.ndarray:
@@ -62,8 +65,13 @@ def resized(stack: np.ndarray, size: int, labels: bool = False) -> np.ndarray:
     if stack.shape[1:] == (size, size):
         return stack
     x = torch.from_numpy(np.ascontiguousarray(stack))[:, None].float()
-    x = F.interpolate(x, (size, size), mode="nearest-exact") if labels else \
-        F.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False).add_(0 if stack.dtype.kind == "f" else 0.5)
+    x = (
+        F.interpolate(x, (size, size), mode="nearest-exact")
+        if labels
+        else F.interpolate(
+            x, (size, size), mode="bilinear", antialias=True, align_corners=False
+        ).add_(0 if stack.dtype.kind == "f" else 0.5)
+    )
     return x[:, 0].numpy().astype(stack.dtype)
 
 
@@ -76,7 +84,9 @@ def split_list(path: Path) -> dict[str, list[int]]:
     lists = {name: list(value[name]) for name in SPLITS}
     every = [number for numbers in lists.values() for number in numbers]
     if twice := sorted({number for number in every if every.count(number) > 1}):
-        raise HKTError(f"The split {path} lists volume {twice[0]} twice; a patient belongs to one split only.")
+        raise HKTError(
+            f"The split {path} lists volume {twice[0]} twice; a patient belongs to one split only."
+        )
     return lists
 
 
@@ -99,13 +109,21 @@ def load(folder: Path, split: str, size: int, official: bool = True) -> list[Vol
         lists = split_list(SPLIT)
         known = {number for each in lists.values() for number in each}
         if strange := [number for number in numbers if number not in known]:
-            raise HKTError(f"{folder / 'index.csv'} has volume {strange[0]}, which {SPLIT} does not list; its split is unknown.")
+            raise HKTError(
+                f"{folder / 'index.csv'} has volume {strange[0]}, which {SPLIT} does not list; its split is unknown."
+            )
         chosen = [number for number in lists[split] if number in rows]
     else:
         val, test = max(1, len(numbers) // 10), max(1, len(numbers) // 5)
-        chosen = {"val": numbers[:val], "test": numbers[val:val + test], "train": numbers[val + test:]}[split]
+        chosen = {
+            "val": numbers[:val],
+            "test": numbers[val : val + test],
+            "train": numbers[val + test :],
+        }[split]
     if not chosen:
-        raise HKTError(f"{folder} has no volume of the split {split!r}; it needs at least one in each of {', '.join(SPLITS)}.")
+        raise HKTError(
+            f"{folder} has no volume of the split {split!r}; it needs at least one in each of {', '.join(SPLITS)}."
+        )
     return [_volume(folder, number, rows[number], size) for number in chosen]
 
 
@@ -113,11 +131,18 @@ def _index(path: Path) -> dict[int, list[tuple[int, str]]]:
     """volume -> [(slice, folder of its files)], both ascending."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [(int(row["volume_index"]), int(row["slice"]), row["split"]) for row in csv.DictReader(file)]
+            rows = [
+                (int(row["volume_index"]), int(row["slice"]), row["split"])
+                for row in csv.DictReader(file)
+            ]
     except OSError:
-        raise HKTError(f"There is no {path}; a slice collection needs images/, masks/ and index.csv.") from None
+        raise HKTError(
+            f"There is no {path}; a slice collection needs images/, masks/ and index.csv."
+        ) from None
     except (KeyError, TypeError, ValueError) as error:
-        raise HKTError(f"{path} needs the columns split, volume_index and slice with whole numbers ({error}).") from None
+        raise HKTError(
+            f"{path} needs the columns split, volume_index and slice with whole numbers ({error})."
+        ) from None
     found: dict[int, list[tuple[int, str]]] = {}
     for number, level, part in sorted(rows):
         if found.setdefault(number, []) and found[number][-1][0] == level:
@@ -132,9 +157,16 @@ def _volume(folder: Path, number: int, rows: list[tuple[int, str]], size: int) -
     y = [_grey(part / "masks" / name) for part, name in names]
     for (part, name), image, mask in zip(names, x, y):
         if image.shape != mask.shape or image.shape != x[0].shape:
-            raise HKTError(f"{part / 'masks' / name} is {mask.shape} and its image {image.shape}; all slices of volume {number} must have the "
-                           f"size of its first, {x[0].shape}.")
-    return volume(str(number), resized(np.stack(x), size), resized((np.stack(y) > 127).astype(np.uint8), size, labels=True), (float("nan"),) * 3)
+            raise HKTError(
+                f"{part / 'masks' / name} is {mask.shape} and its image {image.shape}; all slices of volume {number} must have the "
+                f"size of its first, {x[0].shape}."
+            )
+    return volume(
+        str(number),
+        resized(np.stack(x), size),
+        resized((np.stack(y) > 127).astype(np.uint8), size, labels=True),
+        (float("nan"),) * 3,
+    )
 
 
 def _grey(path: Path) -> np.ndarray:
@@ -144,6 +176,10 @@ def _grey(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("L"))
     except FileNotFoundError:
-        raise HKTError(f"There is no {path}, although index.csv lists it; every slice needs an image and a mask of that name.") from None
+        raise HKTError(
+            f"There is no {path}, although index.csv lists it; every slice needs an image and a mask of that name."
+        ) from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise HKTError(f"{path} is not a readable picture ({str(error)[:80]}); it is damaged or truncated.") from None
+        raise HKTError(
+            f"{path} is not a readable picture ({str(error)[:80]}); it is damaged or truncated."
+        ) from None

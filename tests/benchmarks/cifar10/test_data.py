@@ -1,4 +1,5 @@
 """The CIFAR-10 reader: the committed split, the layout written by ourselves, damaged files, the real images."""
+
 import hashlib
 import json
 import os
@@ -44,9 +45,14 @@ def test_written_layout_reads_back_the_same_pixels(written):
     assert torch.equal(test.x, made.x) and torch.equal(test.y, made.y)
     assert test.classes == synthetic.CLASSES and test.x.dtype == torch.uint8
     assert test.name != "CIFAR-10"
-    train, all_made = cifar10.load(written, "train", official=False), synthetic.images("train", 1000)
+    train, all_made = (
+        cifar10.load(written, "train", official=False),
+        synthetic.images("train", 1000),
+    )
     assert 800 < len(train.y) < 1000 and int(train.index.max()) < 1000
-    assert torch.equal(train.x, all_made.x[train.index]) and torch.equal(train.y, all_made.y[train.index])
+    assert torch.equal(train.x, all_made.x[train.index]) and torch.equal(
+        train.y, all_made.y[train.index]
+    )
 
 
 def test_size_takes_the_first_of_the_committed_list(written):
@@ -57,7 +63,9 @@ def test_size_takes_the_first_of_the_committed_list(written):
 
 
 def test_written_files_are_not_taken_for_the_official_ones(written):
-    with pytest.raises(HKTError, match=r"test_batch does not have the official checksum.*fetch it again"):
+    with pytest.raises(
+        HKTError, match=r"test_batch does not have the official checksum.*fetch it again"
+    ):
         cifar10.load(written, "test")
 
 
@@ -78,7 +86,9 @@ def test_missing_file_is_named(copy):
     assert len(cifar10.load(copy, "test", official=False).y) == 200
 
 
-@pytest.mark.parametrize("official, words", [(True, "official checksum"), (False, "not a readable CIFAR-10 batch")])
+@pytest.mark.parametrize(
+    "official, words", [(True, "official checksum"), (False, "not a readable CIFAR-10 batch")]
+)
 def test_truncated_file_is_named(copy, official, words):
     path = copy / cifar10.FOLDER / "test_batch"
     path.write_bytes(path.read_bytes()[:1000])
@@ -126,5 +136,10 @@ def test_real_images():
     assert test.classes[int(test.y[0])] == "cat" and test.y[:5].tolist() == [3, 8, 8, 0, 6]
     assert val.y.bincount().tolist() == [500] * 10
     train = cifar10.load(REAL, "train", 1000)
-    assert train.y.bincount().tolist() == [100] * 10 and Counter(train.index.tolist()).most_common(1)[0][1] == 1
-    assert train.x.float().mean().item() == pytest.approx(120.7, abs=2.5)       # the training set's mean grey value
+    assert (
+        train.y.bincount().tolist() == [100] * 10
+        and Counter(train.index.tolist()).most_common(1)[0][1] == 1
+    )
+    assert train.x.float().mean().item() == pytest.approx(
+        120.7, abs=2.5
+    )  # the training set's mean grey value

@@ -1,4 +1,5 @@
 """The drawn figures: repeatable, balanced, apart, and neither trivial nor hopeless."""
+
 import hashlib
 import math
 
@@ -16,7 +17,11 @@ DIGEST = "f7fa81a82f168d93ccf9acff1536305ae2fd1e17c50bafd14d6b3ec45f0ffdf7"
 
 def test_shapes_types_and_balance():
     got = images("train", 1000)
-    assert got.x.shape == (1000, 3, 32, 32) and got.x.dtype == torch.uint8 and got.y.dtype == torch.int64
+    assert (
+        got.x.shape == (1000, 3, 32, 32)
+        and got.x.dtype == torch.uint8
+        and got.y.dtype == torch.int64
+    )
     assert got.y.bincount().tolist() == [100] * 10 and got.classes == CLASSES == list(FIGURES)
     assert all(sorted(ten.tolist()) == list(range(10)) for ten in got.y.split(10))
     assert torch.equal(got.index, torch.arange(1000))
@@ -26,7 +31,9 @@ def test_bytes_are_the_same_everywhere():
     """A digest made elsewhere: the records' data fingerprints rest on it."""
     digest = hashlib.sha256()
     for split in ("train", "val", "test"):
-        digest.update(images(split, 500).x.numpy().tobytes() + images(split, 500).y.numpy().tobytes())
+        digest.update(
+            images(split, 500).x.numpy().tobytes() + images(split, 500).y.numpy().tobytes()
+        )
     assert digest.hexdigest() == DIGEST
 
 
@@ -39,8 +46,10 @@ def test_drawn_again_it_is_the_same_and_a_smaller_size_is_a_prefix():
 
 
 def test_splits_and_seeds_share_no_image():
-    sets = [{picture.numpy().tobytes() for picture in images(split, 500, seed).x} for split, seed in
-            [("train", 0), ("val", 0), ("test", 0), ("train", 1)]]
+    sets = [
+        {picture.numpy().tobytes() for picture in images(split, 500, seed).x}
+        for split, seed in [("train", 0), ("val", 0), ("test", 0), ("train", 1)]
+    ]
     assert [len(one) for one in sets] == [500] * 4
     assert len(set.union(*sets)) == 2000
 
@@ -58,8 +67,8 @@ def test_figures_are_sound(name):
     line = np.linspace(-1.2, 1.2, 241)
     u, v = np.meshgrid(line, line)
     inside = FIGURES[name](u, v) < 0
-    assert 0.3 < inside.sum() * 0.01 ** 2 / math.pi < 0.9 and not inside[u * u + v * v > 1.25].any()
-    assert (inside == inside[:, ::-1]).mean() > 0.99            # the grid itself is symmetric up to rounding
+    assert 0.3 < inside.sum() * 0.01**2 / math.pi < 0.9 and not inside[u * u + v * v > 1.25].any()
+    assert (inside == inside[:, ::-1]).mean() > 0.99  # the grid itself is symmetric up to rounding
 
 
 def test_figures_differ():
@@ -83,8 +92,10 @@ def test_star_has_five_equal_points():
 
 def test_nuisances_are_there():
     x = images("train", 1000).x.float()
-    assert x.mean((2, 3)).std(0).min() > 20                     # colour differs from image to image
-    assert ((x[:, :, 1:] - x[:, :, :-1]).abs().mean((1, 2, 3)) > 3).float().mean() > 0.9     # noise and texture
+    assert x.mean((2, 3)).std(0).min() > 20  # colour differs from image to image
+    assert (
+        (x[:, :, 1:] - x[:, :, :-1]).abs().mean((1, 2, 3)) > 3
+    ).float().mean() > 0.9  # noise and texture
 
 
 def test_pixels_alone_do_not_give_the_class_away():
@@ -101,7 +112,10 @@ def test_pixels_alone_do_not_give_the_class_away():
 def test_it_is_out_of_reach_of_classifiers_that_weigh_single_pixels():
     train, val = synthetic.images("train", 2000), synthetic.images("val", 1000)
     x, z = (part.x.flatten(1).double() / 255 for part in (train, val))
-    weights = torch.linalg.solve(x.T @ x + 10 * torch.eye(x.shape[1]).double(), x.T @ torch.nn.functional.one_hot(train.y).double())
+    weights = torch.linalg.solve(
+        x.T @ x + 10 * torch.eye(x.shape[1]).double(),
+        x.T @ torch.nn.functional.one_hot(train.y).double(),
+    )
     for answer in ((z @ weights).argmax(1), train.y[torch.cdist(z, x).argmin(1)]):
         assert (answer == val.y).double().mean() < 0.6
 
@@ -111,8 +125,19 @@ def test_a_bigger_network_is_clearly_better_on_it():
     from hkt_lite.evidence import stats
     from hkt_lite.runs.records import published
 
-    runs = [run for run in published() if run.kind == "run" and run.purpose == "parent" and run.config.task == "cifar10"]
-    scores = {child: {run.config.seed: run.selected.test["accuracy"] for run in runs if run.config.child == child} for child in ("resnet20", "resnet8")}
+    runs = [
+        run
+        for run in published()
+        if run.kind == "run" and run.purpose == "parent" and run.config.task == "cifar10"
+    ]
+    scores = {
+        child: {
+            run.config.seed: run.selected.test["accuracy"]
+            for run in runs
+            if run.config.child == child
+        }
+        for child in ("resnet20", "resnet8")
+    }
     assert scores["resnet20"].keys() == scores["resnet8"].keys() == set(range(5))
     gap = stats.paired(*([found[seed] for seed in range(5)] for found in scores.values()))
     assert gap.mean >= 3 and gap.low > 0

@@ -1,4 +1,5 @@
 """Files of optical flow and the folders they come in: round trips, pairing by name, splits by scene, and every kind of bad input."""
+
 import json
 import re
 import shutil
@@ -45,7 +46,9 @@ def test_flo_comes_back_bit_for_bit_and_as_torchvision_reads_it(tmp_path):
     from torchvision.datasets._optical_flow import _read_flo
 
     assert np.array_equal(_read_flo(str(path)), made.numpy())
-    assert path.read_bytes()[:12] == struct.pack("<fii", 202021.25, 7, 5)       # the magic number, width before height
+    assert path.read_bytes()[:12] == struct.pack(
+        "<fii", 202021.25, 7, 5
+    )  # the magic number, width before height
     assert [one.name for one in path.parent.iterdir()] == ["a.flo"]
 
 
@@ -66,18 +69,30 @@ def test_kitti_png_stores_u_in_red_v_in_green_validity_in_blue(tmp_path):
     path = tmp_path / "a.png"
     files.write_kitti(path, torch.tensor([1.0, -2.0])[:, None, None].expand(2, 2, 3))
     blue, green, red = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[0, 0].tolist()
-    assert (red, green, blue) == (2 ** 15 + 64, 2 ** 15 - 128, 1)
+    assert (red, green, blue) == (2**15 + 64, 2**15 - 128, 1)
 
 
 def test_kitti_writer_refuses_what_16_bits_cannot_hold(tmp_path):
     path, far = tmp_path / "a.png", torch.zeros(2, 2, 2)
     for value in (512.0, -512.0, float("nan"), float("inf")):
         far[1, 0, 1] = value
-        refused("a.png was not written: KITTI's PNG holds flow from -512 to 512 pixels", files.write_kitti, path, far)
-    files.write_kitti(path, far, torch.tensor([[1, 0], [1, 1]]))                 # not valid there: nothing to refuse
+        refused(
+            "a.png was not written: KITTI's PNG holds flow from -512 to 512 pixels",
+            files.write_kitti,
+            path,
+            far,
+        )
+    files.write_kitti(
+        path, far, torch.tensor([[1, 0], [1, 1]])
+    )  # not valid there: nothing to refuse
     far[1, 0, 1] = -511.98
     files.write_kitti(path, far)
-    refused(r"a.png was not written: a flow has the shape \(2, H, W\), got \(1, 2, 2, 2\)", files.write_kitti, path, far[None])
+    refused(
+        r"a.png was not written: a flow has the shape \(2, H, W\), got \(1, 2, 2, 2\)",
+        files.write_kitti,
+        path,
+        far[None],
+    )
     refused("valid mask has the shape", files.write_kitti, path, far, torch.ones(3, 3))
     refused("a.flo was not written", files.write_flo, tmp_path / "a.flo", far[:1])
 
@@ -87,7 +102,9 @@ def test_pfm_rows_run_upwards_in_either_byte_order(tmp_path, scale, order):
     made = field()
     rows = np.concatenate([made.numpy(), np.zeros((1, 5, 7))]).transpose(1, 2, 0)[::-1]
     (tmp_path / "a.pfm").write_bytes(f"PF\n7 5\n{scale}\n".encode() + rows.astype(order).tobytes())
-    assert torch.equal(files.read_pfm(tmp_path / "a.pfm"), made) and files.size(tmp_path / "a.pfm") == (5, 7)
+    assert torch.equal(files.read_pfm(tmp_path / "a.pfm"), made) and files.size(
+        tmp_path / "a.pfm"
+    ) == (5, 7)
 
 
 def test_images_are_red_green_blue_and_grey_is_repeated(tmp_path):
@@ -97,7 +114,9 @@ def test_images_are_red_green_blue_and_grey_is_repeated(tmp_path):
     (tmp_path / "b.ppm").write_bytes(b"P6\n# a comment\n4 3\n255\n" + image.tobytes())
     for name in ("a.png", "b.ppm"):
         read = files.read_image(tmp_path / name)
-        assert read.dtype == torch.uint8 and torch.equal(read, torch.from_numpy(image.transpose(2, 0, 1).copy()))
+        assert read.dtype == torch.uint8 and torch.equal(
+            read, torch.from_numpy(image.transpose(2, 0, 1).copy())
+        )
         assert files.size(tmp_path / name) == (3, 4)
     png(tmp_path / "c.png", image[..., 0])
     assert torch.equal(files.read_image(tmp_path / "c.png"), read[:1].expand(3, 3, 4))
@@ -114,7 +133,13 @@ def one_of_each(tmp_path):
     return tmp_path
 
 
-READERS = {"a.flo": files.read_flo, "k.png": files.read_kitti, "i.png": files.read_image, "i.ppm": files.read_image, "a.pfm": files.read_pfm}
+READERS = {
+    "a.flo": files.read_flo,
+    "k.png": files.read_kitti,
+    "i.png": files.read_image,
+    "i.ppm": files.read_image,
+    "a.pfm": files.read_pfm,
+}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -124,7 +149,9 @@ def test_damaged_files_are_named(one_of_each, name):
     read(path)
     for kept in (0, 3, 10, 20, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        refused(rf"{re.escape(name)} is not a readable file of its kind .*fetch or unpack", read, path)
+        refused(
+            rf"{re.escape(name)} is not a readable file of its kind .*fetch or unpack", read, path
+        )
         refused(rf"{re.escape(name)} is not a readable", files.size, path)
     path.write_bytes(b"<html>not found</html>" * 50)
     refused(rf"{re.escape(name)} is not a readable", read, path)
@@ -139,7 +166,11 @@ def test_flipped_bits_and_foreign_kinds_are_noticed(one_of_each):
     data[len(data) // 2] ^= 4
     path.write_bytes(data)
     refused("k.png .*a checksum in it is wrong", files.read_kitti, path)
-    refused("flow is a 16-bit PNG of three channels, this has uint8", files.read_kitti, one_of_each / "i.png")
+    refused(
+        "flow is a 16-bit PNG of three channels, this has uint8",
+        files.read_kitti,
+        one_of_each / "i.png",
+    )
     (one_of_each / "a.flo").write_bytes(b"PIEH" + struct.pack("<ii", -7, 5) + bytes(280))
     refused("its header says -7 x 5 pixels", files.read_flo, one_of_each / "a.flo")
     (one_of_each / "a.flo").write_bytes(b"PIEH" + struct.pack("<ii", 7, 5) + bytes(288))
@@ -168,22 +199,40 @@ def test_a_missing_flow_costs_its_own_pair_only(layouts):
     top = layouts / "Sintel/training"
     (top / "flow/moving_1/frame_0002.flo").unlink()
     after = flow.pairs(layouts, "sintel-clean")
-    assert [pair.name for pair in after] == [name for name in before if name != "moving_1/frame_0002"]
+    assert [pair.name for pair in after] == [
+        name for name in before if name != "moving_1/frame_0002"
+    ]
     for pair in after:
         assert torch.equal(flow.read(pair).flow, before[pair.name])
-        assert int(pair.second.stem[-4:]) == int(pair.first.stem[-4:]) + 1 and pair.flow.stem == pair.first.stem == pair.occlusion.stem
+        assert (
+            int(pair.second.stem[-4:]) == int(pair.first.stem[-4:]) + 1
+            and pair.flow.stem == pair.first.stem == pair.occlusion.stem
+        )
     every = flow.pairs(layouts, "sintel-clean", need_flow=False)
-    assert len(every) == 6 and [pair.name for pair in every if not pair.flow] == ["moving_1/frame_0002"]
+    assert len(every) == 6 and [pair.name for pair in every if not pair.flow] == [
+        "moving_1/frame_0002"
+    ]
     assert not flow.read(every[1]).valid.any()
-    (top / "clean/moving_2/frame_0002.png").unlink()            # a missing frame costs the two pairs it is in
-    assert [pair.name for pair in flow.pairs(layouts, "sintel-clean")] == ["moving_1/frame_0001", "moving_1/frame_0003", "moving_2/frame_0003"]
+    (top / "clean/moving_2/frame_0002.png").unlink()  # a missing frame costs the two pairs it is in
+    assert [pair.name for pair in flow.pairs(layouts, "sintel-clean")] == [
+        "moving_1/frame_0001",
+        "moving_1/frame_0003",
+        "moving_2/frame_0003",
+    ]
 
 
 def test_stray_files_change_nothing(layouts):
     top = layouts / "Sintel/training"
     before = flow.pairs(layouts, "sintel-clean"), flow.pairs(layouts, "kitti2015")
-    for name in ("clean/moving_1/Thumbs.db", "clean/moving_1/frame_0001 (copy).png", "clean/moving_1/frame_0000.png.part", "clean/readme.txt",
-                 "clean/moving_1/._frame_0001.png", "flow/moving_1/frame_0000.flo", "flow/other/frame_0001.flo"):
+    for name in (
+        "clean/moving_1/Thumbs.db",
+        "clean/moving_1/frame_0001 (copy).png",
+        "clean/moving_1/frame_0000.png.part",
+        "clean/readme.txt",
+        "clean/moving_1/._frame_0001.png",
+        "flow/moving_1/frame_0000.flo",
+        "flow/other/frame_0001.flo",
+    ):
         (top / name).parent.mkdir(exist_ok=True)
         (top / name).write_bytes(b"stray")
     for name in ("image_2/notes_10.png", "image_2/000007_11.png", "flow_occ/000007_10.png"):
@@ -206,7 +255,11 @@ def test_sintel_invalid_pixels_are_not_valid_and_masks_may_be_missing(layouts):
     png(top / "invalid/moving_1/frame_0001.png", mask)
     shutil.rmtree(top / "occlusions")
     one = flow.read(flow.pairs(layouts, "sintel-clean")[0])
-    assert torch.equal(one.valid, torch.from_numpy(mask == 0)) and not one.flow[:, ~one.valid].any() and one.occluded is None
+    assert (
+        torch.equal(one.valid, torch.from_numpy(mask == 0))
+        and not one.flow[:, ~one.valid].any()
+        and one.occluded is None
+    )
 
 
 def test_kitti_tells_occlusion_where_both_flows_are_there(layouts):
@@ -233,42 +286,74 @@ def test_the_other_layouts(tmp_path):
         for passed in ("clean", "final"):
             png(things / f"frames_{passed}pass/{part}/A/0000/left/{frame:04d}.png", image)
         for way in ("Future", "Past"):
-            path = things / f"optical_flow/{part}/A/0000/into_{way.lower()}/left/OpticalFlowInto{way}_{frame:04d}_L.pfm"
+            path = (
+                things
+                / f"optical_flow/{part}/A/0000/into_{way.lower()}/left/OpticalFlowInto{way}_{frame:04d}_L.pfm"
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"PF\n%d %d\n-1\n" % SIZE[::-1] + np.full((*SIZE, 3), frame if way == "Future" else -frame, "<f4").tobytes())
+            path.write_bytes(
+                b"PF\n%d %d\n-1\n" % SIZE[::-1]
+                + np.full((*SIZE, 3), frame if way == "Future" else -frame, "<f4").tobytes()
+            )
     for sequence, frame in ((0, 10), (0, 11), (0, 12), (31, 13), (31, 14)):
         png(tmp_path / f"hd1k/hd1k_input/image_2/{sequence:06d}_{frame:04d}.png", image)
-        files.write_kitti(tmp_path / f"hd1k/hd1k_flow_gt/flow_occ/{sequence:06d}_{frame:04d}.png", made)
+        files.write_kitti(
+            tmp_path / f"hd1k/hd1k_flow_gt/flow_occ/{sequence:06d}_{frame:04d}.png", made
+        )
     for name in ("frame10", "frame11"):
         png(tmp_path / f"Middlebury/other-data/Urban/{name}.png", image)
     unknown = made.clone()
     unknown[:, 2, 3] = 1e10
     files.write_flo(tmp_path / "Middlebury/other-gt-flow/Urban/flow10.flo", unknown)
 
-    found = {corpus: flow.pairs(tmp_path, corpus) for corpus in ("chairs", "things", "hd1k", "middlebury")}
+    found = {
+        corpus: flow.pairs(tmp_path, corpus)
+        for corpus in ("chairs", "things", "hd1k", "middlebury")
+    }
     for some in found.values():
         flow.check(some)
     assert [pair.name for pair in found["chairs"]] == ["00001", "00002", "00017"]
     assert [pair.name for pair in flow.split("chairs", found["chairs"], "val")] == ["00017"]
-    assert len(found["things"]) == 8 and {pair.scene for pair in flow.split("things", found["things"], "train")} == {"TRAIN/A/0000"}
+    assert len(found["things"]) == 8 and {
+        pair.scene for pair in flow.split("things", found["things"], "train")
+    } == {"TRAIN/A/0000"}
     first = {pair.name: float(flow.read(pair).flow[0, 0, 0]) for pair in found["things"][:2]}
     assert first == {"clean/TEST/A/0000/0006-future": 6.0, "clean/TEST/A/0000/0007-past": -7.0}
     assert found["things"][1].first.stem == "0007" and found["things"][1].second.stem == "0006"
-    assert [pair.name for pair in found["hd1k"]] == ["000000_0010", "000000_0011", "000031_0013"]         # never from one sequence into the next
+    assert [pair.name for pair in found["hd1k"]] == [
+        "000000_0010",
+        "000000_0011",
+        "000031_0013",
+    ]  # never from one sequence into the next
     assert [pair.scene for pair in flow.split("hd1k", found["hd1k"], "val")] == ["000031"]
     one = flow.read(found["middlebury"][0])
-    assert not one.valid[2, 3] and one.valid.sum() == SIZE[0] * SIZE[1] - 1 and not one.flow[:, 2, 3].any()
+    assert (
+        not one.valid[2, 3]
+        and one.valid.sum() == SIZE[0] * SIZE[1] - 1
+        and not one.flow[:, 2, 3].any()
+    )
     assert torch.equal(one.flow[:, one.valid], made[:, one.valid])
 
 
 def test_chairs_follow_their_official_list(tmp_path):
-    found = [flow.Pair(f"{n:05d}", f"{n:05d}", tmp_path / f"FlyingChairs/data/{n:05d}_img1.ppm", tmp_path) for n in (1, 2, 4)]
+    found = [
+        flow.Pair(
+            f"{n:05d}", f"{n:05d}", tmp_path / f"FlyingChairs/data/{n:05d}_img1.ppm", tmp_path
+        )
+        for n in (1, 2, 4)
+    ]
     (tmp_path / "FlyingChairs").mkdir()
     (tmp_path / "FlyingChairs" / flow.CHAIRS_LIST).write_text("1\n2\n1\n1\n")
     assert [pair.name for pair in flow.split("chairs", found, "val")] == ["00002"]
     assert [pair.name for pair in flow.split("chairs", found, "train")] == ["00001", "00004"]
     (tmp_path / "FlyingChairs" / flow.CHAIRS_LIST).write_text("1\n2\n1\n")
-    refused(f"{flow.CHAIRS_LIST} has no line with 1 or 2 for the pair 00004", flow.split, "chairs", found, "train")
+    refused(
+        f"{flow.CHAIRS_LIST} has no line with 1 or 2 for the pair 00004",
+        flow.split,
+        "chairs",
+        found,
+        "train",
+    )
 
 
 def test_pairs_for_a_submission_need_no_flow(layouts):
@@ -282,19 +367,41 @@ def test_pairs_for_a_submission_need_no_flow(layouts):
 
 
 def test_absent_folders_and_wrong_layouts_are_named(layouts):
-    refused(r"no folder .*FlyingChairs for chairs; put the data there as data/00001_img1.ppm", flow.pairs, layouts, "chairs")
-    with pytest.raises(HKTError, match="no flow corpus 'sintel-claen'. Did you mean 'sintel-clean'"):
+    refused(
+        r"no folder .*FlyingChairs for chairs; put the data there as data/00001_img1.ppm",
+        flow.pairs,
+        layouts,
+        "chairs",
+    )
+    with pytest.raises(
+        HKTError, match="no flow corpus 'sintel-claen'. Did you mean 'sintel-clean'"
+    ):
         flow.pairs(layouts, "sintel-claen")
     top = layouts / "Sintel/training"
     (top / "flow").rename(top / "flows")
-    refused(r"training is not laid out as sintel-clean: 6 pairs of images but no flow was found; expected is clean/SCENE", flow.pairs, layouts,
-            "sintel-clean")
+    refused(
+        r"training is not laid out as sintel-clean: 6 pairs of images but no flow was found; expected is clean/SCENE",
+        flow.pairs,
+        layouts,
+        "sintel-clean",
+    )
     (layouts / "KittiFlow/training/image_2").rename(layouts / "KittiFlow/training/image_02")
     refused(r"is not laid out as kitti2015: no pair of images", flow.pairs, layouts, "kitti2015")
-    assert not flow.present(layouts, "kitti2015") and not flow.present(layouts, "hd1k") and not flow.present(layouts, "sintel-final")
+    assert (
+        not flow.present(layouts, "kitti2015")
+        and not flow.present(layouts, "hd1k")
+        and not flow.present(layouts, "sintel-final")
+    )
 
 
-@pytest.mark.parametrize("name", ["flow/moving_2/frame_0001.flo", "clean/moving_2/frame_0002.png", "occlusions/moving_2/frame_0001.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "flow/moving_2/frame_0001.flo",
+        "clean/moving_2/frame_0002.png",
+        "occlusions/moving_2/frame_0001.png",
+    ],
+)
 def test_files_of_different_size_are_named_before_training(layouts, name):
     path = layouts / "Sintel/training" / name
     if path.suffix == ".flo":
@@ -314,7 +421,9 @@ def test_check_finds_a_truncated_file_without_decoding_any(layouts, monkeypatch)
     for path in (found[4].flow, found[2].second, found[1].invalid):
         whole = path.read_bytes()
         path.write_bytes(whole[:-9])
-        refused(rf"{path.name} is not a readable file of its kind \(it is truncated", flow.check, found)
+        refused(
+            rf"{path.name} is not a readable file of its kind \(it is truncated", flow.check, found
+        )
         path.write_bytes(whole)
     found[3].occlusion.unlink()
     refused("frame_0001.png cannot be read", flow.check, found)
@@ -323,7 +432,14 @@ def test_check_finds_a_truncated_file_without_decoding_any(layouts, monkeypatch)
 def test_a_scene_in_two_splits_is_named(layouts, tmp_path):
     found, rules = flow.pairs(layouts, "sintel-clean"), tmp_path / "rules.json"
     rules.write_text(json.dumps({"sintel": {"train": ["moving_*"], "val": ["moving_2"]}}))
-    refused("Scene 'moving_2' is in the training and in the validation split", flow.split, "sintel-clean", found, "train", rules)
+    refused(
+        "Scene 'moving_2' is in the training and in the validation split",
+        flow.split,
+        "sintel-clean",
+        found,
+        "train",
+        rules,
+    )
     refused("Scene 'moving_1' is in", flow.disjoint, found[:1], found[1:])
     flow.disjoint(found[:3], found[3:])
     refused("rules.json says nothing about kitti2015", flow.split, "kitti2015", [], "val", rules)
@@ -337,18 +453,47 @@ def test_the_committed_splits():
 
     def val(corpus, scenes):
         some = [flow.Pair(scene, scene, flow.SPLITS, flow.SPLITS) for scene in scenes]
-        parts = [[pair.scene for pair in flow.split(corpus, some, part)] for part in ("train", "val")]
+        parts = [
+            [pair.scene for pair in flow.split(corpus, some, part)] for part in ("train", "val")
+        ]
         assert sorted(parts[0] + parts[1]) == sorted(scenes)
         return parts[1]
 
-    sintel = [f"{name}_{n}" for name, numbers in {"alley": (1, 2), "ambush": (2, 4, 5, 6, 7), "bamboo": (1, 2), "bandage": (1, 2), "cave": (2, 4),
-              "market": (2, 5, 6), "mountain": (1,), "shaman": (2, 3), "sleeping": (1, 2), "temple": (2, 3)}.items() for n in numbers]
-    assert len(sintel) == 23 and val("sintel-final", sintel) == ["ambush_2", "ambush_6", "bamboo_2", "cave_4", "market_6", "temple_2"]
-    assert val("kitti2015", [f"{n:06d}" for n in range(200)]) == [f"{n:06d}" for n in range(160, 200)]
-    assert val("kitti2012", [f"{n:06d}" for n in range(194)]) == [f"{n:06d}" for n in range(155, 194)]
+    sintel = [
+        f"{name}_{n}"
+        for name, numbers in {
+            "alley": (1, 2),
+            "ambush": (2, 4, 5, 6, 7),
+            "bamboo": (1, 2),
+            "bandage": (1, 2),
+            "cave": (2, 4),
+            "market": (2, 5, 6),
+            "mountain": (1,),
+            "shaman": (2, 3),
+            "sleeping": (1, 2),
+            "temple": (2, 3),
+        }.items()
+        for n in numbers
+    ]
+    assert len(sintel) == 23 and val("sintel-final", sintel) == [
+        "ambush_2",
+        "ambush_6",
+        "bamboo_2",
+        "cave_4",
+        "market_6",
+        "temple_2",
+    ]
+    assert val("kitti2015", [f"{n:06d}" for n in range(200)]) == [
+        f"{n:06d}" for n in range(160, 200)
+    ]
+    assert val("kitti2012", [f"{n:06d}" for n in range(194)]) == [
+        f"{n:06d}" for n in range(155, 194)
+    ]
     assert val("hd1k", [f"{n:06d}" for n in range(36)]) == [f"{n:06d}" for n in range(31, 36)]
     assert 0.02 < len(val("chairs", [f"{n:05d}" for n in range(1, 2001)])) / 2000 < 0.04
-    assert not flow.split("middlebury", [flow.Pair("Urban", "Urban", flow.SPLITS, flow.SPLITS)], "train")
+    assert not flow.split(
+        "middlebury", [flow.Pair("Urban", "Urban", flow.SPLITS, flow.SPLITS)], "train"
+    )
 
 
 # -- padding ---------------------------------------------------------------------------------------------------------
@@ -359,7 +504,7 @@ def test_padding_repeats_the_border_and_is_cropped_off_again(mode, top):
     x = torch.randn(2, 3, 436, 1021)
     padded, crop = flow.pad(x, mode=mode)
     assert padded.shape == (2, 3, 440, 1024) and torch.equal(crop(padded), x)
-    assert torch.equal(padded[..., top:top + 436, 1:1022], x)
+    assert torch.equal(padded[..., top : top + 436, 1:1022], x)
     expected = torch.nn.functional.pad(x, (1, 2, top, 4 - top), mode="replicate")
     assert torch.equal(padded, expected)
     same, crop = flow.pad(x[..., :432, :1016], mode=mode)
@@ -376,8 +521,17 @@ def test_padding_reaches_the_least_size_and_takes_bytes():
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("corpus, count, known", [("sintel-clean", 4, 0.99), ("sintel-final", 8, 0.9), ("kitti2015", 1, 0.15), ("kitti2012", 1, 0.2),
-                                                  ("middlebury", 1, 0.95), ("chairs", 9, 1.0)])
+@pytest.mark.parametrize(
+    "corpus, count, known",
+    [
+        ("sintel-clean", 4, 0.99),
+        ("sintel-final", 8, 0.9),
+        ("kitti2015", 1, 0.15),
+        ("kitti2012", 1, 0.2),
+        ("middlebury", 1, 0.95),
+        ("chairs", 9, 1.0),
+    ],
+)
 def test_genuine_pairs(corpus, count, known):
     if not flow.present(REAL, corpus):
         pytest.skip(f"HKT_DATA holds no {corpus}")
@@ -386,14 +540,25 @@ def test_genuine_pairs(corpus, count, known):
     flow.check(found[:20])
     one = flow.read(found[0])
     assert one.valid.float().mean() >= known and one.flow.abs().max() < 500
-    assert 0.1 < one.flow.norm(dim=0)[one.valid].mean() < 100 and (one.occluded is not None) == corpus.startswith("sintel")
+    assert 0.1 < one.flow.norm(dim=0)[one.valid].mean() < 100 and (
+        one.occluded is not None
+    ) == corpus.startswith("sintel")
     moved = abs_difference(one, one.flow)
-    assert moved < 0.7 * abs_difference(one, -one.flow)         # u is to the right, v down, from the first frame to the second
+    assert moved < 0.7 * abs_difference(
+        one, -one.flow
+    )  # u is to the right, v down, from the first frame to the second
 
 
 def abs_difference(sample, field):
     height, width = field.shape[1:]
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     where = torch.stack([(x + field[0]) / (width - 1), (y + field[1]) / (height - 1)], -1) * 2 - 1
-    looked = torch.nn.functional.grid_sample(sample.second[None].float(), where[None], align_corners=True)[0]
-    return (looked - sample.first.float()).abs().mean(0)[sample.valid & (where.abs() < 1).all(-1)].mean()
+    looked = torch.nn.functional.grid_sample(
+        sample.second[None].float(), where[None], align_corners=True
+    )[0]
+    return (
+        (looked - sample.first.float())
+        .abs()
+        .mean(0)[sample.valid & (where.abs() < 1).all(-1)]
+        .mean()
+    )

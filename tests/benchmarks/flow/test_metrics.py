@@ -1,4 +1,5 @@
 """Optical-flow errors on fields made by hand, where every number can be counted."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,13 @@ from hkt_lite.config import HKTError
 def sample(truth, valid=None, occluded=None):
     height, width = truth.shape[1:]
     image = torch.zeros(3, height, width, dtype=torch.uint8)
-    return Sample(image, image, truth, torch.ones(height, width, dtype=torch.bool) if valid is None else valid, occluded)
+    return Sample(
+        image,
+        image,
+        truth,
+        torch.ones(height, width, dtype=torch.bool) if valid is None else valid,
+        occluded,
+    )
 
 
 def row(*vectors):
@@ -35,16 +42,24 @@ def test_every_key_on_a_field_made_by_hand():
     assert found["epe"] == pytest.approx((5 + 2 + 0.5 + 4 + 3.5) / 5)
     assert found["epe_matched"] == pytest.approx((5 + 0.5 + 4) / 3) and found["n/epe_matched"] == 3
     assert found["epe_unmatched"] == pytest.approx((2 + 3.5) / 2) and found["n/epe_unmatched"] == 2
-    assert found["s0-10"] == pytest.approx(2) and found["s10-40"] == pytest.approx((5 + 3.5) / 2)         # 10 belongs to the middle
-    assert found["s40+"] == pytest.approx((0.5 + 4) / 2)                                                   # and 40 to the fast
-    assert found["fl_all"] == pytest.approx(40)                 # 4 of 100 pixels long is 4 %: right although above 3 pixels
-    assert (found["px1"], found["px3"], found["px5"]) == pytest.approx((80, 60, 0))                        # 5 is not above 5
+    assert found["s0-10"] == pytest.approx(2) and found["s10-40"] == pytest.approx(
+        (5 + 3.5) / 2
+    )  # 10 belongs to the middle
+    assert found["s40+"] == pytest.approx((0.5 + 4) / 2)  # and 40 to the fast
+    assert found["fl_all"] == pytest.approx(
+        40
+    )  # 4 of 100 pixels long is 4 %: right although above 3 pixels
+    assert (found["px1"], found["px3"], found["px5"]) == pytest.approx(
+        (80, 60, 0)
+    )  # 5 is not above 5
     assert found["n/epe"] == found["n/px3"] == 5
 
 
 def test_an_error_of_three_pixels_or_five_percent_is_not_wrong_yet():
     truth = row((0, 10), (80, 0), (80, 0))
-    assert metrics(truth + row((3, 0), (4, 0), (4.001, 0)), sample(truth))["fl_all"] == pytest.approx(100 / 3)
+    assert metrics(truth + row((3, 0), (4, 0), (4.001, 0)), sample(truth))[
+        "fl_all"
+    ] == pytest.approx(100 / 3)
 
 
 def test_no_key_without_a_pixel():
@@ -55,7 +70,12 @@ def test_no_key_without_a_pixel():
     empty = sample(truth, mask(0, 0))
     meter = Meter()
     meter.add(truth, empty)
-    assert {key for key in metrics(truth, empty) if not key.startswith("n/")} == set() == set(meter.result()) == set(meter.result(True))
+    assert (
+        {key for key in metrics(truth, empty) if not key.startswith("n/")}
+        == set()
+        == set(meter.result())
+        == set(meter.result(True))
+    )
 
 
 def test_unknown_truth_does_not_count_even_if_it_is_not_a_number():
@@ -70,11 +90,13 @@ def test_sintel_pools_pixels_and_kitti_takes_the_mean_of_images():
         meter.add(torch.zeros_like(one.flow), one)
     assert meter.result()["epe"] == pytest.approx((8 + 3 * 2) / 4)
     assert meter.result(per_image=True)["epe"] == pytest.approx((8 + 2) / 2)
-    assert meter.result()["fl_all"] == meter.result(per_image=True)["fl_all"] == pytest.approx(25)         # Fl-all stays pooled
+    assert (
+        meter.result()["fl_all"] == meter.result(per_image=True)["fl_all"] == pytest.approx(25)
+    )  # Fl-all stays pooled
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10 ** 6), st.integers(1, 5))
+@given(st.integers(0, 10**6), st.integers(1, 5))
 def test_the_meter_is_the_metrics_of_all_pixels_at_once(seed, count):
     random = torch.Generator().manual_seed(seed)
     truth = 30 * torch.randn(count, 2, 3, 4, generator=random)
@@ -83,8 +105,13 @@ def test_the_meter_is_the_metrics_of_all_pixels_at_once(seed, count):
     meter = Meter()
     for k in range(count):
         meter.add(guess[k], sample(truth[k], valid[k], hidden[k]))
-    joined = metrics(torch.cat(list(guess), 1), sample(torch.cat(list(truth), 1), torch.cat(list(valid)), torch.cat(list(hidden))))
-    assert meter.result() == pytest.approx({key: value for key, value in joined.items() if not key.startswith("n/")})
+    joined = metrics(
+        torch.cat(list(guess), 1),
+        sample(torch.cat(list(truth), 1), torch.cat(list(valid)), torch.cat(list(hidden))),
+    )
+    assert meter.result() == pytest.approx(
+        {key: value for key, value in joined.items() if not key.startswith("n/")}
+    )
 
 
 def test_what_cannot_be_compared_is_said():
@@ -97,13 +124,13 @@ def test_what_cannot_be_compared_is_said():
 
 def test_warm_start_carries_a_moving_square_along():
     flow = torch.zeros(2, 12, 16)
-    flow[0] = -0.25                                             # so that no two vectors land on the same point
+    flow[0] = -0.25  # so that no two vectors land on the same point
     flow[0, 4:8, 2:6] = 5.0
     guess = warm_start(flow)
     assert guess.shape == flow.shape and guess.dtype == flow.dtype
     square = torch.zeros(12, 16, dtype=torch.bool)
     square[4:8, 7:11] = True
-    assert torch.equal(guess[0] == 5, square)                   # where it left, the background beside it is nearest
+    assert torch.equal(guess[0] == 5, square)  # where it left, the background beside it is nearest
     assert (guess[0][~square] == -0.25).all() and not guess[1].any()
     assert torch.equal(warm_start(flow.flip(0).transpose(1, 2)), guess.flip(0).transpose(1, 2))
 

@@ -1,4 +1,5 @@
 """Submission files: the right names and contents, warm start, nothing half-written."""
+
 import shutil
 
 import pytest
@@ -22,8 +23,15 @@ def child():
 def data(tmp_path_factory):
     """The embedded scenes as test parts."""
     root = tmp_path_factory.mktemp("data")
-    for folder, name in ((moving.write_sintel(root, scenes=2, frames=4, size=(66, 74)), "test"), (moving.write_kitti(root, count=2, size=(66, 74)), "testing")):
-        shutil.copytree(folder / "training", folder / name, ignore=shutil.ignore_patterns("flow*", "occlusions", "invalid"))
+    for folder, name in (
+        (moving.write_sintel(root, scenes=2, frames=4, size=(66, 74)), "test"),
+        (moving.write_kitti(root, count=2, size=(66, 74)), "testing"),
+    ):
+        shutil.copytree(
+            folder / "training",
+            folder / name,
+            ignore=shutil.ignore_patterns("flow*", "occlusions", "invalid"),
+        )
     return root
 
 
@@ -42,11 +50,17 @@ def test_from_zero_it_is_torchvisions_loop(name):
 
 def test_sintel_files_have_its_names_and_the_childs_flow(child, data, tmp_path):
     assert write(child, "raft_tiny", "sintel-final", tmp_path / "out", root=data) == 6
-    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.flo"))
-    assert written == [f"final/moving_{scene}/frame_{frame:04d}.flo" for scene in (1, 2) for frame in (1, 2, 3)]
+    written = sorted(
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.flo")
+    )
+    assert written == [
+        f"final/moving_{scene}/frame_{frame:04d}.flo" for scene in (1, 2) for frame in (1, 2, 3)
+    ]
     pairs = flow.pairs(data, "sintel-final", need_flow=False, part="test")
     for pair, found in flows(child, "raft_tiny", pairs[:2], 32, "sintel"):
-        assert torch.equal(flow_files.read_flo(tmp_path / "out" / "final" / f"{pair.name}.flo"), found)
+        assert torch.equal(
+            flow_files.read_flo(tmp_path / "out" / "final" / f"{pair.name}.flo"), found
+        )
         assert found.shape == (2, 66, 74)
 
 
@@ -58,13 +72,22 @@ def test_kitti_files_are_dense_16_bit_pictures(child, data, tmp_path):
 
 def test_warm_start_goes_on_inside_a_scene_and_not_into_the_next(child, data):
     pairs = flow.pairs(data, "sintel-clean", need_flow=False, part="test")
-    cold, warm = ([found for _, found in flows(child, "raft_tiny", pairs, 4, "sintel", warm=flag)] for flag in (False, True))
+    cold, warm = (
+        [found for _, found in flows(child, "raft_tiny", pairs, 4, "sintel", warm=flag)]
+        for flag in (False, True)
+    )
     same = [torch.equal(a, b) for a, b in zip(cold, warm)]
     assert same == [True, False, False, True, False, False]
 
 
-@pytest.mark.parametrize("corpus, warm, words", [
-    ("sintel", False, "No server takes flows of 'sintel'.*'sintel-"), ("kitti2015", True, "no flow to start from"), ("chairs", False, "No server")])
+@pytest.mark.parametrize(
+    "corpus, warm, words",
+    [
+        ("sintel", False, "No server takes flows of 'sintel'.*'sintel-"),
+        ("kitti2015", True, "no flow to start from"),
+        ("chairs", False, "No server"),
+    ],
+)
 def test_refusals(child, data, tmp_path, corpus, warm, words):
     with pytest.raises(HKTError, match=words):
         write(child, "raft_tiny", corpus, tmp_path / "out", warm, root=data)
@@ -80,6 +103,7 @@ def test_nothing_half_written_stays_and_nothing_is_overwritten(child, data, tmp_
 
     def full(path, value):
         raise HKTError(f"Could not write {path}: no space left.")
+
     monkeypatch.setattr(flow_files, "write_flo", full)
     with pytest.raises(HKTError, match="no space left"):
         write(child, "raft_tiny", "sintel-clean", tmp_path / "out", root=data)

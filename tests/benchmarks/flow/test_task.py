@@ -1,4 +1,5 @@
 """The flow task: its loss by hand, its sites against the same thing spelt out, its curriculum, real layouts, bad input."""
+
 import math
 from contextlib import ExitStack, contextmanager
 
@@ -17,7 +18,11 @@ from hkt_lite.runs.loop import build_method, build_parent, learning_rate, run
 
 
 def smoke(**fields) -> Config:
-    return resolve(Config(**{"task": "flow", "method": "plain", "scale": "smoke", "source": "synthetic", **fields}))
+    return resolve(
+        Config(
+            **{"task": "flow", "method": "plain", "scale": "smoke", "source": "synthetic", **fields}
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +41,30 @@ def test_the_sizes_of_the_networks_are_those_that_are_published():
 def test_the_smallest_picture_is_the_smallest(name):
     net, side = raft(name).eval(), smallest(name)
     with torch.no_grad():
-        assert net(torch.zeros(1, 3, side, side), torch.zeros(1, 3, side, side), num_flow_updates=1)[-1].shape == (1, 2, side, side)
+        assert net(
+            torch.zeros(1, 3, side, side), torch.zeros(1, 3, side, side), num_flow_updates=1
+        )[-1].shape == (1, 2, side, side)
         with pytest.raises(ValueError):
-            net(torch.zeros(1, 3, side - 8, side), torch.zeros(1, 3, side - 8, side), num_flow_updates=1)
+            net(
+                torch.zeros(1, 3, side - 8, side),
+                torch.zeros(1, 3, side - 8, side),
+                num_flow_updates=1,
+            )
 
 
 def test_sequence_loss_by_hand():
     truth, valid = torch.zeros(1, 2, 2, 2), torch.tensor([[[True, True], [True, False]]])
     truth[0, :, 0, 0] = torch.tensor([3.0, -4.0])
-    truth[0, 0, 0, 1] = 500.0                                   # too long: not learnt from
+    truth[0, 0, 0, 1] = 500.0  # too long: not learnt from
     first, last = torch.zeros_like(truth), truth.clone()
-    last[0, 0, 1, 0], last[0, :, 1, 1] = 2.0, 9.0               # the last pixel is not valid
+    last[0, 0, 1, 0], last[0, :, 1, 1] = 2.0, 9.0  # the last pixel is not valid
     # two valid pixels of length below 400, two components each; the first update is off by 3 and 4, the second by 2
-    assert sequence_loss([first, last], truth, valid, 0.8).item() == pytest.approx(0.8 * 7 / 4 + 2 / 4)
-    assert sequence_loss([last, first], truth, valid, 0.5).item() == pytest.approx(0.5 * 2 / 4 + 7 / 4)
+    assert sequence_loss([first, last], truth, valid, 0.8).item() == pytest.approx(
+        0.8 * 7 / 4 + 2 / 4
+    )
+    assert sequence_loss([last, first], truth, valid, 0.5).item() == pytest.approx(
+        0.5 * 2 / 4 + 7 / 4
+    )
     assert sequence_loss([first], truth, torch.zeros_like(valid)).item() == 0
 
 
@@ -68,7 +83,9 @@ def instead(model, values):
         def replace(module, args, output):
             calls[path] += 1
             return values[path](output, calls[path] - 1)
+
         return replace
+
     with ExitStack() as stack:
         for path in values:
             stack.callback(model.get_submodule(path).register_forward_hook(hook(path)).remove)
@@ -81,16 +98,21 @@ def test_the_three_terms_and_gradients_equal_the_straightforward_way(name):
     torch.manual_seed(0)
     parent, child = raft("raft_base").eval(), raft("raft_tiny")
     x = torch.rand(2, 2, 3, 64, 64) * 2 - 1
-    batch = Batch(x[0], x[1], torch.randn(2, 2, 64, 64), torch.rand(2, 64, 64) < 0.7, torch.arange(2))
-    predict = lambda model, batch: model(batch.first, batch.second, num_flow_updates=2)     # noqa: E731
-    loss = lambda output, batch: sequence_loss(output, batch.flow, batch.valid)             # noqa: E731
+    batch = Batch(
+        x[0], x[1], torch.randn(2, 2, 64, 64), torch.rand(2, 64, 64) < 0.7, torch.arange(2)
+    )
+    predict = lambda model, batch: model(batch.first, batch.second, num_flow_updates=2)  # noqa: E731
+    loss = lambda output, batch: sequence_loss(output, batch.flow, batch.valid)  # noqa: E731
     where = sites(name, "raft_base", "raft_tiny")
     method = HKT(child, parent, sites=where, predict=predict, loss=loss)
     method.setup(batch)
     got = method(batch)
 
     p = {site.parent: [] for site in where}
-    with torch.no_grad(), instead(parent, {path: lambda out, call, path=path: p[path].append(out) for path in p}):
+    with (
+        torch.no_grad(),
+        instead(parent, {path: lambda out, call, path=path: p[path].append(out) for path in p}),
+    ):
         predict(parent, batch)
     mixed = {site.parent: [] for site in where}
 
@@ -98,29 +120,61 @@ def test_the_three_terms_and_gradients_equal_the_straightforward_way(name):
         def mixture(c, call):
             slices = site.parts or ((p[site.parent][call].shape[1], c.shape[1]),)
             each = getattr(transfer, "transfers", [transfer])
-            parts = [mix(own, one(theirs, own)) for one, own, theirs in zip(each, c.split([b for _, b in slices], 1),
-                                                                          p[site.parent][call].split([a for a, _ in slices], 1))]
+            parts = [
+                mix(own, one(theirs, own))
+                for one, own, theirs in zip(
+                    each,
+                    c.split([b for _, b in slices], 1),
+                    p[site.parent][call].split([a for a, _ in slices], 1),
+                )
+            ]
             mixed[site.parent].append(parts)
             return torch.cat(parts, 1)
+
         return mixture
-    with instead(child, {site.child: mixing(site, transfer) for site, transfer in zip(where, method.transfers)}):
+
+    with instead(
+        child,
+        {site.child: mixing(site, transfer) for site, transfer in zip(where, method.transfers)},
+    ):
         second = loss(predict(child, batch), batch)
     back = {}
     for site, transfer in zip(where, method.transfers):
         each = getattr(transfer, "transfers", [transfer])
-        back[site.parent] = [torch.cat([one.to_parent(part) for one, part in zip(each, parts)], 1) for parts in mixed[site.parent]]
+        back[site.parent] = [
+            torch.cat([one.to_parent(part) for one, part in zip(each, parts)], 1)
+            for parts in mixed[site.parent]
+        ]
     with instead(parent, {path: lambda out, call, path=path: back[path][call] for path in back}):
         third = loss(predict(parent, batch), batch)
     wanted = {"L_c": loss(predict(child, batch), batch), "L_c*": second, "L_p*": third}
     for term in wanted:
         torch.testing.assert_close(got[term], wanted[term], rtol=1e-4, atol=1e-4)
     trained = dict(method.named_parameters())
-    ours, theirs = (dict(zip(trained, torch.autograd.grad(sum(terms.values()), list(trained.values()), allow_unused=True))) for terms in (got, wanted))
+    ours, theirs = (
+        dict(
+            zip(
+                trained,
+                torch.autograd.grad(sum(terms.values()), list(trained.values()), allow_unused=True),
+            )
+        )
+        for terms in (got, wanted)
+    )
     # with the recurrent state replaced at every call nothing of the encoders reaches the parent's flow, so that their way back is not learnt
-    silent = {key for key in trained if name == "3hkt" and "to_parent" in key and not key.startswith("transfers.2")}
+    silent = {
+        key
+        for key in trained
+        if name == "3hkt" and "to_parent" in key and not key.startswith("transfers.2")
+    }
     assert {key for key, value in ours.items() if value is None} == silent
-    for key in trained.keys() - silent:                         # RAFT's grid is float32, whatever the weights are
-        torch.testing.assert_close(ours[key], theirs[key], rtol=1e-2, atol=1e-3 * theirs[key].abs().max().item() + 1e-6, msg=lambda text, key=key: f"{key}: {text}")
+    for key in trained.keys() - silent:  # RAFT's grid is float32, whatever the weights are
+        torch.testing.assert_close(
+            ours[key],
+            theirs[key],
+            rtol=1e-2,
+            atol=1e-3 * theirs[key].abs().max().item() + 1e-6,
+            msg=lambda text, key=key: f"{key}: {text}",
+        )
 
 
 def test_what_no_gradient_needs_is_done_once(task):
@@ -131,16 +185,32 @@ def test_what_no_gradient_needs_is_done_once(task):
     counts = {}
     with ExitStack() as stack:
         for owner, net in (("parent", source.parent), ("child", method.child)):
-            for path in ("feature_encoder.conv", "context_encoder.conv", "update_block.recurrent_block"):
+            for path in (
+                "feature_encoder.conv",
+                "context_encoder.conv",
+                "update_block.recurrent_block",
+            ):
+
                 def count(*_, key=(owner, path)):
                     counts[key] = counts.get(key, 0) + 1
+
                 stack.callback(net.get_submodule(path).register_forward_hook(count).remove)
         method(task.batch(torch.arange(4), 0))
     loops = config.updates
-    assert counts == {("parent", "feature_encoder.conv"): 1, ("parent", "context_encoder.conv"): 1, ("parent", "update_block.recurrent_block"): loops,
-                      ("child", "feature_encoder.conv"): 1, ("child", "context_encoder.conv"): 1, ("child", "update_block.recurrent_block"): 2 * loops}
+    assert counts == {
+        ("parent", "feature_encoder.conv"): 1,
+        ("parent", "context_encoder.conv"): 1,
+        ("parent", "update_block.recurrent_block"): loops,
+        ("child", "feature_encoder.conv"): 1,
+        ("child", "context_encoder.conv"): 1,
+        ("child", "update_block.recurrent_block"): 2 * loops,
+    }
     seen = method.observe()
-    assert seen["inherited at feature_encoder"].shape == (8,) and seen["inherited at context_encoder"].shape == (4,) and seen["inherited"].shape == (12,)
+    assert (
+        seen["inherited at feature_encoder"].shape == (8,)
+        and seen["inherited at context_encoder"].shape == (4,)
+        and seen["inherited"].shape == (12,)
+    )
 
 
 def test_parent_updates_shortens_the_parents_tail_only():
@@ -148,16 +218,35 @@ def test_parent_updates_shortens_the_parents_tail_only():
     task = get("flow")(config).load()
     source, _, _ = build_parent(config, task)
     batch = task.batch(torch.arange(2), 0)
-    assert len(source.tail({}, source(batch), batch)) == 1 and len(source(batch).output) == config.updates
+    assert (
+        len(source.tail({}, source(batch), batch)) == 1
+        and len(source(batch).output) == config.updates
+    )
     assert smoke(method="plain").parent_updates is None
 
 
-@pytest.mark.parametrize("method, fields", [("plain", {}), ("kd", {"options": {"alpha": 0.5}}), ("fitnet", {}), ("hkt", {}), ("hkt", {"sites": "3hkt"})])
+@pytest.mark.parametrize(
+    "method, fields",
+    [
+        ("plain", {}),
+        ("kd", {"options": {"alpha": 0.5}}),
+        ("fitnet", {}),
+        ("hkt", {}),
+        ("hkt", {"sites": "3hkt"}),
+    ],
+)
 def test_every_method_runs_through_the_curriculum(method, fields):
     record = run(smoke(method=method, **fields))
     assert record.config.epochs == 2 and len(record.epochs) == 2
     test = record.selected.test
-    assert {"sintel_epe", "sintel_epe_zero", "sintel_epe_unmatched", "kitti_epe", "kitti_fl_all", "kitti_epe_zero"} <= test.keys()
+    assert {
+        "sintel_epe",
+        "sintel_epe_zero",
+        "sintel_epe_unmatched",
+        "kitti_epe",
+        "kitti_fl_all",
+        "kitti_epe_zero",
+    } <= test.keys()
     assert all(math.isfinite(value) for value in test.values())
     assert record.cost.parameters == parameters(raft("raft_tiny"))
     assert (record.cost.extra_parameters > 0) == (method in ("hkt", "fitnet"))
@@ -166,14 +255,21 @@ def test_every_method_runs_through_the_curriculum(method, fields):
 
 
 def test_both_names_of_the_benchmark_are_one_run():
-    one, other = (resolve(Config(task=name, method="hkt", scale="smoke")) for name in ("sintel", "kitti"))
+    one, other = (
+        resolve(Config(task=name, method="hkt", scale="smoke")) for name in ("sintel", "kitti")
+    )
     assert one.id == other.id and one.task == "flow"
     fine = resolve(Config(task="kitti-finetuned", method="plain", device="cpu"))
-    assert [stage.corpus for stage in fine.stages] == ["chairs", "things", "sintel+kitti+hd1k", "kitti"] and fine.scale == "paper"
+    assert [stage.corpus for stage in fine.stages] == [
+        "chairs",
+        "things",
+        "sintel+kitti+hd1k",
+        "kitti",
+    ] and fine.scale == "paper"
 
 
 def test_each_stage_has_its_schedule_and_its_share_of_the_rate():
-    config = smoke(lr=0.001)                                    # two stages of one epoch, the second at half the rate
+    config = smoke(lr=0.001)  # two stages of one epoch, the second at half the rate
     rates = [learning_rate(config, step, 40) for step in range(40)]
     assert max(rates[:20]) == pytest.approx(0.001) and max(rates[20:]) == pytest.approx(0.0005)
     assert rates[19] < 0.0001 and rates[20] == pytest.approx(0.0005 / 25)
@@ -182,13 +278,22 @@ def test_each_stage_has_its_schedule_and_its_share_of_the_rate():
 def test_batches_depend_on_index_and_epoch_only(task):
     a, b = task.batch(torch.tensor([3, 5]), 0), task.batch(torch.tensor([5]), 0)
     assert torch.equal(a.first[1], b.first[0]) and torch.equal(a.flow[1], b.flow[0])
-    assert a.first.shape == (2, 3, 64, 64) and task.batch(torch.tensor([0]), 1).first.shape == (1, 3, 64, 72)
+    assert a.first.shape == (2, 3, 64, 64) and task.batch(torch.tensor([0]), 1).first.shape == (
+        1,
+        3,
+        64,
+        72,
+    )
 
 
 def test_zero_flow_is_the_length_of_the_true_one(task):
     lengths = torch.cat([s.flow.norm(dim=0)[s.valid] for s in task.val])
-    assert task.measure(None, task.val, 1, "sintel")["epe"] == pytest.approx(lengths.double().mean().item(), rel=1e-6)
-    assert task.metrics(task.child(), "val")["epe_zero"] == pytest.approx(lengths.double().mean().item(), rel=1e-6)
+    assert task.measure(None, task.val, 1, "sintel")["epe"] == pytest.approx(
+        lengths.double().mean().item(), rel=1e-6
+    )
+    assert task.metrics(task.child(), "val")["epe_zero"] == pytest.approx(
+        lengths.double().mean().item(), rel=1e-6
+    )
 
 
 def test_real_layouts_train_and_are_tested_on(tmp_path, monkeypatch):
@@ -196,18 +301,24 @@ def test_real_layouts_train_and_are_tested_on(tmp_path, monkeypatch):
     monkeypatch.setenv("HKT_DATA", str(tmp_path))
     moving.write_sintel(tmp_path, scenes=6, frames=3, size=(70, 90))
     moving.write_kitti(tmp_path, count=3, size=(66, 130))
-    config = smoke(source="real", train_size=8, stages=[{"corpus": "sintel", "epochs": 1, "crop": [64, 64]}])
+    config = smoke(
+        source="real", train_size=8, stages=[{"corpus": "sintel", "epochs": 1, "crop": [64, 64]}]
+    )
     record = run(config)
     assert record.config.source == "real"
     assert {"sintel_epe", "sintel_final_epe", "kitti_epe"} <= record.selected.test.keys()
     task = get("flow")(config).load()
     scenes = [{pair.scene for pair in pairs} for pairs in (task.val, [p for _, p in task.items[0]])]
     assert scenes[0] and scenes[1] and not scenes[0] & scenes[1]
-    assert {pair.scene for pair in task.tests["sintel"]} == scenes[0]                      # trained on Sintel: tested on its other scenes
-    assert len(task.tests["kitti"]) == 3                                                   # not trained on: all of it
+    assert {pair.scene for pair in task.tests["sintel"]} == scenes[
+        0
+    ]  # trained on Sintel: tested on its other scenes
+    assert len(task.tests["kitti"]) == 3  # not trained on: all of it
 
 
-def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(tmp_path, monkeypatch):
+def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(
+    tmp_path, monkeypatch
+):
     from safetensors.torch import save_file
 
     from hkt_lite.runs.export import evaluate
@@ -216,20 +327,31 @@ def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(tm
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "runs"))
     moving.write_sintel(tmp_path, scenes=2, frames=3, size=(70, 90))
     save_file(raft("raft_tiny").state_dict(), tmp_path / "child.safetensors")
-    record = evaluate("sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clean", scale="smoke")
+    record = evaluate(
+        "sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clean", scale="smoke"
+    )
     assert record.protocol["pairs"] == 4 and record.protocol["updates"] == 32
     assert record.metrics["epe"] > 0 and record.metrics["epe_zero"] > 0
     with pytest.raises(HKTError, match="no evaluation protocol 'sintel-clear'"):
         evaluate("sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clear")
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({"stages": [{"corpus": "layers", "epochs": 1, "crop": [24, 64]}]}, "crop of 24 x 64 pixels; raft_tiny needs multiples of 8 and at least 32"),
-    ({"stages": [{"corpus": "layers", "epochs": 1, "crop": [68, 64]}]}, "needs multiples of 8"),
-    ({"stages": [{"corpus": "layer", "epochs": 1, "crop": [64, 64]}]}, "no embedded scenes 'layer'. Did you mean 'layers'"),
-    ({"method": "hkt", "sites": "4hkt"}, "no sites '4hkt'.*hkt"),
-    ({"epochs": 5}, "stages have 2 epochs and the configuration 5"),
-])
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        (
+            {"stages": [{"corpus": "layers", "epochs": 1, "crop": [24, 64]}]},
+            "crop of 24 x 64 pixels; raft_tiny needs multiples of 8 and at least 32",
+        ),
+        ({"stages": [{"corpus": "layers", "epochs": 1, "crop": [68, 64]}]}, "needs multiples of 8"),
+        (
+            {"stages": [{"corpus": "layer", "epochs": 1, "crop": [64, 64]}]},
+            "no embedded scenes 'layer'. Did you mean 'layers'",
+        ),
+        ({"method": "hkt", "sites": "4hkt"}, "no sites '4hkt'.*hkt"),
+        ({"epochs": 5}, "stages have 2 epochs and the configuration 5"),
+    ],
+)
 def test_bad_settings_are_a_sentence_before_training(fields, words):
     with pytest.raises(HKTError, match=words):
         run(smoke(**fields))

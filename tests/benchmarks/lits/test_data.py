@@ -1,4 +1,5 @@
 """LiTS's reader: layouts, orientations, damaged files, the slice cache, and the plain slice collections."""
+
 import gzip
 import json
 import os
@@ -26,13 +27,23 @@ def written(tmp_path_factory):
     return phantom.write_lits(tmp_path_factory.mktemp("lits"), NUMBERS, size=48, slices=20)
 
 
-def pair(folder: Path, number: int = 1, hu=None, labels=None, affine=None, mask_affine=None, suffix=".nii"):
+def pair(
+    folder: Path,
+    number: int = 1,
+    hu=None,
+    labels=None,
+    affine=None,
+    mask_affine=None,
+    suffix=".nii",
+):
     """One small case written by nibabel; returns its two files."""
     hu = np.full((6, 5, 4), 50, np.int16) if hu is None else hu
     labels = np.zeros(hu.shape, np.uint8) if labels is None else labels
     affine = np.diag([-1.0, -1.0, 2.0, 1.0]) if affine is None else affine
     files = [folder / f"{name}-{number}{suffix}" for name in ("volume", "segmentation")]
-    for path, array, matrix in zip(files, (hu, labels), (affine, affine if mask_affine is None else mask_affine)):
+    for path, array, matrix in zip(
+        files, (hu, labels), (affine, affine if mask_affine is None else mask_affine)
+    ):
         nib.save(nib.Nifti1Image(array, matrix), path)
     return files
 
@@ -40,7 +51,11 @@ def pair(folder: Path, number: int = 1, hu=None, labels=None, affine=None, mask_
 @pytest.mark.parametrize("path, count", [(lits.SPLIT, 131), (slices.SPLIT, 98)])
 def test_committed_splits_share_no_volume(path, count):
     lists = slices.split_list(path)
-    assert sum(map(len, lists.values())) == count == len({number for each in lists.values() for number in each})
+    assert (
+        sum(map(len, lists.values()))
+        == count
+        == len({number for each in lists.values() for number in each})
+    )
     assert len(lists["test"]) > len(lists["val"]) >= 13
 
 
@@ -56,9 +71,15 @@ def test_slices_are_the_phantoms_windowed(written, tmp_path):
     volume = parts["train"][0]
     hu, labels = phantom.slab("train", NUMBERS[0], 48, 20, 0, 20)
     assert np.array_equal(volume.x, slices.windowed(hu)) and np.array_equal(volume.y, labels)
-    assert volume.spacing == pytest.approx((phantom.HEIGHT / 19, phantom.FIELD / 48, phantom.FIELD / 48))
+    assert volume.spacing == pytest.approx(
+        (phantom.HEIGHT / 19, phantom.FIELD / 48, phantom.FIELD / 48)
+    )
     assert volume.top.tolist() == labels.max((1, 2)).tolist()
-    assert isinstance(volume.x, np.memmap) and [len(parts[name]) for name in slices.SPLITS] == [1, 1, 1]
+    assert isinstance(volume.x, np.memmap) and [len(parts[name]) for name in slices.SPLITS] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_resizing_keeps_millimetres(written, tmp_path):
@@ -78,8 +99,13 @@ def test_task03_is_the_same_data(written, tmp_path):
     (target.parent / "._liver_1.nii.gz").write_bytes(b"Mac OS X")
     (tmp_path / "Task03_Liver" / "imagesTs").mkdir()
     assert lits.present(tmp_path) == tmp_path / "Task03_Liver"
-    ours, theirs = lits.load(written, 32, tmp_path / "a"), lits.load(tmp_path / "Task03_Liver", 32, tmp_path / "b")
-    assert all(a.digest == b.digest for name in slices.SPLITS for a, b in zip(ours[name], theirs[name]))
+    ours, theirs = (
+        lits.load(written, 32, tmp_path / "a"),
+        lits.load(tmp_path / "Task03_Liver", 32, tmp_path / "b"),
+    )
+    assert all(
+        a.digest == b.digest for name in slices.SPLITS for a, b in zip(ours[name], theirs[name])
+    )
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "LAI", "PSR", "SLP"])
@@ -88,12 +114,25 @@ def test_every_orientation_gives_the_same_slices(written, tmp_path, codes):
 
     for name in ("volume", "segmentation"):
         image = nib.load(written / f"{name}-{NUMBERS[0]}.nii")
-        turned = image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(codes)))
+        turned = image.as_reoriented(
+            ornt_transform(io_orientation(image.affine), axcodes2ornt(codes))
+        )
         nib.save(turned, tmp_path / f"{name}-{NUMBERS[0]}.nii")
     assert "".join(nib.aff2axcodes(turned.affine)) == codes
-    one, other = (lits.prepare(lits.index(root), 48, tmp_path / "cache")[-1 if root == tmp_path else 0] for root in (tmp_path, written))
-    other = next(volume for volume in lits.prepare(lits.index(written), 48, tmp_path / "cache") if volume.name == one.name)
-    assert np.array_equal(one.x, other.x) and np.array_equal(one.y, other.y) and one.spacing == pytest.approx(other.spacing)
+    one, other = (
+        lits.prepare(lits.index(root), 48, tmp_path / "cache")[-1 if root == tmp_path else 0]
+        for root in (tmp_path, written)
+    )
+    other = next(
+        volume
+        for volume in lits.prepare(lits.index(written), 48, tmp_path / "cache")
+        if volume.name == one.name
+    )
+    assert (
+        np.array_equal(one.x, other.x)
+        and np.array_equal(one.y, other.y)
+        and one.spacing == pytest.approx(other.spacing)
+    )
 
 
 def test_scaled_volumes_are_read_in_hounsfield_units(tmp_path):
@@ -121,7 +160,9 @@ def test_empty_folder_and_doubles_are_named(tmp_path):
     pair(tmp_path)
     (tmp_path / "again").mkdir()
     pair(tmp_path / "again")
-    with pytest.raises(HKTError, match="are both the volume of case 1|are both the segmentation of case 1"):
+    with pytest.raises(
+        HKTError, match="are both the volume of case 1|are both the segmentation of case 1"
+    ):
         lits.index(tmp_path)
 
 
@@ -138,21 +179,47 @@ def truncated(folder):
 
 def truncated_gz(folder):
     rng = np.random.default_rng(0)
-    path = pair(folder, hu=rng.integers(-1000, 1000, (40, 40, 30), dtype=np.int16), suffix=".nii.gz")[0]
+    path = pair(
+        folder, hu=rng.integers(-1000, 1000, (40, 40, 30), dtype=np.int16), suffix=".nii.gz"
+    )[0]
     path.write_bytes(path.read_bytes()[:-9000])
 
 
 BAD = {
-    "shape": (lambda f: pair(f, labels=np.zeros((6, 5, 3), np.uint8)), r"segmentation-1.nii has shape \(6, 5, 3\) and its image volume-1.nii has \(6, 5, 4\)"),
-    "affine": (lambda f: pair(f, mask_affine=np.diag([-1.0, -1.0, 2.5, 1.0])), r"segmentation-1.nii has another affine than its image volume-1.nii .*0.5 mm"),
-    "orientation": (lambda f: pair(f, mask_affine=np.diag([1.0, -1.0, 2.0, 1.0])), r"segmentation-1.nii is oriented RPS and its image volume-1.nii LPS"),
+    "shape": (
+        lambda f: pair(f, labels=np.zeros((6, 5, 3), np.uint8)),
+        r"segmentation-1.nii has shape \(6, 5, 3\) and its image volume-1.nii has \(6, 5, 4\)",
+    ),
+    "affine": (
+        lambda f: pair(f, mask_affine=np.diag([-1.0, -1.0, 2.5, 1.0])),
+        r"segmentation-1.nii has another affine than its image volume-1.nii .*0.5 mm",
+    ),
+    "orientation": (
+        lambda f: pair(f, mask_affine=np.diag([1.0, -1.0, 2.0, 1.0])),
+        r"segmentation-1.nii is oriented RPS and its image volume-1.nii LPS",
+    ),
     "label": (bad_label, r"segmentation-1.nii has the label 3; only 0, 1, 2"),
-    "fraction": (lambda f: pair(f, labels=np.full((6, 5, 4), 0.5, np.float32)), r"segmentation-1.nii has the label 0.5"),
-    "truncated": (truncated, r"volume-1.nii is truncated: its header announces 592 bytes and it has 585"),
+    "fraction": (
+        lambda f: pair(f, labels=np.full((6, 5, 4), 0.5, np.float32)),
+        r"segmentation-1.nii has the label 0.5",
+    ),
+    "truncated": (
+        truncated,
+        r"volume-1.nii is truncated: its header announces 592 bytes and it has 585",
+    ),
     "truncated gz": (truncated_gz, r"volume-1.nii.gz is truncated or damaged"),
-    "not nifti": (lambda f: pair(f)[1].write_bytes(b"no"), r"segmentation-1.nii is not a readable NIfTI"),
-    "four dimensions": (lambda f: pair(f, hu=np.zeros((4, 4, 3, 2), np.int16)), r"volume-1.nii has shape \(4, 4, 3, 2\)"),
-    "nan": (lambda f: pair(f, hu=np.full((4, 4, 3), np.nan, np.float32)), r"volume-1.nii has values that are not finite"),
+    "not nifti": (
+        lambda f: pair(f)[1].write_bytes(b"no"),
+        r"segmentation-1.nii is not a readable NIfTI",
+    ),
+    "four dimensions": (
+        lambda f: pair(f, hu=np.zeros((4, 4, 3, 2), np.int16)),
+        r"volume-1.nii has shape \(4, 4, 3, 2\)",
+    ),
+    "nan": (
+        lambda f: pair(f, hu=np.full((4, 4, 3), np.nan, np.float32)),
+        r"volume-1.nii has values that are not finite",
+    ),
 }
 
 
@@ -173,7 +240,7 @@ def test_bad_files_are_one_sentence_and_leave_nothing(kind, tmp_path):
 def test_singular_affine_is_refused(tmp_path):
     path = pair(tmp_path)[0]
     data = bytearray(path.read_bytes())
-    data[280:328] = bytes(48)                                   # srow_x, srow_y, srow_z
+    data[280:328] = bytes(48)  # srow_x, srow_y, srow_z
     path.write_bytes(data)
     with pytest.raises(HKTError, match="volume-1.nii has no valid orientation"):
         lits.check(lits.index(tmp_path))
@@ -225,9 +292,14 @@ def test_a_build_that_breaks_leaves_whole_volumes_only_and_goes_on(written, tmp_
     with pytest.raises(KeyboardInterrupt):
         lits.prepare(cases, 16, tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
-    (tmp_path / f".{lits._place(cases[1], 16, tmp_path).name}.99.part").mkdir()        # as a killed process leaves it
+    (
+        tmp_path / f".{lits._place(cases[1], 16, tmp_path).name}.99.part"
+    ).mkdir()  # as a killed process leaves it
     assert len(lits.prepare(cases, 16, tmp_path)) == 3
-    assert built == [cases[0].number, cases[1].number, cases[1].number, cases[2].number] and len(list(tmp_path.iterdir())) == 3
+    assert (
+        built == [cases[0].number, cases[1].number, cases[1].number, cases[2].number]
+        and len(list(tmp_path.iterdir())) == 3
+    )
 
 
 def test_slices_are_read_slab_by_slab(tmp_path, monkeypatch):
@@ -235,7 +307,13 @@ def test_slices_are_read_slab_by_slab(tmp_path, monkeypatch):
     phantom.write_lits(tmp_path, [1], size=32, slices=40)
     seen = []
     read = lits._read
-    monkeypatch.setattr(lits, "_read", lambda path, image, cut: seen.append(read(path, image, cut).shape) or read(path, image, cut))
+    monkeypatch.setattr(
+        lits,
+        "_read",
+        lambda path, image, cut: (
+            seen.append(read(path, image, cut).shape) or read(path, image, cut)
+        ),
+    )
     lits.prepare(lits.index(tmp_path), 32, tmp_path / "cache")
     assert {shape[2] for shape in seen} == {16, 8} and len(seen) == 6
 
@@ -260,9 +338,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20, len(volumes)
 def test_the_official_size_needs_less_than_two_gigabytes_and_resumes(tmp_path):
     """Two volumes of 512 x 512 x 600: the build is killed after the first one and goes on; peak memory of each process is measured."""
     phantom.lookalike(tmp_path / "LiTS", NUMBERS[:2], large=2)
-    assert (tmp_path / "LiTS" / f"volume-{NUMBERS[0]}.nii").stat().st_size == 352 + 2 * 512 * 512 * 600
-    start = lambda mode: subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "LiTS"), str(tmp_path / "cache"), mode],       # noqa: E731
-                                        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert (
+        tmp_path / "LiTS" / f"volume-{NUMBERS[0]}.nii"
+    ).stat().st_size == 352 + 2 * 512 * 512 * 600
+    start = lambda mode: subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path / "LiTS"), str(tmp_path / "cache"), mode],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert start("kill").returncode == 9
     whole = [path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".")]
     assert len(whole) == 1
@@ -271,7 +355,9 @@ def test_the_official_size_needs_less_than_two_gigabytes_and_resumes(tmp_path):
     assert done.returncode == 0, done.stderr
     gigabytes, count = done.stdout.split()
     assert float(gigabytes) < 2 and count == "2"
-    assert (whole[0] / "x.npy").stat().st_mtime_ns == made and len(list((tmp_path / "cache").iterdir())) == 2
+    assert (whole[0] / "x.npy").stat().st_mtime_ns == made and len(
+        list((tmp_path / "cache").iterdir())
+    ) == 2
 
 
 # --- plain slice collections ----------------------------------------------------------------------------------------------
@@ -283,9 +369,14 @@ def collection(tmp_path):
     for number in range(10):
         for level in (3, 11):
             part = "val" if number == 9 else "train"
-            for kind, value in (("images", 10 * number + level), ("masks", 255 if level == 3 else 0)):
+            for kind, value in (
+                ("images", 10 * number + level),
+                ("masks", 255 if level == 3 else 0),
+            ):
                 (tmp_path / part / kind).mkdir(parents=True, exist_ok=True)
-                Image.fromarray(np.full((20, 20), value, np.uint8)).save(tmp_path / part / kind / f"{number}_{level:03d}.png")
+                Image.fromarray(np.full((20, 20), value, np.uint8)).save(
+                    tmp_path / part / kind / f"{number}_{level:03d}.png"
+                )
             rows.append(f"{part},{number},{level},x,0")
     (tmp_path / "index.csv").write_text("\n".join(rows))
     return tmp_path
@@ -297,18 +388,39 @@ def test_collection_is_split_by_volume(collection):
     names = [volume.name for part in parts.values() for volume in part]
     assert len(set(names)) == 10
     one = parts["val"][0]
-    assert one.x.shape == (2, 16, 16) and one.x[:, 0, 0].tolist() == [3, 11] and one.top.tolist() == [1, 0]
+    assert (
+        one.x.shape == (2, 16, 16)
+        and one.x[:, 0, 0].tolist() == [3, 11]
+        and one.top.tolist() == [1, 0]
+    )
     assert np.isnan(one.spacing).all()
 
 
-@pytest.mark.parametrize("spoil, words", [
-    (lambda f: (f / "train/masks/5_003.png").unlink(), r"There is no .*masks/5_003.png, although index.csv lists it"),
-    (lambda f: (f / "train/images/5_003.png").write_bytes(b"\x89PNG"), r"images/5_003.png is not a readable picture"),
-    (lambda f: Image.new("L", (8, 8)).save(f / "train/masks/4_003.png"), r"masks/4_003.png is \(8, 8\) and its image \(20, 20\)"),
-    (lambda f: (f / "index.csv").unlink(), r"There is no .*index.csv"),
-    (lambda f: (f / "index.csv").write_text("a,b\n1,2"), r"index.csv needs the columns"),
-    (lambda f: (f / "index.csv").write_text("split,volume_index,slice\ntrain,1,3\ntrain,1,3"), "lists slice 3 of volume 1 twice"),
-])
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (
+            lambda f: (f / "train/masks/5_003.png").unlink(),
+            r"There is no .*masks/5_003.png, although index.csv lists it",
+        ),
+        (
+            lambda f: (f / "train/images/5_003.png").write_bytes(b"\x89PNG"),
+            r"images/5_003.png is not a readable picture",
+        ),
+        (
+            lambda f: Image.new("L", (8, 8)).save(f / "train/masks/4_003.png"),
+            r"masks/4_003.png is \(8, 8\) and its image \(20, 20\)",
+        ),
+        (lambda f: (f / "index.csv").unlink(), r"There is no .*index.csv"),
+        (lambda f: (f / "index.csv").write_text("a,b\n1,2"), r"index.csv needs the columns"),
+        (
+            lambda f: (f / "index.csv").write_text(
+                "split,volume_index,slice\ntrain,1,3\ntrain,1,3"
+            ),
+            "lists slice 3 of volume 1 twice",
+        ),
+    ],
+)
 def test_spoiled_collections_are_one_sentence(collection, spoil, words):
     spoil(collection)
     with pytest.raises(HKTError, match=words):

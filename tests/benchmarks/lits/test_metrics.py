@@ -1,8 +1,17 @@
 """Segmentation metrics on masks small enough to count by hand, and what happens where a mask is empty."""
+
 import numpy as np
 import pytest
 
-from hkt_lite.benchmarks.lits.metrics import by_volume, counts, dice, largest_component, lesionwise, scores, surface
+from hkt_lite.benchmarks.lits.metrics import (
+    by_volume,
+    counts,
+    dice,
+    largest_component,
+    lesionwise,
+    scores,
+    surface,
+)
 
 
 def volume(*boxes, shape=(4, 16, 16)):
@@ -13,8 +22,12 @@ def volume(*boxes, shape=(4, 16, 16)):
     return found
 
 
-TRUTH = volume((1, (0, 2), (2, 10), (2, 10)), (2, (0, 1), (4, 8), (4, 8)))             # 128 voxels of liver, 16 of them lesion
-SHIFTED = volume((1, (0, 2), (2, 10), (4, 12)), (2, (0, 1), (4, 8), (6, 10)))          # both two voxels to the side
+TRUTH = volume(
+    (1, (0, 2), (2, 10), (2, 10)), (2, (0, 1), (4, 8), (4, 8))
+)  # 128 voxels of liver, 16 of them lesion
+SHIFTED = volume(
+    (1, (0, 2), (2, 10), (4, 12)), (2, (0, 1), (4, 8), (6, 10))
+)  # both two voxels to the side
 
 
 def test_dice_by_hand():
@@ -40,8 +53,12 @@ def test_per_case_and_global_are_different_means():
 def test_both_empty_leaves_the_case_out_and_one_empty_is_zero():
     empty = np.zeros_like(TRUTH)
     assert np.isnan(dice(0, 0, 0))
-    assert scores([TRUTH, np.minimum(TRUTH, 1)], [TRUTH, np.minimum(TRUTH, 1)])["dice_lesion"] == 1     # the second case has no lesion and none predicted
-    assert scores([TRUTH, TRUTH], [TRUTH, np.minimum(TRUTH, 1)])["dice_lesion"] == 0.5                 # a lesion invented in the second case
+    assert (
+        scores([TRUTH, np.minimum(TRUTH, 1)], [TRUTH, np.minimum(TRUTH, 1)])["dice_lesion"] == 1
+    )  # the second case has no lesion and none predicted
+    assert (
+        scores([TRUTH, TRUTH], [TRUTH, np.minimum(TRUTH, 1)])["dice_lesion"] == 0.5
+    )  # a lesion invented in the second case
     assert scores([empty], [TRUTH])["dice"] == 0
     assert scores([empty], [empty]) == {}
 
@@ -64,7 +81,10 @@ def test_other_shapes_are_refused():
 
 def test_surface_distance_of_two_planes_is_their_distance_in_mm():
     a, b = np.zeros((2, 3, 12, 12), bool)
-    a[:, 4:6], b[:, 7:9] = True, True                           # two slabs, three rows apart, each surface voxel 3 rows from the other's nearest edge
+    a[:, 4:6], b[:, 7:9] = (
+        True,
+        True,
+    )  # two slabs, three rows apart, each surface voxel 3 rows from the other's nearest edge
     assd, hd95 = surface(a, b, (5.0, 2.0, 1.0))
     assert assd == pytest.approx((2 + 3) / 2 * 2.0) and hd95 == pytest.approx(3 * 2.0)
     assert surface(a, a, (5.0, 2.0, 1.0)) == (0, 0)
@@ -75,20 +95,29 @@ def test_surface_of_an_empty_mask_is_the_diagonal_or_undefined():
     assert np.isnan(surface(a, a, (1, 1, 1))).all()
     b = a.copy()
     b[1, 1, 1] = True
-    assert surface(a, b, (2.0, 1.0, 1.0)) == surface(b, a, (2.0, 1.0, 1.0)) == pytest.approx((np.sqrt(36 + 16 + 25),) * 2)
+    assert (
+        surface(a, b, (2.0, 1.0, 1.0))
+        == surface(b, a, (2.0, 1.0, 1.0))
+        == pytest.approx((np.sqrt(36 + 16 + 25),) * 2)
+    )
 
 
 def test_hd95_looks_at_both_directions():
     a, b = np.zeros((2, 1, 24, 24), bool)
     a[0, :4, :4] = b[0, :4, :4] = True
-    b[0, 15:24, 15:24] = True                                   # a false island: near to nothing of a
+    b[0, 15:24, 15:24] = True  # a false island: near to nothing of a
     assert surface(a, b, (1, 1, 1))[1] == surface(b, a, (1, 1, 1))[1] > 15
 
 
 def test_lesionwise_counts_lesions_not_voxels():
-    truth = volume((1, (0, 1), (0, 8), (0, 8)), (1, (0, 1), (10, 12), (0, 4)), (1, (3, 4), (0, 1), (0, 1))) > 0
+    truth = (
+        volume(
+            (1, (0, 1), (0, 8), (0, 8)), (1, (0, 1), (10, 12), (0, 4)), (1, (3, 4), (0, 1), (0, 1))
+        )
+        > 0
+    )
     half = truth.copy()
-    half[0, 10:12, 0:3] = False                                 # a quarter of the second lesion is left
+    half[0, 10:12, 0:3] = False  # a quarter of the second lesion is left
     assert lesionwise(truth, truth) == (3, 3, 0)
     assert lesionwise(half, truth) == (2, 3, 0)
     assert lesionwise(half, truth, covered=0.25) == (3, 3, 0)
@@ -108,12 +137,23 @@ def test_diagonal_neighbours_are_one_lesion():
 def test_full_scores_pool_lesions_and_skip_unknown_spacings():
     found = scores([TRUTH, SHIFTED], [TRUTH, TRUTH], [(1.0, 1.0, 1.0), (np.nan,) * 3], full=True)
     assert found["assd_liver"] == 0 and found["hd95_lesion"] == 0
-    assert found["lesion_recall"] == 1.0 and found["false_alarms"] == 0                # half of the second lesion is covered
+    assert (
+        found["lesion_recall"] == 1.0 and found["false_alarms"] == 0
+    )  # half of the second lesion is covered
     assert scores([TRUTH], [TRUTH], [(np.nan,) * 3], full=True).keys() == {
-        "dice", "dice_liver", "dice_liver_global", "dice_lesion", "dice_lesion_global", "lesion_recall", "false_alarms"}
+        "dice",
+        "dice_liver",
+        "dice_liver_global",
+        "dice_lesion",
+        "dice_lesion_global",
+        "lesion_recall",
+        "false_alarms",
+    }
 
 
 def test_largest_component_keeps_one_liver_with_its_lesions():
-    islands = volume((1, (0, 2), (2, 10), (2, 10)), (2, (0, 1), (4, 8), (4, 8)), (2, (3, 4), (14, 16), (14, 16)))
+    islands = volume(
+        (1, (0, 2), (2, 10), (2, 10)), (2, (0, 1), (4, 8), (4, 8)), (2, (3, 4), (14, 16), (14, 16))
+    )
     assert np.array_equal(largest_component(islands), TRUTH)
     assert largest_component(np.zeros_like(TRUTH)).sum() == 0

@@ -1,4 +1,5 @@
 """U-Nets: names, sizes, and sites that are found by depth and are what they are called."""
+
 import pytest
 import torch
 
@@ -16,7 +17,10 @@ def loss(output, batch):
     return torch.nn.functional.cross_entropy(output, batch[1])
 
 
-@pytest.mark.parametrize("parent, child", [(PARENT, CHILD), ("resunet2d-32x5", "resunet2d-8x5"), ("resunet3d-32x5", "resunet3d-8x5")])
+@pytest.mark.parametrize(
+    "parent, child",
+    [(PARENT, CHILD), ("resunet2d-32x5", "resunet2d-8x5"), ("resunet3d-32x5", "resunet3d-8x5")],
+)
 def test_presets_have_children_of_an_eighth_or_less(parent, child):
     assert parameters(unet.unet(parent, 3)) >= 8 * parameters(unet.unet(child, 3))
 
@@ -25,13 +29,18 @@ def test_committed_parent_fits_into_two_megabytes_at_half_precision():
     assert 2 * parameters(unet.unet(PARENT, 3)) < 2_000_000
 
 
-@pytest.mark.parametrize("arch, classes, size", [(CHILD, 3, (24, 40)), ("unet2d-8x5", 2, (32, 32)), ("resunet3d-4x3", 3, (8, 16, 12))])
+@pytest.mark.parametrize(
+    "arch, classes, size",
+    [(CHILD, 3, (24, 40)), ("unet2d-8x5", 2, (32, 32)), ("resunet3d-4x3", 3, (8, 16, 12))],
+)
 def test_logits_have_the_input_size(arch, classes, size):
     assert all(side % stride(arch) == 0 for side in size)
     assert unet.unet(arch, classes)(torch.zeros(2, 1, *size)).shape == (2, classes, *size)
 
 
-@pytest.mark.parametrize("name", ["resunet2d", "unet4d-8x4", "resunet2d-8x9", "resunet2d-0x4", "resnet20"])
+@pytest.mark.parametrize(
+    "name", ["resunet2d", "unet4d-8x4", "resunet2d-8x9", "resunet2d-0x4", "resnet20"]
+)
 def test_other_names_are_refused_in_one_sentence(name):
     with pytest.raises(HKTError, match="There is no U-Net"):
         unet.unet(name, 3)
@@ -47,8 +56,14 @@ def test_one_path_is_the_bottleneck_at_one_depth_and_a_level_at_another():
 
 
 def test_shapes_halve_and_widen_as_the_names_say():
-    assert shapes(unet.unet("resunet2d-8x5", 3), ["bottleneck", "decoder1", "decoder2", "decoder3"]) == {
-        "bottleneck": (1, 128, 2, 2), "decoder1": (1, 32, 4, 4), "decoder2": (1, 16, 8, 8), "decoder3": (1, 8, 16, 16)}
+    assert shapes(
+        unet.unet("resunet2d-8x5", 3), ["bottleneck", "decoder1", "decoder2", "decoder3"]
+    ) == {
+        "bottleneck": (1, 128, 2, 2),
+        "decoder1": (1, 32, 4, 4),
+        "decoder2": (1, 16, 8, 8),
+        "decoder3": (1, 8, 16, 16),
+    }
     assert shapes(unet.unet("resunet3d-4x3", 3), ["decoder1"]) == {"decoder1": (1, 4, 4, 4, 4)}
 
 
@@ -62,8 +77,14 @@ def test_sites_never_name_a_skip_connection_or_the_logits():
         sites(model, model, "decoder3")
 
 
-@pytest.mark.parametrize("names, words", [("botleneck", "Did you mean 'bottleneck'"), ("decoder7", "no site 'decoder7'"),
-                                          ("decoder1+decoder1", "named twice")])
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        ("botleneck", "Did you mean 'bottleneck'"),
+        ("decoder7", "no site 'decoder7'"),
+        ("decoder1+decoder1", "named twice"),
+    ],
+)
 def test_bad_names_are_one_sentence(names, words):
     model = unet.unet(CHILD, 3)
     with pytest.raises(SiteError, match=words):
@@ -82,7 +103,9 @@ def test_a_network_that_only_looks_alike_is_refused():
         shapes(model, ["bottleneck"])
 
 
-@pytest.mark.parametrize("names", ["bottleneck", "decoder1", "bottleneck+decoder1", "decoder2+bottleneck"])
+@pytest.mark.parametrize(
+    "names", ["bottleneck", "decoder1", "bottleneck+decoder1", "decoder2+bottleneck"]
+)
 def test_replaying_what_lies_upstream_changes_no_loss(names):
     """The three terms are the same with and without the short cut, and their gradients reach every parameter of the child."""
     torch.manual_seed(0)
@@ -91,13 +114,18 @@ def test_replaying_what_lies_upstream_changes_no_loss(names):
     found = []
     short = sites(parent, child, names)
     for each in (short, [type(site)(site.parent, site.child) for site in short]):
-        method = HKT(child, parent, sites=each, predict=lambda model, batch: model(batch[0]), loss=loss)
+        method = HKT(
+            child, parent, sites=each, predict=lambda model, batch: model(batch[0]), loss=loss
+        )
         method.setup(batch)
         terms = method(batch)
         child.zero_grad()
         sum(terms.values()).backward()
         assert all(p.grad is not None for p in child.parameters())
-        found.append([value.item() for value in terms.values()] + [p.grad.norm().item() for p in child.parameters()])
+        found.append(
+            [value.item() for value in terms.values()]
+            + [p.grad.norm().item() for p in child.parameters()]
+        )
     assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-6)
 
 

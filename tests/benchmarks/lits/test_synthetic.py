@@ -1,4 +1,5 @@
 """CT phantoms: the same bytes from a seed, anatomy and statistics of the kind that LiTS has, the official layout."""
+
 import hashlib
 
 import numpy as np
@@ -14,19 +15,30 @@ def test_same_seed_same_bytes():
     again = phantom.phantom("train", 3)
     assert np.array_equal(hu, again[0]) and np.array_equal(labels, again[1]) and spacing == again[2]
     assert (hu.shape, hu.dtype, labels.dtype) == ((24, 64, 64), np.int16, np.uint8)
-    assert hashlib.sha256(labels.tobytes() + hu.tobytes()).hexdigest().startswith("1852fca95371a2fa")
+    assert (
+        hashlib.sha256(labels.tobytes() + hu.tobytes()).hexdigest().startswith("1852fca95371a2fa")
+    )
 
 
 def test_splits_seeds_and_numbers_differ():
     one = phantom.phantom("train", 0)[0]
-    for other in (phantom.phantom("val", 0), phantom.phantom("train", 1), phantom.phantom("train", 0, seed=1)):
+    for other in (
+        phantom.phantom("val", 0),
+        phantom.phantom("train", 1),
+        phantom.phantom("train", 0, seed=1),
+    ):
         assert not np.array_equal(one, other[0])
 
 
 def test_a_volume_does_not_depend_on_how_it_is_cut():
     whole = phantom.slab("train", 5, 64, 20, 0, 20)
     for k in (0, 1):
-        assert np.array_equal(whole[k], np.concatenate([phantom.slab("train", 5, 64, 20, a, a + 5)[k] for a in range(0, 20, 5)]))
+        assert np.array_equal(
+            whole[k],
+            np.concatenate(
+                [phantom.slab("train", 5, 64, 20, a, a + 5)[k] for a in range(0, 20, 5)]
+            ),
+        )
 
 
 def test_a_smaller_count_is_a_prefix():
@@ -40,12 +52,19 @@ def many():
 
 
 def test_tissues_have_their_hounsfield_units(many):
-    means = {name: [hu[labels == label].mean() for hu, labels, _ in many if (labels == label).any()] for name, label in (("liver", 1), ("lesion", 2))}
+    means = {
+        name: [hu[labels == label].mean() for hu, labels, _ in many if (labels == label).any()]
+        for name, label in (("liver", 1), ("lesion", 2))
+    }
     assert 70 < np.mean(means["liver"]) < 125
-    darker = [hu[labels == 2].mean() < hu[labels == 1].mean() for hu, labels, _ in many if (labels == 2).sum() > 30]
-    assert 0.75 < np.mean(darker) < 1.0                         # some lesions are brighter than the liver, as in patients
+    darker = [
+        hu[labels == 2].mean() < hu[labels == 1].mean()
+        for hu, labels, _ in many
+        if (labels == 2).sum() > 30
+    ]
+    assert 0.75 < np.mean(darker) < 1.0  # some lesions are brighter than the liver, as in patients
     hu = many[0][0]
-    assert hu.min() < -900 and hu.max() > 400                   # air and bone
+    assert hu.min() < -900 and hu.max() > 400  # air and bone
 
 
 def test_liver_and_lesions_take_the_share_they_have_in_lits(many):
@@ -74,7 +93,10 @@ def test_it_is_fast():
     assert (time.process_time() - began) / 5 < 0.1
 
 
-@pytest.mark.parametrize("arguments, words", [(("tran", 0), "Did you mean 'train'"), (("train", 0, 16), "at least 32 pixels")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [(("tran", 0), "Did you mean 'train'"), (("train", 0, 16), "at least 32 pixels")],
+)
 def test_mistakes_are_one_sentence(arguments, words):
     with pytest.raises(HKTError, match=words):
         phantom.phantom(*arguments)
@@ -87,24 +109,42 @@ def test_written_volumes_are_official_nifti(tmp_path):
     image, mask = (nib.load(tmp_path / f"{name}-7.nii.gz") for name in ("volume", "segmentation"))
     hu, labels = phantom.slab("train", 7, 48, 20, 0, 20)
     assert image.get_data_dtype() == np.int16 and mask.get_data_dtype() == np.uint8
-    assert nib.aff2axcodes(image.affine) == ("L", "P", "S") and np.array_equal(image.affine, mask.affine)
-    assert np.array_equal(np.asanyarray(image.dataobj).T, hu) and np.array_equal(np.asanyarray(mask.dataobj).T, labels)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}-{k}.nii.gz" for name in ("segmentation", "volume") for k in (7, 8)]
+    assert nib.aff2axcodes(image.affine) == ("L", "P", "S") and np.array_equal(
+        image.affine, mask.affine
+    )
+    assert np.array_equal(np.asanyarray(image.dataobj).T, hu) and np.array_equal(
+        np.asanyarray(mask.dataobj).T, labels
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{name}-{k}.nii.gz" for name in ("segmentation", "volume") for k in (7, 8)
+    ]
 
 
 def test_files_that_are_there_are_not_touched(tmp_path):
     (tmp_path / "segmentation-1.nii").write_text("mine")
     with pytest.raises(HKTError, match=r"segmentation-1.nii is there already"):
         phantom.write_lits(tmp_path, [1])
-    assert (tmp_path / "segmentation-1.nii").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "segmentation-1.nii").read_text() == "mine" and len(
+        list(tmp_path.iterdir())
+    ) == 1
 
 
 def test_lookalike_mixes_sizes(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(phantom, "_write", lambda targets, number, size, slices, seed: calls.append((number, size, slices)))
+    monkeypatch.setattr(
+        phantom,
+        "_write",
+        lambda targets, number, size, slices, seed: calls.append((number, size, slices)),
+    )
     phantom.lookalike(tmp_path, range(5), large=2, size=64, slices=10)
     assert calls == [(0, 512, 600), (1, 512, 600), (2, 64, 10), (3, 64, 10), (4, 64, 10)]
 
 
 def test_window_spans_eight_bits():
-    assert windowed(np.array([-2000, WINDOW[0], 40, WINDOW[1], 3000])).tolist() == [0, 0, 128, 255, 255]
+    assert windowed(np.array([-2000, WINDOW[0], 40, WINDOW[1], 3000])).tolist() == [
+        0,
+        0,
+        128,
+        255,
+        255,
+    ]

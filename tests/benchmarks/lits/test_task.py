@@ -1,4 +1,5 @@
 """The segmentation task: its losses, its batches, its evaluation, and every method on phantoms, LiTS's layout and slice collections."""
+
 import json
 
 import numpy as np
@@ -27,7 +28,9 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def task(**fields) -> Lits:
-    return Lits(resolve(Config(**{"task": "lits", "method": "plain", "scale": "smoke", **fields}))).load()
+    return Lits(
+        resolve(Config(**{"task": "lits", "method": "plain", "scale": "smoke", **fields}))
+    ).load()
 
 
 def parent_of(config: Config, tmp_path) -> str:
@@ -44,9 +47,13 @@ def parent_of(config: Config, tmp_path) -> str:
 
 def test_dice_ce_by_hand():
     """Three pixels, one of them foreground, each with probability 3/4 for its truth: soft Dice of the foreground 2 (3/4) / (5/4 + 1)."""
-    logits = torch.log(torch.tensor([[0.25, 0.75, 0.75], [0.75, 0.25, 0.25]]))[None, :, None]         # (1, 2, 1, 3)
+    logits = torch.log(torch.tensor([[0.25, 0.75, 0.75], [0.75, 0.25, 0.25]]))[
+        None, :, None
+    ]  # (1, 2, 1, 3)
     labels = torch.tensor([[[1, 0, 0]]])
-    wanted = 1 - 2 * 0.75 / (1.25 + 1) - np.log(0.75)           # with the background's Dice, 0.8, it would be less
+    wanted = (
+        1 - 2 * 0.75 / (1.25 + 1) - np.log(0.75)
+    )  # with the background's Dice, 0.8, it would be less
     assert dice_ce(logits, labels).item() == pytest.approx(wanted, abs=1e-4)
     assert dice_ce(logits, 1 - labels).item() > wanted
 
@@ -56,7 +63,7 @@ def test_dice_ce_pools_the_batch():
     labels = torch.zeros(2, 8, 8, dtype=torch.long)
     labels[0, :4], labels[0, :2] = 1, 2
     logits = 10 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
-    logits[1, 1:, 0, 0] = 20.0                                  # one pixel of the slice without foreground is wrong
+    logits[1, 1:, 0, 0] = 20.0  # one pixel of the slice without foreground is wrong
     apart = (dice_ce(logits[:1], labels[:1]) + dice_ce(logits[1:], labels[1:])) / 2
     assert dice_ce(logits, labels) < apart - 0.05
 
@@ -66,7 +73,9 @@ def test_pixelwise_by_hand():
     q, p = torch.log_softmax(child / 2, 0), torch.softmax(parent / 2, 0)
     wanted = 4 * (p * (p.log() - q)).sum().item()
     maps = [value[None, :, None, None].expand(4, 3, 5, 7) for value in (child, parent)]
-    assert pixelwise(*maps, 2.0).item() == pytest.approx(wanted, rel=1e-5)             # a mean over pixels: their number does not matter
+    assert pixelwise(*maps, 2.0).item() == pytest.approx(
+        wanted, rel=1e-5
+    )  # a mean over pixels: their number does not matter
     assert pixelwise(maps[1], maps[0], 2.0).item() != pytest.approx(wanted, rel=1e-2)
     assert pixelwise(maps[0], maps[0], 2.0).item() == pytest.approx(0, abs=1e-6)
 
@@ -77,10 +86,21 @@ def test_pixelwise_by_hand():
 def test_an_example_looks_alike_in_every_batch_and_different_in_every_epoch():
     one = task()
     a, b = one.batch(torch.tensor([3, 9, 20]), 1), one.batch(torch.tensor([20, 3]), 1)
-    assert torch.equal(a.x[2], b.x[0]) and torch.equal(a.y[0], b.y[1]) and torch.equal(a.key, torch.tensor([3, 9, 20]))
+    assert (
+        torch.equal(a.x[2], b.x[0])
+        and torch.equal(a.y[0], b.y[1])
+        and torch.equal(a.key, torch.tensor([3, 9, 20]))
+    )
     assert not torch.equal(a.x, one.batch(a.key, 2).x)
-    assert torch.equal(a.x, task().batch(a.key, 1).x) and not torch.equal(a.x, task(seed=1).batch(a.key, 1).x)
-    assert a.x.shape == (3, 1, 64, 64) and a.y.dtype == torch.int64 and a.x.min() > -0.2 and a.x.max() < 1.3
+    assert torch.equal(a.x, task().batch(a.key, 1).x) and not torch.equal(
+        a.x, task(seed=1).batch(a.key, 1).x
+    )
+    assert (
+        a.x.shape == (3, 1, 64, 64)
+        and a.y.dtype == torch.int64
+        and a.x.min() > -0.2
+        and a.x.max() < 1.3
+    )
 
 
 def test_picture_and_labels_move_together():
@@ -95,8 +115,16 @@ def test_picture_and_labels_move_together():
 
 def test_augmentation_shrinks_and_turns_but_keeps_the_patient():
     one = task()
-    plain = torch.cat([torch.from_numpy(one.volumes["train"][v].y[k] > 0)[None] for v, k in one.examples[:48]]).float().mean()
-    assert one.batch(torch.arange(48), 0).y.gt(0).float().mean() == pytest.approx(plain.item(), rel=0.25)
+    plain = (
+        torch.cat(
+            [torch.from_numpy(one.volumes["train"][v].y[k] > 0)[None] for v, k in one.examples[:48]]
+        )
+        .float()
+        .mean()
+    )
+    assert one.batch(torch.arange(48), 0).y.gt(0).float().mean() == pytest.approx(
+        plain.item(), rel=0.25
+    )
 
 
 def test_slices_with_liver_and_a_quarter_of_the_others_are_trained_on():
@@ -108,8 +136,13 @@ def test_slices_with_liver_and_a_quarter_of_the_others_are_trained_on():
 def test_batches_are_whole_volumes_in_order():
     one = task()
     x = torch.cat([batch.x for batch in one.batches("val", 10)])
-    assert np.array_equal((x[:, 0] * 255).round().numpy().astype(np.uint8), np.concatenate([volume.x for volume in one.volumes["val"]]))
-    assert torch.cat([batch.key for batch in one.batches("val", 10)]).tolist() == list(range(len(x)))
+    assert np.array_equal(
+        (x[:, 0] * 255).round().numpy().astype(np.uint8),
+        np.concatenate([volume.x for volume in one.volumes["val"]]),
+    )
+    assert torch.cat([batch.key for batch in one.batches("val", 10)]).tolist() == list(
+        range(len(x))
+    )
 
 
 # --- evaluation -----------------------------------------------------------------------------------------------------------
@@ -124,10 +157,15 @@ class Threshold(torch.nn.Module):
 
 def test_metrics_are_those_of_the_volumes():
     one = task()
-    maps = [np.where(v.x / 255 > 0.8 + 0.6 / 11, 2, np.where(v.x / 255 > 0.6, 1, 0)) for v in one.volumes["val"]]
+    maps = [
+        np.where(v.x / 255 > 0.8 + 0.6 / 11, 2, np.where(v.x / 255 > 0.6, 1, 0))
+        for v in one.volumes["val"]
+    ]
     wanted = scores(maps, [v.y for v in one.volumes["val"]])
     found = one.metrics(Threshold(), "val")
-    assert found["dice_liver"] == pytest.approx(wanted["dice_liver"], abs=1e-3) and set(found) == set(wanted)
+    assert found["dice_liver"] == pytest.approx(wanted["dice_liver"], abs=1e-3) and set(
+        found
+    ) == set(wanted)
     assert {"assd_lesion", "hd95_liver", "lesion_recall"} <= set(one.metrics(Threshold(), "test"))
 
 
@@ -158,9 +196,17 @@ def test_an_answer_without_looking():
     one = task()
     found = all_liver(one, "val")
     share = np.mean([2 * (v.y > 0).mean() / (1 + (v.y > 0).mean()) for v in one.volumes["val"]])
-    assert found["dice_liver"] == pytest.approx(share) and found["dice_lesion"] == 0 and one.chance == found["dice"]
+    assert (
+        found["dice_liver"] == pytest.approx(share)
+        and found["dice_lesion"] == 0
+        and one.chance == found["dice"]
+    )
     assert 0 < found["dice_lesion_in_liver"] < 0.4
-    assert not Lits.learnt(found) and Lits.learnt({"dice": 0.7, "dice_lesion": 0.4}) and not Lits.learnt({"dice": 0.3})
+    assert (
+        not Lits.learnt(found)
+        and Lits.learnt({"dice": 0.7, "dice_lesion": 0.4})
+        and not Lits.learnt({"dice": 0.3})
+    )
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------------
@@ -169,9 +215,24 @@ def test_an_answer_without_looking():
 @pytest.mark.parametrize("method", ["plain", "kd", "hkt", "fitnet", "at"])
 def test_every_method_trains_at_smoke_scale(method, tmp_path):
     weights = parent_of(Config(task="lits", method="plain", scale="smoke"), tmp_path)
-    record = run(Config(task="lits", method=method, scale="smoke", parent_weights=None if method == "plain" else weights))
-    assert set(record.epochs[0].train) == {"plain": {"L_c"}, "kd": {"L_c", "L_kd"}, "hkt": {"L_c", "L_c*", "L_p*"},
-                                           "fitnet": {"L_c", "L_hint"}, "at": {"L_c", "L_at"}}[method]
+    record = run(
+        Config(
+            task="lits",
+            method=method,
+            scale="smoke",
+            parent_weights=None if method == "plain" else weights,
+        )
+    )
+    assert (
+        set(record.epochs[0].train)
+        == {
+            "plain": {"L_c"},
+            "kd": {"L_c", "L_kd"},
+            "hkt": {"L_c", "L_c*", "L_p*"},
+            "fitnet": {"L_c", "L_hint"},
+            "at": {"L_c", "L_at"},
+        }[method]
+    )
     assert 0 <= record.selected.test["dice"] <= 1 and record.cost.parameters == 57_070
     if method == "hkt":
         assert any("at model" in name for name in record.epochs[-1].inherited)
@@ -187,8 +248,19 @@ def test_same_configuration_same_bits(tmp_path, monkeypatch):
 
 
 def test_three_dimensions(tmp_path):
-    config = Config(task="lits", method="hkt", scale="smoke", parent="resunet3d-6x3", child="resunet3d-2x3", crop=[8, 32, 32], sites="bottleneck",
-                    train_size=8, epochs=1, batch_size=4, parent_weights="run:cube")
+    config = Config(
+        task="lits",
+        method="hkt",
+        scale="smoke",
+        parent="resunet3d-6x3",
+        child="resunet3d-2x3",
+        crop=[8, 32, 32],
+        sites="bottleneck",
+        train_size=8,
+        epochs=1,
+        batch_size=4,
+        parent_weights="run:cube",
+    )
     path = tmp_path / "runs" / "cube" / "child.safetensors"
     path.parent.mkdir(parents=True)
     one = Lits(resolve(config)).load()
@@ -202,9 +274,18 @@ def test_three_dimensions(tmp_path):
 
 def test_the_official_layout_trains_end_to_end(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(tmp_path / "data" / "LiTS", [*lists["train"][:4], *lists["val"][:1], *lists["test"][:2]], size=96, slices=24)
-    record = run(Config(task="lits", method="plain", scale="smoke", source="real", train_size=32, epochs=1))
-    assert record.config.stages[0].corpus == "lits" and {"dice_lesion", "hd95_liver"} <= set(record.selected.test)
+    phantom.write_lits(
+        tmp_path / "data" / "LiTS",
+        [*lists["train"][:4], *lists["val"][:1], *lists["test"][:2]],
+        size=96,
+        slices=24,
+    )
+    record = run(
+        Config(task="lits", method="plain", scale="smoke", source="real", train_size=32, epochs=1)
+    )
+    assert record.config.stages[0].corpus == "lits" and {"dice_lesion", "hd95_liver"} <= set(
+        record.selected.test
+    )
     assert len(list((tmp_path / "runs" / "slices").iterdir())) == 7
 
 
@@ -213,34 +294,64 @@ def test_a_slice_collection_trains_with_one_class(tmp_path):
     for number in [*lists["train"][:3], *lists["val"][:1], *lists["test"][:1]]:
         hu, labels, _ = phantom.phantom("train", number, size=64, slices=12)
         for level in range(12):
-            for kind, value in (("images", slices.windowed(hu)), ("masks", (labels > 0) * np.uint8(255))):
+            for kind, value in (
+                ("images", slices.windowed(hu)),
+                ("masks", (labels > 0) * np.uint8(255)),
+            ):
                 path = tmp_path / "data" / "liver_ct" / "train" / kind / f"{number}_{level:03d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(value[level]).save(path)
             rows.append(f"train,{number},{level}")
     (tmp_path / "data" / "liver_ct" / "index.csv").write_text("\n".join(rows))
-    config = Config(task="lits", method="plain", scale="smoke", source="real", train_size=16, epochs=1)
+    config = Config(
+        task="lits", method="plain", scale="smoke", source="real", train_size=16, epochs=1
+    )
     one = Lits(resolve(config)).load()
-    assert one.classes == 2 and (one._affine(torch.arange(16), 0)[0][:, 0, 0] < 0).any()       # flipped, unlike volumes
+    assert (
+        one.classes == 2 and (one._affine(torch.arange(16), 0)[0][:, 0, 0] < 0).any()
+    )  # flipped, unlike volumes
     assert (task()._affine(torch.arange(16), 0)[0][:, 0, 0] > 0).all()
     record = run(config)
-    assert record.config.stages[0].corpus == "liver_ct" and set(record.selected.test) == {"dice", "dice_foreground", "dice_foreground_global"}
+    assert record.config.stages[0].corpus == "liver_ct" and set(record.selected.test) == {
+        "dice",
+        "dice_foreground",
+        "dice_foreground_global",
+    }
 
 
 def test_the_corpus_is_part_of_the_name(tmp_path):
     ids = set()
-    for make in (lambda: None, lambda: (tmp_path / "data/liver_ct").mkdir(parents=True) or (tmp_path / "data/liver_ct/index.csv").write_text(""),
-                 lambda: phantom.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4)):
+    for make in (
+        lambda: None,
+        lambda: (
+            (tmp_path / "data/liver_ct").mkdir(parents=True)
+            or (tmp_path / "data/liver_ct/index.csv").write_text("")
+        ),
+        lambda: phantom.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
+    ):
         make()
-        config = resolve(Config(task="lits", method="plain", scale="smoke", source="synthetic" if not ids else "real"))
+        config = resolve(
+            Config(
+                task="lits",
+                method="plain",
+                scale="smoke",
+                source="synthetic" if not ids else "real",
+            )
+        )
         ids.add(config.id)
     assert len(ids) == 3
 
 
-@pytest.mark.parametrize("fields, words", [
-    ({"crop": [60, 64]}, "multiples of 8, got"), ({"crop": [64]}, "crop of 2 sides"), ({"crop": [128, 128]}, "larger than the slices of scale 'smoke', 64 x 64"),
-    ({"child": "resnet8"}, "There is no U-Net 'resnet8'"), ({"source": "real"}, "slice collection needs|There is no"),
-])
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"crop": [60, 64]}, "multiples of 8, got"),
+        ({"crop": [64]}, "crop of 2 sides"),
+        ({"crop": [128, 128]}, "larger than the slices of scale 'smoke', 64 x 64"),
+        ({"child": "resnet8"}, "There is no U-Net 'resnet8'"),
+        ({"source": "real"}, "slice collection needs|There is no"),
+    ],
+)
 def test_mistakes_are_one_sentence(fields, words):
     with pytest.raises(HKTError, match=words):
         task(**fields)
@@ -254,7 +365,12 @@ def test_unknown_sites_are_named():
 
 def test_more_slices_than_there_are(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(tmp_path / "data" / "LiTS", [lists["train"][0], lists["val"][0], lists["test"][0]], size=32, slices=8)
+    phantom.write_lits(
+        tmp_path / "data" / "LiTS",
+        [lists["train"][0], lists["val"][0], lists["test"][0]],
+        size=32,
+        slices=8,
+    )
     with pytest.raises(HKTError, match="train_size 64 is more than the"):
         task(source="real")
 
@@ -263,7 +379,11 @@ def test_more_slices_than_there_are(tmp_path):
 def test_a_quick_child_sees_lesions():
     record = run(Config(task="lits", method="plain", scale="quick", source="synthetic"))
     blind = all_liver(task(scale="quick"), "test")
-    assert record.selected.test["dice_lesion"] > 2 * blind["dice_lesion_in_liver"] > blind["dice_lesion"]
+    assert (
+        record.selected.test["dice_lesion"]
+        > 2 * blind["dice_lesion_in_liver"]
+        > blind["dice_lesion"]
+    )
     assert record.selected.test["dice_liver"] > 0.85 and Lits.learnt(record.selected.test)
 
 
