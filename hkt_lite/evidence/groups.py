@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from ..benchmarks.task import get, method_options
+from ..benchmarks import get, method_options
 from ..config import HKTError, canonical
 from ..runs.records import EvalRecord, RunRecord
 

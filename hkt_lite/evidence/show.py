@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from ..benchmarks.task import get
+from ..benchmarks import get
 from ..config import HKTError
 from . import stats
 from .beside import claims, criteria, elsewhere, evals, literature

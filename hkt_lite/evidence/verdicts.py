@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..benchmarks.task import get
+from ..benchmarks import get
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
 from .groups import Cohort, at, chosen, cohorts, common, label, panels, scope

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from ..benchmarks.task import get, method_class
+from ..benchmarks import get, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config, runs_home
 

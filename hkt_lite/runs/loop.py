@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..benchmarks.task import Task, get, method_class, resolve
+from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import parameters
 from ..config import Config, HKTError, canonical, runs_home, stream
 from ..files import sha256, write_bytes, write_json

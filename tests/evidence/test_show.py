@@ -419,7 +419,7 @@ def test_methods_look_different_without_colour():
 
 def flow_run(method, seed, epe, **fields):
     """A made-up run of the flow task: lower is better."""
-    from hkt_lite.benchmarks.task import resolve
+    from hkt_lite.benchmarks import resolve
     from hkt_lite.config import Config
     from hkt_lite.runs.records import Epoch, Score
 
