@@ -17,7 +17,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from ..config import HKTError, nearest
-from ..runs.records import find, published
+from ..runs.store import find, published
 
 MIME = "application/vnd.hkt+json"
 CHIPS = {

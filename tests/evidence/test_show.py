@@ -17,7 +17,7 @@ from hkt_lite.evidence import outputs as bundle
 from hkt_lite.evidence import plots as evidence
 from hkt_lite.evidence import show, stats, style
 from hkt_lite.evidence.groups import cohorts, common, label
-from hkt_lite.runs import records
+from hkt_lite.runs import records, store
 from tests.fabricated import evaluation, family, run
 
 PLAIN, GATE, KD = [74.0, 74.6, 74.2], [64.0, 64.9, 64.1], [79.0, 79.9, 79.3]
@@ -56,7 +56,7 @@ def results(tmp_path, monkeypatch):
             path = tmp_path / "results" / records.filename(record)
             files.write_json(path, record)
             listed[path.name] = files.sha256(path)
-        files.write_json(tmp_path / "results" / records.MANIFEST, listed)
+        files.write_json(tmp_path / "results" / store.MANIFEST, listed)
         return tmp_path / "results"
 
     return publish
@@ -315,16 +315,16 @@ def test_altered_record_is_refused(results):
 
 def test_altered_manifest_is_refused(results):
     home = results(RUNS)
-    listed = json.loads((home / records.MANIFEST).read_text())
+    listed = json.loads((home / store.MANIFEST).read_text())
     del listed[next(iter(listed))]
-    (home / records.MANIFEST).write_text(json.dumps(listed))
+    (home / store.MANIFEST).write_text(json.dumps(listed))
     with pytest.raises(HKTError, match="not listed in MANIFEST.json"):
         show.render("scores", {})
 
 
 def test_live_runs_are_found_again_in_the_store(results):
     made = run("plain", 0, 40.0, purpose="live")
-    files.write_json(records.runs_home() / made.id / "record.json", made)
+    files.write_json(store.runs_home() / made.id / "record.json", made)
     assert show.render("live", {"runs": [made.id]}) == show.render(
         "live", {"runs": [made.id]}, [made]
     )

@@ -341,7 +341,8 @@ def test_the_official_size_needs_less_than_two_gigabytes_and_resumes(tmp_path):
     assert (
         tmp_path / "LiTS" / f"volume-{NUMBERS[0]}.nii"
     ).stat().st_size == 352 + 2 * 512 * 512 * 600
-    start = lambda mode: subprocess.run(
+    def start(mode):
+        return subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path / "LiTS"), str(tmp_path / "cache"), mode],
         capture_output=True,
         text=True,
