@@ -14,9 +14,9 @@ from typing import Any
 
 from .. import __version__, config, files
 from ..config import HKTError, canonical, nearest, results_home, runs_home
+from ..evidence import MIME
 from ..runs import records
 
-MIME = "application/vnd.hkt+json"  # outputs of `show`: call, arguments, records, values
 NOT_COMMITTED = ("results", "runs", "cache")  # of data/: records count by their manifest
 
 
