@@ -255,6 +255,7 @@ def at(record, path: str):
 # -- how much is inherited, also in records that do not say the share yet --------------------------
 
 OBSERVED = ("share", "displacement", "gate")
+SPLIT = "context_encoder"
 
 
 def observed(run: RunRecord, epoch: int, name: str) -> dict[str, float] | None:
@@ -274,9 +275,13 @@ def share(run: RunRecord, epoch: int, site: str = "") -> dict[str, float] | None
     """Quantiles of the share ρ, how much of the way from c to p is gone, from those of the gate g:
     λ(1 - g) for kind gate, λ g for forward_gate, 0.7 for static; None where there is no gate.
 
-    Exact, for ρ is linear in g: a quantile of 1 - g is 1 minus the opposite quantile of g.
+    Exact, for ρ is linear in g: a quantile of 1 - g is 1 minus the opposite quantile of g.  None
+    also for SPLIT, whose slices are mixed apart while these records hold the whole feature's gate.
     """
-    g = run.epochs[epoch].inherited.get(f"gate at {site}" if site else "gate")
+    seen = run.epochs[epoch].inherited
+    g = seen.get(f"gate at {site}" if site else "gate")
+    if site == SPLIT or (not site and f"gate at {SPLIT}" in seen):
+        return None
     options = method_options(run.config.method, run.config.options)
     kind, lam = options.get("kind"), options.get("lam")
     if g is None or kind not in ("gate", "forward_gate", "static"):

@@ -14,15 +14,8 @@ from ..runs.loop import QUANTILES
 from . import style
 
 
-def dots(
-    rows: Sequence[dict],
-    axis: str,
-    zero: str = "",
-    references: Mapping[str, float] | None = None,
-    title: str = "",
-):
-    """A dot and an interval for each row {label, mean, low, high}; `zero` names a line at 0,
-    `references` other vertical lines.
+def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
+    """A dot and an interval for each row {label, mean, low, high}; `zero` names a line at 0.
 
     A row may lack an interval (low and high None): it is drawn as an empty dot.
     """
@@ -32,8 +25,11 @@ def dots(
         _dot(ax, y, row)
         whole = f" [{row['low']:.2f}, {row['high']:.2f}]" if row["low"] is not None else ""
         said.append(f"{row['label']} {row['mean']:.2f}{whole}")
-    for name, value in {**({zero: 0.0} if zero else {}), **(references or {})}.items():
-        _line(ax, name, value)
+    if zero:
+        place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "ha": "center"}
+        look = {"fontsize": 8.5, "color": style.TRUTH, "annotation_clip": False}
+        ax.axvline(0, color=style.TRUTH, linewidth=1, linestyle="--")
+        ax.annotate(zero, (0, 1), textcoords="offset points", **place, **look)
     ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
@@ -53,14 +49,6 @@ def _dot(ax, y: int, row: dict) -> None:
         ax.plot([row["low"], row["high"]], [y, y], color=look["color"], linewidth=2)
     filled = look["color"] if whole else "white"
     ax.plot([row["mean"]], [y], **{**look, "linestyle": ""}, markersize=7, markerfacecolor=filled)
-
-
-def _line(ax, name: str, value: float) -> None:
-    """A vertical line with its name above the axes."""
-    ax.axvline(value, color=style.TRUTH, linewidth=1, linestyle="--")
-    place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "ha": "center"}
-    look = {"fontsize": 8.5, "color": style.TRUTH, "annotation_clip": False}
-    ax.annotate(name, (value, 1), textcoords="offset points", **place, **look)
 
 
 def _title(fig, title: str) -> None:
@@ -95,16 +83,14 @@ def curves(series: Mapping[str, Sequence[Sequence[float]]], axis: str, title: st
     return fig, alt, frame.reset_index()
 
 
-def inherited(
-    series: Mapping[str, Sequence[Mapping[str, float]]], axis: str, limit: float | None = None
-):
+def inherited(series: Mapping[str, Sequence[Mapping[str, float]]], axis: str):
     """Median, middle half and middle 90 % over images for each epoch; series: label -> one
-    {q05, q25, q50, q75, q95} an epoch.  `limit` draws the largest share that is possible."""
+    {q05, q25, q50, q75, q95} an epoch."""
     fig, panels = style.axes(1, max(1, len(series)), height=3.1, sharey=True, squeeze=False)
     table, said = [], []
     for ax, (name, epochs) in zip(panels[0], series.items()):
         q = {key: np.array([epoch[key] for epoch in epochs]) for key in QUANTILES}
-        _bands(ax, name, q, limit)
+        _bands(ax, name, q)
         for n in range(len(epochs)):
             numbers = {key: float(values[n]) for key, values in q.items()}
             table.append({"method": name, "epoch": n + 1, **numbers})
@@ -123,14 +109,11 @@ def inherited(
     return fig, alt, pd.DataFrame(table)
 
 
-def _bands(ax, name: str, q: Mapping[str, np.ndarray], limit: float | None) -> None:
+def _bands(ax, name: str, q: Mapping[str, np.ndarray]) -> None:
     x, look = np.arange(1, len(q["q50"]) + 1), style.of(name)
     band = {"color": look["color"], "linewidth": 0}
     ax.fill_between(x, q["q05"], q["q95"], alpha=0.15, label="middle 90 %", **band)
     ax.fill_between(x, q["q25"], q["q75"], alpha=0.3, label="middle half", **band)
     ax.plot(x, q["q50"], **look, label="median", markevery=max(1, len(x) // 12))
-    if limit is not None:
-        label = "most that is possible"
-        ax.axhline(limit, color=style.TRUTH, linewidth=1, linestyle="--", label=label)
     ax.set(title=name, xlabel="epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)

@@ -9,7 +9,7 @@ said at the top of that file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..config import HKTError
 from ..runs.records import EvalRecord, RunRecord
@@ -27,10 +27,10 @@ class Verdict:
 
     verdict: str
     finding: str
-    scope: str = ""
     numbers: dict = field(default_factory=dict)
     records: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    scope: str = ""
 
 
 def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
@@ -43,7 +43,7 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     variants = [variant for variant in (rule.of, rule.to) if variant]
     found, panel = _found(claim, records, variants)
     if found:
-        return _JUDGES[rule.kind](claim, found, panel)
+        return replace(_JUDGES[rule.kind](claim, found, panel), scope=scope(found))
     names = " and ".join(label(one.method, one.options, one.sites) for one in variants)
     return Verdict(
         CANNOT,
@@ -89,7 +89,6 @@ def _level(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
         _graded(way * s.mean >= way * rule.target, best >= way * rule.target),
         f"{one.label}: mean {s.mean:.2f} [{s.low:.2f}, {s.high:.2f}] over {s.n} seeds, "
         f"claimed {rule.target:.2f}",
-        scope(found),
         {"mean": s.mean, "low": s.low, "high": s.high, "n": s.n, "target": rule.target},
         tuple(one.ids),
     )
@@ -116,7 +115,6 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     return Verdict(
         _graded(d.low > 0, d.mean > 0),
         _said(of, to, d),
-        scope(found),
         d._asdict(),
         tuple(ids),
         tuple(also),
@@ -136,7 +134,6 @@ def _same(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     return Verdict(
         REPRODUCED if equal else NOT,
         "; ".join(finding),
-        scope(found),
         numbers,
         tuple(found[0].ids + found[1].ids),
     )
@@ -158,7 +155,6 @@ def _selective(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
         f"median {rule.name} {min(medians):.3f} to {max(medians):.3f} (active from "
         f"{rule.active:g}), middle 90 % of images spread over {min(spreads):.2f} to "
         f"{max(spreads):.2f} medians (selective from {rule.spread:g}), {len(medians)} seeds",
-        scope(found),
         {"medians": medians, "spreads": spreads},
         tuple(one.ids),
     )
@@ -186,10 +182,10 @@ def _evaluation(claim: Claim, records) -> Verdict:
     return Verdict(
         _graded(off <= rule.within, off <= rule.partly_within),
         f"measured {measured[0]:.2f}, claimed {rule.target:.2f}",
-        f"{protocol.get('images', '?'):,} test images, normalisation "
-        f"{protocol.get('normalisation')}",
         {"measured": measured[0], "target": rule.target},
         tuple(one.id for one in found),
+        scope=f"{protocol.get('images', '?'):,} test images, normalisation "
+        f"{protocol.get('normalisation')}",
     )
 
 

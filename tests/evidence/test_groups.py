@@ -192,5 +192,14 @@ def test_what_a_record_says_of_the_share_goes_before_what_follows_from_the_gate(
     assert observed(made.model_copy(update={"epochs": [epoch]}), 0, "share") == said
 
 
+def test_the_whole_features_gate_says_nothing_of_slices_mixed_apart():
+    made, gate = run("hkt", 0), {"q50": 0.5}
+    seen = {"gate": gate, "gate at feature_encoder": gate, "gate at context_encoder": gate}
+    epoch = made.epochs[0].model_copy(update={"inherited": seen})
+    made = made.model_copy(update={"epochs": [epoch]})
+    assert share(made, 0) is None and share(made, 0, "context_encoder") is None
+    assert share(made, 0, "feature_encoder") == {"q50": pytest.approx(0.3)}
+
+
 def test_a_method_that_inherits_nothing_has_no_share():
     assert observed(family("kd", [70.0])[0], -1, "share") is None

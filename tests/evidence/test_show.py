@@ -404,12 +404,12 @@ def test_figures_hand_over_their_numbers():
         {"label": "plain", "mean": 1.0, "low": 0.5, "high": 1.5},
         {"label": "KD", "mean": 2.0, "low": None, "high": None},
     ]
-    _, alt, table = plots.dots(dots, "points", zero="plain", references={"paper": 3.0})
+    _, alt, table = plots.dots(dots, "points", zero="plain")
     assert "plain 1.00 [0.50, 1.50]" in alt and list(table["points"]) == [1.0, 2.0]
     _, alt, table = plots.curves({"KD": [[1, 2], [3, 4]]}, "points")
     assert list(table["KD"]) == [2, 3] and list(table["epoch"]) == [1, 2]
     quantiles = [{"q05": 0.1, "q25": 0.2, "q50": 0.3, "q75": 0.4, "q95": 0.5}]
-    _, alt, table = plots.inherited({"HKT gate": quantiles}, "share", limit=0.6)
+    _, alt, table = plots.inherited({"HKT gate": quantiles}, "share ρ")
     assert "median 0.3" in alt and table.loc[0, "q95"] == 0.5
 
 
