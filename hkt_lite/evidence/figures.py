@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import NamedTuple
 
 from ..runs.loop import QUANTILES
 from . import plots
-from .groups import at, group, metric_name, observed, panels, scope
+from .groups import Group, at, group, metric_name, observed, panels, scope
 from .outputs import Block, none, picture, recomputable, sentence
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
 
@@ -37,33 +36,16 @@ def dots(
             axis += ": better than plain by" if difference else ""
             zero = "plain" if difference else ""
             made = plots.dots(rows, axis, zero=zero, title=scope(groups))
-            return picture(made, [name for one in groups for name in one.ids])
+            return picture(made, _ids(groups))
     return none(f"{where(task, scale, source)} with {SEEDS} seeds")
 
 
-class Series(NamedTuple):
-    """Label -> records in the order of seeds; their ids, their task, and what was run, in words."""
-
-    runs: dict[str, list]
-    ids: list[str]
-    task: str
-    scope: str
-
-
-def _series(records, runs, task: str, scale, source) -> Series:
+def _groups(records, runs, task: str, scale, source) -> list[Group]:
     """Of the page's `runs`, or of the largest published budget that has enough seeds."""
-    groups = []
     if runs is not None:
-        groups = group(records, {run.purpose for run in records})
-    else:
-        found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-        groups = next((ready(panel) for panel in found if ready(panel)), [])
-    return Series(
-        {name: one.records for name, one in unique(groups).items()},
-        [name for one in groups for name in one.ids],
-        groups[0].config.task if groups else task,
-        scope(groups) if groups else "",
-    )
+        return group(records, {run.purpose for run in records})
+    found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
+    return next((ready(panel) for panel in found if ready(panel)), [])
 
 
 @recomputable
@@ -77,19 +59,17 @@ def curves(
 ) -> Block:
     """A quantity of the epochs, such as 'val.accuracy' or 'train.L_c', for each method: of `runs`
     of this page or of published records."""
-    found = _series(records, runs, task, scale, source)
+    groups, series = _groups(records, runs, task, scale, source), {}
     split, _, metric = path.partition(".")
-    series = {}
-    for label, mine in found.runs.items():
-        if metric in getattr(mine[0].epochs[0], split, {}):
-            series[label] = [
-                [at(run, f"epochs.{i}.{path}") for i in range(len(run.epochs))] for run in mine
-            ]
+    for name, one in unique(groups).items():
+        if metric in getattr(one.records[0].epochs[0], split, {}):
+            paths = [f"epochs.{i}.{path}" for i in range(len(one.records[0].epochs))]
+            series[name] = [[at(run, path) for path in paths] for run in one.records]
     if not series:
         return none(f"{where(task, scale, source)} with {path}")
     of = {"val": "validation", "train": "training"}.get(split, split)
-    axis = f"{of} {metric_name(found.task, metric)[0]}"
-    return picture(plots.curves(series, axis, found.scope), found.ids)
+    axis = f"{of} {metric_name(groups[0].config.task, metric)[0]}"
+    return picture(plots.curves(series, axis, scope(groups)), _ids(groups))
 
 
 @recomputable
@@ -103,33 +83,36 @@ def inherited(
 ) -> Block:
     """How much was inherited in each epoch: quantiles over images, mean over seeds, of the
     displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'."""
-    found = _series(records, runs, task, scale, source)
-    series, idle = {}, []
-    for label, mine in found.runs.items():
-        if epochs := _bands(mine, name):
+    groups, series, idle = _groups(records, runs, task, scale, source), {}, []
+    for label, one in unique(groups).items():
+        if epochs := _bands(one, name):
             series[label] = epochs
-            share = _bands(mine, "share")
+            share = _bands(one, "share")
             if share and share[-1]["q50"] < IDLE:
                 idle.append(label)
     if not series:
         return none(f"{where(task, scale, source)} that inherits")
     what, _, site = name.replace("inherited", "displacement").partition(" at ")
     axis = AXES[what] + (f" at {site}" if site else "")
-    said = f"{found.scope}."
+    said = f"{scope(groups)}."
     if idle:
         said += (
             f" At the end next to nothing is inherited for the median image: {', '.join(idle)} "
             "is inactive."
         )
-    return picture(plots.inherited(series, axis), found.ids) + sentence(said)
+    return picture(plots.inherited(series, axis), _ids(groups)) + sentence(said)
 
 
-def _bands(runs: list, name: str) -> list[dict[str, float]]:
+def _bands(one: Group, name: str) -> list[dict[str, float]]:
     """For each epoch the quantiles of what was inherited, mean over runs; [] where nothing was."""
     found = []
-    for epoch in range(len(runs[0].epochs)):
-        seen = [observed(run, epoch, name) for run in runs]
+    for epoch in range(len(one.records[0].epochs)):
+        seen = [observed(run, epoch, name) for run in one.records]
         if None in seen:
             return []
-        found.append({q: fmean(one[q] for one in seen) for q in QUANTILES})
+        found.append({q: fmean(each[q] for each in seen) for q in QUANTILES})
     return found
+
+
+def _ids(groups: list[Group]) -> list[str]:
+    return [name for one in groups for name in one.ids]

@@ -1,10 +1,11 @@
-"""What our numbers are held against: published numbers, claims with their verdicts, released
-checkpoints."""
+"""What our numbers are held against: published numbers, claims with their verdicts, evaluations of
+released checkpoints and of recorded children on other data."""
 
 from __future__ import annotations
 
 from ..config import HKTError, nearest
-from .groups import at, metric_name
+from . import stats
+from .groups import at, label, metric_name, rank
 from .literature import Claim, Value, read_claims, read_values
 from .outputs import Block, Table, chip, none, number, numeric, recomputable, sentence
 from .verdicts import judge
@@ -162,3 +163,54 @@ def _known(record, metric: str) -> dict[str, float]:
         if file and (value.task, value.metric, file.sha256, file.normalisation) == key:
             found.setdefault(value.mark, value.value)
     return found
+
+
+@recomputable
+def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe_zero") -> Block:
+    """Children of published runs evaluated on other data than their own: mean ± sd over seeds,
+    beside an answer without looking (`zero`)."""
+    groups = _evaluated(records, task)
+    if not groups:
+        return none(
+            f"evaluation of a recorded {task} child on other data",
+            "make one with `hkt eval` and publish it",
+        )
+    name, digits = metric_name(task, metric)
+    table = Table(digits)
+    for (corpus, _, variant, _), found in sorted(groups.items()):
+        ours, blind = (
+            stats.summary([at(one, f"metrics.{key}") for one in found]) for key in (metric, zero)
+        )
+        table.row(
+            {
+                "data": corpus,
+                "method": variant,
+                "seeds": ours.n,
+                name: ours,
+                "without looking": blind.mean,
+                "better by a tenth": "yes" if ours.mean < 0.9 * blind.mean else "no",
+            },
+            [one.id for one in found],
+        )
+    return table.block(
+        f"Recorded {task} children on real data they were not trained for; training was small and "
+        "on embedded data."
+    )
+
+
+def _evaluated(records, task: str) -> dict[tuple, list]:
+    """(data, place in tables, label, learning rate) -> evaluations of children of score runs."""
+    runs = {f"run {one.id}": one for one in records if one.kind == "run"}
+    groups: dict[tuple, list] = {}
+    for one in records:
+        run = runs.get(one.checkpoint) if one.kind == "eval" and one.task == task else None
+        if run is None or run.purpose != "score":
+            continue
+        config, pairs = run.config, one.protocol.get("pairs", 0)
+        corpus = str(one.protocol.get("corpus"))
+        if pairs:
+            corpus += f", {pairs} pair{'s' * (pairs > 1)}"
+        place = rank(config.method, config.options)[0]
+        variant = label(config.method, config.options, config.sites)
+        groups.setdefault((corpus, place, variant, config.lr), []).append(one)
+    return groups

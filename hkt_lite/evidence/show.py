@@ -9,5 +9,5 @@ show.render("scores", {"task": "cifar10"})                                     #
 from . import MIME
 from .figures import curves, dots, inherited
 from .outputs import figure, render
-from .references import claims, criteria, evals, literature
-from .tables import elsewhere, embedded, live, scores, tuning, value
+from .references import claims, criteria, elsewhere, evals, literature
+from .tables import embedded, live, scores, tuning, value

@@ -58,17 +58,17 @@ def _found(claim: Claim, records, variants: list[Variant]) -> tuple[list[Group],
     wanted = claim.evidence
     for scale in wanted.scales:
         for panel in panels(group(records, task=wanted.task, source=wanted.source, scale=scale)):
-            first = [one for one in panel if _has(one, wanted.where)]
+            first = [
+                one
+                for one in panel
+                if all(getattr(one.config, key) == value for key, value in wanted.where.items())
+            ]
             found = []
             for among, variant in zip([first, *[panel] * len(variants)], variants):
                 found.append(chosen(among, variant.method, variant.options, variant.sites))
             if all(found) and len(_seeds(*found)) >= wanted.seeds:
                 return found, panel
     return [], []
-
-
-def _has(one: Group, where: dict) -> bool:
-    return all(getattr(one.config, key) == value for key, value in where.items())
 
 
 def _seeds(*groups: Group) -> set[int]:
