@@ -23,11 +23,12 @@ def run(
     source="real",
     parent="a" * 64,
     parent_arch="resnet56",
-    inherited=(0.02, 0.08, 0.2),
+    share=(0.02, 0.08, 0.2),
     parameters=269_722,
     **fields,
 ) -> RunRecord:
-    """A finished run of three recorded epochs whose validation-selected test accuracy is `test`."""
+    """A finished run of three recorded epochs whose validation-selected test accuracy is `test`;
+    `share` holds the 5 %, 50 % and 95 % quantiles of the share under the released gate."""
     needs = method_class(method).needs_parent
     config = resolve(
         Config(
@@ -43,16 +44,7 @@ def run(
         )
     )
     val = test + 1 if val is None else val
-    low, middle, high = inherited
-    quantiles = {
-        "q05": low,
-        "q25": (low + middle) / 2,
-        "q50": middle,
-        "q75": (middle + high) / 2,
-        "q95": high,
-        "mean": middle,
-    }
-    seen = {"inherited": quantiles, "gate": quantiles} if method == "hkt" else {}
+    seen = inherited(*share, config.options) if method == "hkt" else {}
     epochs = [
         Epoch(
             epoch=i,
@@ -94,6 +86,16 @@ def run(
         ),
         provenance=MADE,
     )
+
+
+def inherited(low: float, middle: float, high: float, options: dict) -> dict:
+    """What an epoch's record says for a share between `low` and `high` under the released gate."""
+    names = ("q05", "q25", "q50", "q75", "q95", "mean")
+    values = (low, (low + middle) / 2, middle, (middle + high) / 2, high, middle)
+    share, lam = dict(zip(names, values)), options["lam"]
+    opposite = {"q05": "q95", "q25": "q75", "q75": "q25", "q95": "q05"}
+    gate = {name: 1 - share[opposite.get(name, name)] / lam for name in names}
+    return {"gate": gate, "displacement": {name: 4 * share[name] for name in names}}
 
 
 def family(method, scores, val=None, **fields) -> list[RunRecord]:

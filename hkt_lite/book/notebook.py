@@ -14,12 +14,12 @@ from typing import Any
 
 from .. import __version__, config
 from ..config import HKTError, canonical, nearest, results_home, runs_home
+from ..evidence import MIME
 from ..files import files_below, sha256, tree_digest
 from ..runs.provenance import provenance
 from ..runs.records import Provenance, load
 from ..runs.store import MANIFEST
 
-MIME = "application/vnd.hkt+json"  # outputs of `show`: call, arguments, records, values
 NOT_COMMITTED = ("results", "runs", "cache", "golden")  # of data/: records count by their manifest
 PACKAGE = Path(__file__).resolve().parents[1]
 

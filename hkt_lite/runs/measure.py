@@ -13,9 +13,8 @@ from ..benchmarks.task import get, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config
 from .device import deterministic
+from .records import QUANTILES
 from .store import Store
-
-QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
 def quantiles(values: Tensor) -> dict[str, float]:

@@ -16,6 +16,7 @@ from ..files import read_json
 
 Purpose = Literal["score", "tuning", "parent", "audit", "live", "control"]
 PURPOSES = Purpose.__args__
+QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}  # over images
 
 
 class Part(BaseModel):
