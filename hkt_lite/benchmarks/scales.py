@@ -24,7 +24,7 @@ DEFAULTS = {
     "weight_decay": 1e-4,
     "threads": 1,
 }
-LARGEST = {"epochs": 10_000, "views": 10_000, "threads": 1_024}  # more than this is a slip
+LARGEST = {"views": 10_000, "threads": 1_024}  # more than this is a slip
 
 
 def names() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..config import PROJECT, Config, HKTError, data_home, nearest, runs_home, stream
+from ..config import PROJECT, Config, HKTError, data_home, nearest, stream
 from ..methods.sites import Site
 from .weights import load_weights
 
@@ -22,7 +22,7 @@ class Task:
     metric = "accuracy"  # the one that selects, on validation data
     higher_is_better = True
     chance = 0.0  # the metric of an answer that has learnt nothing
-    shown: dict[str, tuple[str, int]] = {}  # metric -> its name with the unit, decimals
+    shown: dict[str, tuple[str, int]]  # metric -> its name with the unit, decimals
     zero: dict[str, str] = {}  # metric -> the metric of an answer given without looking
     sites: tuple[Site, ...] = ()  # the chosen set
     default_sites: str | None = None  # name of the set that `config.sites` = None stands for
@@ -87,7 +87,7 @@ class Task:
         return self._placed(load_weights(self.network(self.config.parent), path)), path
 
     def parent_file(self) -> Path:
-        """The parent's weights: 'public', 'committed' in the project, or of a local 'run:ID'."""
+        """The parent's weights, 'public' or 'committed' in the project; `runs` finds 'run:ID'."""
         config, weights = self.config, self.config.parent_weights
         if weights == "public":
             if config.parent not in self.public:
@@ -98,14 +98,6 @@ class Task:
             return data_home() / "weights" / self.public[config.parent]
         if weights == "committed":
             return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
-        if weights.startswith("run:"):
-            path = runs_home() / weights.removeprefix("run:") / "child.safetensors"
-            if not path.is_file():
-                raise HKTError(
-                    f"Parent weights {weights!r} need {path}; train that run first or name other "
-                    "weights."
-                )
-            return path
         raise HKTError(
             f"parent_weights must be 'public', 'committed' or 'run:ID', got {weights!r}."
         )
