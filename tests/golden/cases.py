@@ -9,8 +9,8 @@ from __future__ import annotations
 # Large weight decays, so that a step without one is seen; small rates, so that rounding is not amplified.
 SMALL = {
     "cifar10": {"scale": "smoke", "train_size": 32, "batch_size": 16, "epochs": 3, "views": 2, "lr": 0.02, "weight_decay": 0.1, "threads": 1},
-    "flow": {"scale": "smoke", "train_size": 4, "batch_size": 2, "updates": 3, "lr": 0.001, "weight_decay": 0.3, "threads": 1},
-    "lits": {"scale": "smoke", "train_size": 16, "batch_size": 8, "epochs": 2, "lr": 0.005, "weight_decay": 0.3, "threads": 1},
+    "flow": {"scale": "smoke", "train_size": 4, "batch_size": 2, "updates": 3, "lr": 0.0003, "weight_decay": 1.0, "threads": 1},
+    "lits": {"scale": "smoke", "train_size": 16, "batch_size": 8, "epochs": 2, "lr": 0.0005, "weight_decay": 1.0, "threads": 1},
 }
 LIVE = {"parent_source": "live", "views": 0}
 TWO = [{"corpus": "layers", "epochs": 1, "crop": [64, 64]}, {"corpus": "kitti", "epochs": 2, "lr": 0.5, "crop": [64, 72]}]

@@ -197,17 +197,17 @@ def middlebury(home: Path) -> None:
 
 
 def patient(draw, slices: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """(HU int16, labels uint8), both (Z, H, W): air, tissue, a liver in the middle slices, lesions in it."""
+    """(HU int16, labels uint8), both (Z, H, W): air, tissue, a liver of some size in the middle slices, lesions in it."""
     z, y, x = np.ogrid[0:slices, 0:height, 0:width]
-    place = smooth(draw, 3, 2, 2)[:, 0, 0]
+    place, radius = draw.random(2), 0.22 + 0.14 * draw.random()
 
     def ball(cz, cy, cx, r):
-        z_, y_, x_ = (z / slices - cz) / (1.2 * r), (y / height - cy) / r, (x / width - cx) / r
+        z_, y_, x_ = (z / slices - cz) / 0.42 / (r / radius) ** 0.5, (y / height - cy) / r, (x / width - cx) / r
         return z_**2 + y_**2 + x_**2 < 1
 
     body = ((y / height - 0.5) / 0.42) ** 2 + ((x / width - 0.5) / 0.46) ** 2 < 1
-    liver = ball(0.5, 0.42 + 0.1 * place[0], 0.4, 0.33)
-    lesion = (ball(0.45, 0.4 + 0.1 * place[1], 0.36, 0.13) | ball(0.62, 0.52, 0.5, 0.09)) & liver
+    liver = ball(0.5, 0.42 + 0.1 * place[0], 0.4, radius)
+    lesion = (ball(0.45, 0.4 + 0.1 * place[1], 0.36, 0.5 * radius - 0.05) | ball(0.62, 0.52, 0.5, 0.08)) & liver
     noise = smooth(draw, slices, height, width, low=-60, high=60, step=3)
     hu = np.where(body, -60.0, -1000.0) + 170.0 * liver - 70.0 * lesion + noise
     return hu.astype(np.int16), (liver.astype(np.uint8) + lesion).astype(np.uint8)

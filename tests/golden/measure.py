@@ -91,15 +91,16 @@ def _trained(fields: dict, store: Path) -> dict:
     }
     for split in ("val", *getattr(task, "tests", ("test",))):
         found["batches"][split] = _batch(next(iter(task.batches(split))))
-    steps, watched = max(1, config.train_size // config.batch_size), []
+    steps, watched, terms = max(1, config.train_size // config.batch_size), [], {}
 
     def inspect(method, batch, step: int) -> None:
-        watched[:] = [method]
+        if step == 0:  # its terms are in the mean of the first epoch
+            watched.append(method)
+            method.register_forward_hook(lambda _, given, said: terms.update({k: v.item() for k, v in said.items()}))
         if step % steps == 0 or step == 1:
             found["batches"][f"step {step}"] = _batch(batch)
-        norms = [p.grad.double().norm().item() for p in method.parameters() if p.grad is not None]
         seen = {name: value.double().mean().item() for name, value in method.observe().items()}
-        found["steps"].append({"gradients": sum(norms), **seen})
+        found["steps"].append({**terms, **seen})
 
     record = run(config, inspect=inspect)
     child, extra = watched[0].child, list(watched[0].extra_parameters())
@@ -159,7 +160,7 @@ def _evaluated(fields: dict, store: Path) -> dict:
         store.mkdir(parents=True, exist_ok=True)
         save_file(_seeded(config, arch), path)
     records = {name: evaluate(task, path, arch, name, source, "smoke") for name in get(task).protocols}
-    return {name: {"protocol": record.protocol, "metrics": record.metrics} for name, record in records.items()}
+    return {"evaluated": {name: {**record.protocol, **record.metrics} for name, record in records.items()}}
 
 
 # -- sketches -----------------------------------------------------------------------------------------------------------
