@@ -232,6 +232,15 @@ def check(nbval: Annotated[bool, typer.Option(help="Also execute the built pages
 
 
 @app.command()
+def golden(names: Annotated[list[str] | None, typer.Argument(help="Goldens, such as flow-hkt-synthetic; all without a name.")] = None,
+           accept: Annotated[str | None, typer.Option(help="Why what differs is to become the golden; raises its version.")] = None) -> None:
+    """Compare what the code computes on tiny configurations with the committed goldens (exit code 1 where it differs)."""
+    from .golden import suite
+
+    raise typer.Exit(suite(names or [], accept))
+
+
+@app.command()
 def bench(name: Annotated[str, typer.Argument(help="step, flow, data or lits")], rounds: int = 7, as_json: Json = False) -> None:
     """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline, LiTS at its real size."""
     from . import bench as benches

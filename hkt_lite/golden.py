@@ -10,6 +10,9 @@ and compares; accepting what differs is the only way to change a golden, and rai
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +23,8 @@ from .records import read_json, write_bytes
 # Largest relative deviation; data/golden/README.md says what other processors and threads were measured to give.
 TOLERANCE = {"batches": 1e-4, "untrained": 3e-4, "evaluated": 3e-4, "parent": 1e-3, "weights": 2e-4, "trained": 5e-3, "counts": 0.02}
 COUNTED = ("accuracy", "fl_all", "px", "dice", "hd95", "assd", "lesion_recall", "false_alarms")  # after training a pixel may tip over
+REASON = "HKT_GOLDEN_ACCEPT"  # environment variable: why the suite may change goldens
+SUITE = "tests/golden/test_golden.py"
 SMALL = 0.05  # below this a number is compared absolutely: a mean or a sum of waves may be next to nothing
 
 
@@ -102,6 +107,20 @@ def accept(golden: str, measured: dict, why: str) -> bool:
     new = {**old, "version": entry["version"], "history": [*old["history"], entry], "cases": measured}
     write_bytes(home() / f"{golden}.json", _text(new).encode())
     return True
+
+
+def suite(chosen: list[str], why: str | None = None) -> int:
+    """Measure and compare the chosen goldens, or all; with `why`, accept what differs.  0 where nothing differs in the end, else 1."""
+    if why is not None and not why.strip():
+        raise HKTError("A golden is accepted with a reason, not an empty one.")
+    if not (PROJECT / SUITE).is_file():
+        raise HKTError(f"The golden runs are part of the tests: there is no {PROJECT / SUITE}; run this in a clone of the project.")
+    if strange := [one for one in chosen if one not in names() and why is None]:
+        raise HKTError(f"There is no golden {strange[0]!r}.{nearest(strange[0], names())}")
+    tests = [f"{SUITE}::test_golden[{one}]" for one in chosen] or [f"{SUITE}::test_golden"]
+    words = [sys.executable, "-m", "pytest", "-q", "--no-header", "--durations=0", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, REASON: why or ""}
+    return 1 if subprocess.run(words, cwd=PROJECT, env=environment).returncode else 0
 
 
 def _text(golden: dict) -> str:
