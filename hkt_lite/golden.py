@@ -1,10 +1,11 @@
-"""Golden runs: what the code computes on tiny configurations, committed.   hkt golden [NAMES] [--accept "why"]
+"""Golden runs: what the code computes on tiny configurations, committed.   hkt golden [NAMES]
 
-    version("flow", "hkt", "synthetic")                         # 3: twice changed on purpose since the first record
+    version("flow", "hkt", "synthetic")      # 3: twice changed on purpose
 
-A golden is data/golden/TASK-METHOD-SOURCE.json: a version, the history of its versions and the values of each case.  Behaviour is
-judged by it, not by source text: refactoring changes no value, another augmentation, default or sign does.  tests/golden measures
-and compares; accepting what differs is the only way to change a golden, and raises its version.
+A golden is data/golden/TASK-METHOD-SOURCE.json: a version, its history and the values of each case.
+Behaviour is judged by it, not by source text: refactoring changes no value, another augmentation,
+default or sign does.  tests/golden measures and compares; accepting what differs is the only way to
+change a golden, and raises its version.
 """
 
 from __future__ import annotations
@@ -20,12 +21,30 @@ from pathlib import Path
 from .config import PROJECT, HKTError, nearest
 from .records import read_json, write_bytes
 
-# Largest relative deviation; data/golden/README.md says what other processors and threads were measured to give.
-TOLERANCE = {"batches": 1e-4, "untrained": 3e-4, "evaluated": 3e-4, "parent": 1e-3, "weights": 2e-4, "trained": 5e-3, "counts": 0.02}
-COUNTED = ("accuracy", "fl_all", "px", "dice", "hd95", "assd", "lesion_recall", "false_alarms")  # after training a pixel may tip over
+# Largest relative deviation; data/golden/README.md says what other processors were measured to give.
+TOLERANCE = {
+    "batches": 1e-4,
+    "untrained": 3e-4,
+    "evaluated": 3e-4,
+    "parent": 1e-3,
+    "weights": 2e-4,
+    "trained": 5e-3,
+    "counts": 0.02,
+}
+# Of a trained network; one pixel may tip over.
+COUNTED = (
+    "accuracy",
+    "fl_all",
+    "px",
+    "dice",
+    "hd95",
+    "assd",
+    "lesion_recall",
+    "false_alarms",
+)
 REASON = "HKT_GOLDEN_ACCEPT"  # environment variable: why the suite may change goldens
 SUITE = "tests/golden/test_golden.py"
-SMALL = 0.05  # below this a number is compared absolutely: a mean or a sum of waves may be next to nothing
+SMALL = 0.05  # below this a number is compared absolutely
 
 
 def home() -> Path:
@@ -42,7 +61,7 @@ def names() -> list[str]:
 
 
 def read(golden: str) -> dict:
-    """{'version', 'history', 'tolerance', 'cases'}.  Raises HKTError for an unknown name or a damaged file."""
+    """{'version', 'history', 'tolerance', 'cases'}.  HKTError for an unknown or damaged one."""
     if golden not in names():
         raise HKTError(f"There is no golden {golden!r}.{nearest(golden, names())}")
     return read_json(home() / f"{golden}.json", "golden")
@@ -54,13 +73,15 @@ def version(task: str, method: str, source: str) -> int:
 
 
 def differences(golden: str, measured: dict) -> list[str]:
-    """Where measured cases {case: values} leave the golden, a sentence each; empty where they are the same within its tolerance."""
+    """Where measured cases {case: values} leave the golden beyond its tolerance, a sentence each."""
     known = read(golden)
     tolerance, cases = known["tolerance"], known["cases"]
     lost = [f"{golden}: case {case!r} was not measured." for case in cases.keys() - measured.keys()]
     new = [f"{golden}: case {case!r} is new." for case in measured.keys() - cases.keys()]
     both = [case for case in cases if case in measured]
-    changed = (line for case in both for line in _changed(cases[case], measured[case], (case,), tolerance))
+    changed = (
+        line for case in both for line in _changed(cases[case], measured[case], (case,), tolerance)
+    )
     return sorted(lost) + sorted(new) + [f"{golden}: {line}" for line in changed]
 
 
@@ -94,37 +115,62 @@ def _same(old, new, tolerance: float) -> bool:
 
 
 def accept(golden: str, measured: dict, why: str) -> bool:
-    """Make `measured` the golden: a new one has version 1, one that differs gets the next; False where nothing differs.
+    """Make `measured` the golden, in the next version; False, and no change, where nothing differs.
 
-    Raises HKTError without a reason: the history is what tells a reader which records are stale, and why.
+    Raises HKTError without a reason: the history tells which records are stale, and why.
     """
     if not why.strip():
-        raise HKTError('A golden is accepted with a reason: hkt golden NAME --accept "why its values change".')
-    old = read(golden) if golden in names() else {"version": 0, "history": [], "tolerance": TOLERANCE}
+        raise HKTError(
+            'A golden is accepted with a reason: hkt golden NAME --accept "why its values change".'
+        )
+    old = (
+        read(golden) if golden in names() else {"version": 0, "history": [], "tolerance": TOLERANCE}
+    )
     if old["version"] and not differences(golden, measured):
         return False
-    entry = {"version": old["version"] + 1, "date": datetime.now(UTC).strftime("%Y-%m-%d"), "why": why.strip()}
-    new = {**old, "version": entry["version"], "history": [*old["history"], entry], "cases": measured}
+    entry = {
+        "version": old["version"] + 1,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "why": why.strip(),
+    }
+    new = {
+        **old,
+        "version": entry["version"],
+        "history": [*old["history"], entry],
+        "cases": measured,
+    }
     write_bytes(home() / f"{golden}.json", _text(new).encode())
     return True
 
 
 def suite(chosen: list[str], why: str | None = None) -> int:
-    """Measure and compare the chosen goldens, or all; with `why`, accept what differs.  0 where nothing differs in the end, else 1."""
+    """Compare the chosen goldens, or all; accept what differs with `why`.  0 if nothing differs then."""
     if why is not None and not why.strip():
         raise HKTError("A golden is accepted with a reason, not an empty one.")
     if not (PROJECT / SUITE).is_file():
-        raise HKTError(f"The golden runs are part of the tests: there is no {PROJECT / SUITE}; run this in a clone of the project.")
+        raise HKTError(
+            f"There is no {PROJECT / SUITE}; run this in a clone of the project, goldens need its tests."
+        )
     if strange := [one for one in chosen if one not in names() and why is None]:
         raise HKTError(f"There is no golden {strange[0]!r}.{nearest(strange[0], names())}")
     tests = [f"{SUITE}::test_golden[{one}]" for one in chosen] or [f"{SUITE}::test_golden"]
-    words = [sys.executable, "-m", "pytest", "-q", "--no-header", "--durations=0", "-p", "no:cacheprovider", *tests]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "--durations=0",
+        "-p",
+        "no:cacheprovider",
+        *tests,
+    ]
     environment = {**os.environ, REASON: why or ""}
     return 1 if subprocess.run(words, cwd=PROJECT, env=environment).returncode else 0
 
 
 def _text(golden: dict) -> str:
-    """JSON with a line for each kind of values of a case, so that a change shows as a short diff."""
+    """JSON with a line for each part of a case, so that a change shows as a short diff."""
     head = {key: value for key, value in golden.items() if key != "cases"}
     cases = []
     for case, values in golden["cases"].items():

@@ -8,19 +8,50 @@ from __future__ import annotations
 
 # Large weight decays, so that a step without one is seen; small rates, so that rounding is not amplified.
 SMALL = {
-    "cifar10": {"scale": "smoke", "train_size": 32, "batch_size": 16, "epochs": 3, "views": 2, "lr": 0.02, "weight_decay": 0.1, "threads": 1},
-    "flow": {"scale": "smoke", "train_size": 4, "batch_size": 2, "updates": 3, "lr": 0.0003, "weight_decay": 1.0, "threads": 1},
-    "lits": {"scale": "smoke", "train_size": 16, "batch_size": 8, "epochs": 2, "lr": 0.0005, "weight_decay": 1.0, "threads": 1},
+    "cifar10": {
+        "scale": "smoke",
+        "train_size": 32,
+        "batch_size": 16,
+        "epochs": 3,
+        "views": 2,
+        "lr": 0.02,
+        "weight_decay": 0.1,
+        "threads": 1,
+    },
+    "flow": {
+        "scale": "smoke",
+        "train_size": 4,
+        "batch_size": 2,
+        "updates": 3,
+        "lr": 0.0003,
+        "weight_decay": 1.0,
+        "threads": 1,
+    },
+    "lits": {
+        "scale": "smoke",
+        "train_size": 16,
+        "batch_size": 8,
+        "epochs": 2,
+        "lr": 0.0005,
+        "weight_decay": 1.0,
+        "threads": 1,
+    },
 }
 LIVE = {"parent_source": "live", "views": 0}
-TWO = [{"corpus": "layers", "epochs": 1, "crop": [64, 64]}, {"corpus": "kitti", "epochs": 2, "lr": 0.5, "crop": [64, 72]}]
+TWO = [
+    {"corpus": "layers", "epochs": 1, "crop": [64, 64]},
+    {"corpus": "kitti", "epochs": 2, "lr": 0.5, "crop": [64, 72]},
+]
 CURRICULUM = [
     {"corpus": "chairs", "epochs": 1, "crop": [64, 72]},
     {"corpus": "things", "epochs": 1, "lr": 0.5, "crop": [72, 64]},
     {"corpus": "sintel+kitti+hd1k", "epochs": 2, "lr": 0.5, "crop": [64, 96]},
     {"corpus": "kitti", "epochs": 1, "lr": 0.25, "crop": [72, 96]},
 ]
-ZERO_SHOT = [{"corpus": "chairs", "epochs": 1, "crop": [80, 88]}, {"corpus": "things", "epochs": 1, "lr": 0.5, "crop": [64, 72]}]
+ZERO_SHOT = [
+    {"corpus": "chairs", "epochs": 1, "crop": [80, 88]},
+    {"corpus": "things", "epochs": 1, "lr": 0.5, "crop": [64, 72]},
+]
 SLICES = {"stages": [{"corpus": "liver_ct", "epochs": 2, "crop": [64, 64]}]}
 FLOW_KD = {"options": {"alpha": 0.5}}
 LITS_KD = {"options": {"alpha": 0.5, "temperature": 2.0}}
@@ -37,7 +68,14 @@ GIVEN = {
 RUNS = {
     "cifar10": {
         "synthetic": {
-            "plain": {"fresh views": LIVE, "weight 3, multistep": {**LIVE, "options": {"weight": 3.0}, "schedule": "multistep"}},
+            "plain": {
+                "fresh views": LIVE,
+                "weight 3, multistep": {
+                    **LIVE,
+                    "options": {"weight": 3.0},
+                    "schedule": "multistep",
+                },
+            },
             "kd": {"cached": {}, "live": LIVE},
             "fitnet": {"cached": {}, "live": LIVE},
             "hkt": {
@@ -52,7 +90,11 @@ RUNS = {
             "plain": {"fixed views": {}, "fresh views": LIVE},
             "kd": {"cached": {}, "live, public": {**LIVE, "parent_weights": "public"}},
             "fitnet": {"cached": {}},
-            "hkt": {"gate": RELEASED, "gate, live, public": {**LIVE, "parent_weights": "public"}, "forward_gate": FORWARD},
+            "hkt": {
+                "gate": RELEASED,
+                "gate, live, public": {**LIVE, "parent_weights": "public"},
+                "forward_gate": FORWARD,
+            },
         },
     },
     "flow": {
@@ -90,7 +132,12 @@ RUNS = {
                 "LiTS, crops": {"crop": [48, 56]},
                 "Task03_Liver": {"home": "decathlon"},
                 "liver_ct": SLICES,
-                "3-D": {"child": "resunet3d-4x3", "crop": [8, 48, 48], "train_size": 4, "batch_size": 2},
+                "3-D": {
+                    "child": "resunet3d-4x3",
+                    "crop": [8, 48, 48],
+                    "train_size": 4,
+                    "batch_size": 2,
+                },
             },
             "kd": {"LiTS": LITS_KD, "liver_ct": {**SLICES, **LITS_KD}},
             "fitnet": {"LiTS": {"options": {"beta": 0.001}}},
@@ -104,7 +151,10 @@ EVALUATIONS = {
     "cifar10-eval-synthetic": {"seeded": {"arch": "resnet8"}, "committed": {"arch": "resnet20"}},
     "cifar10-eval-real": {"seeded": {"arch": "resnet8"}, "committed": {"arch": "resnet20"}},
     "flow-eval-real": {"seeded": {"arch": "raft_tiny"}, "committed": {"arch": "raft_base"}},
-    "lits-eval-synthetic": {"seeded": {"arch": "resunet2d-6x4"}, "committed": {"arch": "resunet2d-24x4"}},
+    "lits-eval-synthetic": {
+        "seeded": {"arch": "resunet2d-6x4"},
+        "committed": {"arch": "resunet2d-24x4"},
+    },
     "lits-eval-real": {
         "seeded": {"arch": "resunet2d-6x4"},
         "committed": {"arch": "resunet2d-24x4"},
@@ -125,8 +175,13 @@ def _evaluation(name: str, case: str, fields: dict) -> dict:
 
 
 GOLDENS = {
-    f"{task}-{method}-{source}": {case: _run(task, source, method, fields) for case, fields in cases.items()}
+    f"{task}-{method}-{source}": {
+        case: _run(task, source, method, fields) for case, fields in cases.items()
+    }
     for task, sources in RUNS.items()
     for source, methods in sources.items()
     for method, cases in methods.items()
-} | {name: {case: _evaluation(name, case, fields) for case, fields in cases.items()} for name, cases in EVALUATIONS.items()}
+} | {
+    name: {case: _evaluation(name, case, fields) for case, fields in cases.items()}
+    for name, cases in EVALUATIONS.items()
+}

@@ -20,7 +20,11 @@ import numpy as np
 SIZE = (92, 124)  # pixels (H, W) of most flow pictures
 DRIVE = (94, 150)  # of KITTI's and HD1K's
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
-LPS, RAS, PIR = ((-1, 0), (-1, 1), (1, 2)), ((1, 0), (1, 1), (1, 2)), ((-1, 1), (-1, 2), (1, 0))  # sign, axis
+LPS, RAS, PIR = (
+    ((-1, 0), (-1, 1), (1, 2)),
+    ((1, 0), (1, 1), (1, 2)),
+    ((-1, 1), (-1, 2), (1, 0)),
+)  # sign, axis
 
 
 def smooth(draw, *shape: int, low: float = 0.0, high: float = 1.0, step: int = 9) -> np.ndarray:
@@ -44,7 +48,10 @@ def png(pixels: np.ndarray) -> bytes:
     data = b"".join(b"\0" + row.tobytes() for row in rows)
     chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)}
     chunks |= {b"IDAT": zlib.compress(data, 6), b"IEND": b""}
-    body = (struct.pack(">I", len(v)) + k + v + struct.pack(">I", zlib.crc32(k + v)) for k, v in chunks.items())
+    body = (
+        struct.pack(">I", len(v)) + k + v + struct.pack(">I", zlib.crc32(k + v))
+        for k, v in chunks.items()
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
@@ -78,13 +85,20 @@ def cifar10(folder: Path, train: int = 600, test: int = 80) -> None:
         x = smooth(draw, count, 3, 32, 32, high=150)
         x[:, :, :16] += 10.0 * labels[:, None, None, None]
         x[:, :, 16:] += 10.0 * (3 * labels % 10)[:, None, None, None]
-        value = {b"batch_label": name.encode(), b"labels": labels.tolist(), b"data": x.astype(np.uint8).reshape(count, -1)}
+        value = {
+            b"batch_label": name.encode(),
+            b"labels": labels.tolist(),
+            b"data": x.astype(np.uint8).reshape(count, -1),
+        }
         save(folder / name, pickle.dumps(value, protocol=2))
 
     for k in range(1, 6):
         batch(f"data_batch_{k}", train // 5)
     batch("test_batch", test)
-    save(folder / "batches.meta", pickle.dumps({b"label_names": [name.encode() for name in CLASSES]}, protocol=2))
+    save(
+        folder / "batches.meta",
+        pickle.dumps({b"label_names": [name.encode() for name in CLASSES]}, protocol=2),
+    )
 
 
 # -- optical flow -------------------------------------------------------------------------------------------------------
@@ -93,11 +107,16 @@ def cifar10(folder: Path, train: int = 600, test: int = 80) -> None:
 def frames(draw, count: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
     """uint8 (H, W, 3): a texture that drifts, with new noise in each frame."""
     base = smooth(draw, 3, *size, high=200, step=7)
-    moved = [np.roll(base, (2 * k, 3 * k), (1, 2)) + smooth(draw, 3, *size, high=55, step=4) for k in range(count)]
+    moved = [
+        np.roll(base, (2 * k, 3 * k), (1, 2)) + smooth(draw, 3, *size, high=55, step=4)
+        for k in range(count)
+    ]
     return [np.ascontiguousarray(x.transpose(1, 2, 0)).astype(np.uint8) for x in moved]
 
 
-def motion(draw, size: tuple[int, int] = SIZE, most: float = 14.0, patches: tuple[float, ...] = (60.0,)) -> np.ndarray:
+def motion(
+    draw, size: tuple[int, int] = SIZE, most: float = 14.0, patches: tuple[float, ...] = (60.0,)
+) -> np.ndarray:
     """float32 (H, W, 2), with square patches of given speeds in its upper left."""
     flow = smooth(draw, 2, *size, low=-most, high=most, step=23)
     for k, speed in enumerate(patches):
@@ -126,7 +145,9 @@ def chairs(home: Path) -> None:
         for k, image in enumerate(frames(draw, 2), 1):
             header = f"P6\n{SIZE[1]} {SIZE[0]}\n255\n".encode()
             save(folder / f"data/{number:05d}_img{k}.ppm", header + image.tobytes())
-        save(folder / f"data/{number:05d}_flow.flo", flo(motion(draw, patches=(60.0, 500.0, 2000.0))))
+        save(
+            folder / f"data/{number:05d}_flow.flo", flo(motion(draw, patches=(60.0, 500.0, 2000.0)))
+        )
     save(folder / "FlyingChairs_train_val.txt", b"1\n2\n1\n1\n1\n2\n1\n")
 
 
@@ -138,9 +159,14 @@ def things(home: Path) -> None:
                 save(folder / f"frames_{passed}pass/{scene}/left/{k:04d}.png", png(image))
         for way in ("Future", "Past"):
             for k in range(6, 6 + count):
-                flow = np.concatenate([motion(draw, size), np.zeros((*size, 1), np.float32)], 2)[::-1]
+                flow = np.concatenate([motion(draw, size), np.zeros((*size, 1), np.float32)], 2)[
+                    ::-1
+                ]
                 name = f"optical_flow/{scene}/into_{way.lower()}/left/OpticalFlowInto{way}_{k:04d}_L.pfm"
-                save(folder / name, f"PF\n{size[1]} {size[0]}\n-1.0\n".encode() + flow.astype("<f4").tobytes())
+                save(
+                    folder / name,
+                    f"PF\n{size[1]} {size[0]}\n-1.0\n".encode() + flow.astype("<f4").tobytes(),
+                )
 
 
 def sintel(home: Path) -> None:
@@ -152,7 +178,10 @@ def sintel(home: Path) -> None:
         for k in range(1, count):
             save(folder / f"flow/{scene}/frame_{k:04d}.flo", flo(motion(draw)))
             for kind, share in (("occlusions", 0.35), ("invalid", 0.3)):
-                save(folder / f"{kind}/{scene}/frame_{k:04d}.png", png(255 * mask(draw, SIZE, share).astype(np.uint8)))
+                save(
+                    folder / f"{kind}/{scene}/frame_{k:04d}.png",
+                    png(255 * mask(draw, SIZE, share).astype(np.uint8)),
+                )
 
 
 def _kitti(folder: Path, images: str, numbers, seed: int) -> None:
@@ -202,12 +231,18 @@ def patient(draw, slices: int, height: int, width: int) -> tuple[np.ndarray, np.
     place, radius = draw.random(2), 0.22 + 0.14 * draw.random()
 
     def ball(cz, cy, cx, r):
-        z_, y_, x_ = (z / slices - cz) / 0.42 / (r / radius) ** 0.5, (y / height - cy) / r, (x / width - cx) / r
+        z_, y_, x_ = (
+            (z / slices - cz) / 0.42 / (r / radius) ** 0.5,
+            (y / height - cy) / r,
+            (x / width - cx) / r,
+        )
         return z_**2 + y_**2 + x_**2 < 1
 
     body = ((y / height - 0.5) / 0.42) ** 2 + ((x / width - 0.5) / 0.46) ** 2 < 1
     liver = ball(0.5, 0.42 + 0.1 * place[0], 0.4, radius)
-    lesion = (ball(0.45, 0.4 + 0.1 * place[1], 0.36, 0.5 * radius - 0.05) | ball(0.62, 0.52, 0.5, 0.08)) & liver
+    lesion = (
+        ball(0.45, 0.4 + 0.1 * place[1], 0.36, 0.5 * radius - 0.05) | ball(0.62, 0.52, 0.5, 0.08)
+    ) & liver
     noise = smooth(draw, slices, height, width, low=-60, high=60, step=3)
     hu = np.where(body, -60.0, -1000.0) + 170.0 * liver - 70.0 * lesion + noise
     return hu.astype(np.int16), (liver.astype(np.uint8) + lesion).astype(np.uint8)
@@ -254,7 +289,10 @@ def decathlon(folder: Path) -> None:
     for number in (1, 2, 3, 12, 0):
         hu, labels = patient(draw, 27 if number in (1, 2, 3) else 12, 80, 72)
         for name, array in (("imagesTr", hu), ("labelsTr", labels)):
-            save(folder / f"{name}/liver_{number}.nii.gz", gzip.compress(nifti(array, (3.0, 1.2, 1.2), LPS), 6, mtime=0))
+            save(
+                folder / f"{name}/liver_{number}.nii.gz",
+                gzip.compress(nifti(array, (3.0, 1.2, 1.2), LPS), 6, mtime=0),
+            )
 
 
 def liver_ct(folder: Path) -> None:
@@ -265,9 +303,15 @@ def liver_ct(folder: Path) -> None:
         for number in volumes:
             hu, labels = patient(draw, 27 if number <= 10004 else 8, 81, 77)
             for level in range(len(hu)):
-                name, grey = f"{number}_{level:03d}.png", np.clip((hu[level] + 160.0) * 0.6, 0, 255).astype(np.uint8)
+                name, grey = (
+                    f"{number}_{level:03d}.png",
+                    np.clip((hu[level] + 160.0) * 0.6, 0, 255).astype(np.uint8),
+                )
                 save(folder / part / "images" / name, png(grey))
-                save(folder / part / "masks" / name, png(np.where(labels[level] > 0, 255, 0).astype(np.uint8)))
+                save(
+                    folder / part / "masks" / name,
+                    png(np.where(labels[level] > 0, 255, 0).astype(np.uint8)),
+                )
                 rows.append((part, number, level, int(labels[level].any())))
     with open(folder / "index.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("split", "volume_index", "slice", "liver"), *rows])

@@ -45,10 +45,14 @@ def small(home: Path, store: Path):
         return load(root, split, size, official=False)  # without the official files' checksums
 
     def few(split, count, *arguments, **named):
-        return scenes(split, count if split == "train" else min(count, FEW_SCENES), *arguments, **named)
+        return scenes(
+            split, count if split == "train" else min(count, FEW_SCENES), *arguments, **named
+        )
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(os.environ, {"HKT_DATA": str(home), "HKT_RUNS": str(store)}))
+        stack.enter_context(
+            mock.patch.dict(os.environ, {"HKT_DATA": str(home), "HKT_RUNS": str(store)})
+        )
         stack.enter_context(mock.patch.object(cifar10_data, "load", unofficial))
         stack.enter_context(mock.patch.object(cifar10_task, "SIZES", FEW))
         stack.enter_context(mock.patch.object(moving, "pairs_batch", few))
@@ -73,7 +77,9 @@ def measure(fields: dict, home: Path, store: Path) -> dict:
     """JSON values of one case; `store` must be new."""
     fields = {key: value for key, value in fields.items() if key != "home"}
     with small(home, store):
-        return rounded(_evaluated(fields, store) if "checkpoint" in fields else _trained(fields, store))
+        return rounded(
+            _evaluated(fields, store) if "checkpoint" in fields else _trained(fields, store)
+        )
 
 
 # -- a run --------------------------------------------------------------------------------------------------------------
@@ -96,7 +102,9 @@ def _trained(fields: dict, store: Path) -> dict:
     def inspect(method, batch, step: int) -> None:
         if step == 0:  # its terms are in the mean of the first epoch
             watched.append(method)
-            method.register_forward_hook(lambda _, given, said: terms.update({k: v.item() for k, v in said.items()}))
+            method.register_forward_hook(
+                lambda _, given, said: terms.update({k: v.item() for k, v in said.items()})
+            )
         if step % steps == 0 or step == 1:
             found["batches"][f"step {step}"] = _batch(batch)
         seen = {name: value.double().mean().item() for name, value in method.observe().items()}
@@ -104,14 +112,26 @@ def _trained(fields: dict, store: Path) -> dict:
 
     record = run(config, inspect=inspect)
     child, extra = watched[0].child, list(watched[0].extra_parameters())
-    found["epochs"] = [{"lr": epoch.lr, "terms": epoch.train, "val": epoch.val} for epoch in record.epochs]
-    found["parent"] = {"val": record.parent.val, "train": record.parent.train} if record.parent else {}
-    found["test"] = {"selected": record.selected.test, "last": record.last.test, "epoch": record.selected.epoch}
+    found["epochs"] = [
+        {"lr": epoch.lr, "terms": epoch.train, "val": epoch.val} for epoch in record.epochs
+    ]
+    found["parent"] = (
+        {"val": record.parent.val, "train": record.parent.train} if record.parent else {}
+    )
+    found["test"] = {
+        "selected": record.selected.test,
+        "last": record.last.test,
+        "epoch": record.selected.epoch,
+    }
     found["weights"] = {
         "parameters": _norms(child.parameters()),
         "buffers": _norms(child.buffers()),
         "extra": _norms(extra),
-        "counts": [sum(p.numel() for p in child.parameters()), sum(p.numel() for p in extra), record.cost.flops],
+        "counts": [
+            sum(p.numel() for p in child.parameters()),
+            sum(p.numel() for p in extra),
+            record.cost.flops,
+        ],
     }
     return found
 
@@ -122,7 +142,9 @@ def _give_parent(config: Config, store: Path) -> None:
     if config.parent_weights == "public":
         target = Path(os.environ["HKT_DATA"]) / "weights" / PUBLIC
         target.parent.mkdir(parents=True, exist_ok=True)
-        state = {f"module.{key}": value for key, value in load_file(_committed(config.task)).items()}
+        state = {
+            f"module.{key}": value for key, value in load_file(_committed(config.task)).items()
+        }
         torch.save({"state_dict": state}, target)
     elif config.parent_weights == "run:given":
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +160,13 @@ def _committed(task: str) -> Path:
 
 def _seeded(config: Config, arch: str) -> dict:
     """Weights of `arch` as the stream of the configuration's seed draws them."""
-    fields = {"method": "plain", "child": arch, "options": {}, "parent_weights": None, "parent_source": None}
+    fields = {
+        "method": "plain",
+        "child": arch,
+        "options": {},
+        "parent_weights": None,
+        "parent_source": None,
+    }
     network = get(config.task)(resolve(config.but(**fields))).child()
     return {key: value.contiguous() for key, value in network.state_dict().items()}
 
@@ -155,12 +183,20 @@ def _evaluated(fields: dict, store: Path) -> dict:
     task, arch, source = fields["task"], fields["arch"], fields["source"]
     path = _committed(task)
     if fields["checkpoint"] == "seeded":
-        config = resolve(Config(task=task, method="plain", scale="smoke", source=source, child=arch))
+        config = resolve(
+            Config(task=task, method="plain", scale="smoke", source=source, child=arch)
+        )
         path = store / "seeded.safetensors"
         store.mkdir(parents=True, exist_ok=True)
         save_file(_seeded(config, arch), path)
-    records = {name: evaluate(task, path, arch, name, source, "smoke") for name in get(task).protocols}
-    return {"evaluated": {name: {**record.protocol, **record.metrics} for name, record in records.items()}}
+    records = {
+        name: evaluate(task, path, arch, name, source, "smoke") for name in get(task).protocols
+    }
+    return {
+        "evaluated": {
+            name: {**record.protocol, **record.metrics} for name, record in records.items()
+        }
+    }
 
 
 # -- sketches -----------------------------------------------------------------------------------------------------------
@@ -172,15 +208,25 @@ def _batch(batch) -> dict:
 
 def sketch(x: torch.Tensor) -> list:
     """[type and shape, mean, standard deviation, two sums under cosines, six values]; of whole numbers [type, two sums, six values]."""
-    flat, what = x.detach().cpu().reshape(-1), f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+    flat, what = (
+        x.detach().cpu().reshape(-1),
+        f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}",
+    )
     place = torch.arange(len(flat))
     chosen = place[torch.arange(1, 7) * len(flat) // 7]
     if not x.is_floating_point():
         flat = flat.long()
         return [what, int(flat.sum()), int((flat * (place % 101)).sum()), *flat[chosen].tolist()]
     flat = flat.double()
-    waves = [(flat * torch.cos(speed * place.double())).sum() / len(flat) ** 0.5 for speed in (0.7, 0.013)]
-    return [what, *(value.item() for value in (flat.mean(), flat.std(), *waves)), *flat[chosen].tolist()]
+    waves = [
+        (flat * torch.cos(speed * place.double())).sum() / len(flat) ** 0.5
+        for speed in (0.7, 0.013)
+    ]
+    return [
+        what,
+        *(value.item() for value in (flat.mean(), flat.std(), *waves)),
+        *flat[chosen].tolist(),
+    ]
 
 
 def rounded(value):

@@ -38,7 +38,9 @@ def homes(tmp_path_factory) -> dict[str, Path]:
 
 
 def measured(name: str, homes: dict, folder: Path, cases=None) -> dict:
-    chosen = {case: fields for case, fields in GOLDENS[name].items() if case in (cases or GOLDENS[name])}
+    chosen = {
+        case: fields for case, fields in GOLDENS[name].items() if case in (cases or GOLDENS[name])
+    }
     return {
         case: measure(fields, homes[fields.get("home", "all")], folder / f"store {number}")
         for number, (case, fields) in enumerate(chosen.items())
@@ -61,7 +63,9 @@ def test_each_golden_has_cases_and_a_history():
     assert golden.names() == sorted(GOLDENS)
     for name in golden.names():
         history = golden.read(name)["history"]
-        assert [entry["version"] for entry in history] == list(range(1, golden.read(name)["version"] + 1))
+        assert [entry["version"] for entry in history] == list(
+            range(1, golden.read(name)["version"] + 1)
+        )
         assert all(entry["why"] and entry["date"] for entry in history)
 
 
@@ -74,7 +78,12 @@ def empty(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-VALUES = {"a": {"batches": {"x": ["float32 [2]", 0.5]}, "epochs": [{"val": {"accuracy": 50.0, "loss": 2.0}}]}}
+VALUES = {
+    "a": {
+        "batches": {"x": ["float32 [2]", 0.5]},
+        "epochs": [{"val": {"accuracy": 50.0, "loss": 2.0}}],
+    }
+}
 
 
 def test_a_version_rises_only_where_something_differs(empty):
@@ -89,7 +98,10 @@ def test_a_version_rises_only_where_something_differs(empty):
     ]
     assert golden.accept("toy-plain-real", far, "another loss")
     read = golden.read("toy-plain-real")
-    assert (read["version"], [entry["why"] for entry in read["history"]]) == (2, ["first", "another loss"])
+    assert (read["version"], [entry["why"] for entry in read["history"]]) == (
+        2,
+        ["first", "another loss"],
+    )
     assert golden.accept("toy-plain-real", {**far, "b": far["a"]}, "a new case")
     assert golden.version("toy", "plain", "real") == 3
     assert [path.name for path in empty.iterdir()] == ["toy-plain-real.json"]
@@ -117,7 +129,11 @@ def test_no_acceptance_without_a_reason(empty):
 )
 def test_what_counts_as_a_difference(empty, old, new):
     golden.accept("toy-plain-real", VALUES, "first")
-    text = json.dumps(VALUES).replace(old, new).replace('"float32 [2]", 0.5]', '"float32 [2]", 0.5' + (", 0.5]" if old == "[0.5" else "]"))
+    text = (
+        json.dumps(VALUES)
+        .replace(old, new)
+        .replace('"float32 [2]", 0.5]', '"float32 [2]", 0.5' + (", 0.5]" if old == "[0.5" else "]"))
+    )
     assert golden.differences("toy-plain-real", json.loads(text))
 
 
@@ -134,7 +150,9 @@ def wrong_flips(patch):
     def flipped(self, draw, images, flow, valid):
         for axis, probability in ((-1, self.flips[0]), (-2, self.flips[1])):
             if draw.chance(probability):
-                images, flow, valid = (x.flip(axis) for x in (images, flow, valid))  # the vectors keep their signs
+                images, flow, valid = (
+                    x.flip(axis) for x in (images, flow, valid)
+                )  # the vectors keep their signs
         return images, flow, valid
 
     patch(flow_augment.FlowAugment, "_flipped", flipped)
@@ -160,7 +178,11 @@ def wider_batchnorm(patch):
 
 def dropped_term(patch):
     forward = hkt.HKT.forward
-    patch(hkt.HKT, "forward", lambda self, batch: {k: v for k, v in forward(self, batch).items() if k != "L_p*"})
+    patch(
+        hkt.HKT,
+        "forward",
+        lambda self, batch: {k: v for k, v in forward(self, batch).items() if k != "L_p*"},
+    )
 
 
 def no_decay(optimizer):
@@ -204,13 +226,21 @@ MUTATIONS = {
     "sequence loss with gamma 0.9": (
         "flow-plain-synthetic",
         "two stages",
-        lambda patch: patch(flow_task, "sequence_loss", partial(flow_task.sequence_loss, gamma=0.9)),
+        lambda patch: patch(
+            flow_task, "sequence_loss", partial(flow_task.sequence_loss, gamma=0.9)
+        ),
     ),
-    "validated with 8 updates": ("flow-hkt-synthetic", "2hkt", lambda patch: patch(flow_task, "VAL_UPDATES", 8)),
+    "validated with 8 updates": (
+        "flow-hkt-synthetic",
+        "2hkt",
+        lambda patch: patch(flow_task, "VAL_UPDATES", 8),
+    ),
     "the gate inverted": (
         "cifar10-hkt-synthetic",
         "gate",
-        lambda patch: patch(attention, "gate", lambda c, p: torch.sigmoid(-attention.similarity(c, p))),
+        lambda patch: patch(
+            attention, "gate", lambda c, p: torch.sigmoid(-attention.similarity(c, p))
+        ),
     ),
     "lambda 0.54": ("cifar10-hkt-synthetic", "gate", weaker),
     "L_p* dropped": ("cifar10-hkt-real", "gate", dropped_term),
@@ -229,7 +259,9 @@ MUTATIONS = {
         "lits-at-synthetic",
         "defaults",
         lambda patch: patch(
-            at, "attention_map", lambda x: torch.nn.functional.normalize(x.abs().mean(1).flatten(1), dim=1)
+            at,
+            "attention_map",
+            lambda x: torch.nn.functional.normalize(x.abs().mean(1).flatten(1), dim=1),
         ),
     ),
     "Transfer not fitted": (
@@ -250,18 +282,26 @@ MUTATIONS = {
         "fixed views",
         lambda patch: patch(cifar10_task, "STD", (0.2023, 0.1994, 0.2010)),
     ),
-    "crops padded by 3 pixels": ("cifar10-plain-real", "fresh views", lambda patch: patch(augment, "PADDING", 3)),
+    "crops padded by 3 pixels": (
+        "cifar10-plain-real",
+        "fresh views",
+        lambda patch: patch(augment, "PADDING", 3),
+    ),
     "another CT window": (
         "lits-plain-real",
         "LiTS",
-        lambda patch: patch(lits_data, "windowed", partial(slices.windowed, window=(-200.0, 200.0))),
+        lambda patch: patch(
+            lits_data, "windowed", partial(slices.windowed, window=(-200.0, 200.0))
+        ),
     ),
     "slices resized by nearest neighbours": (
         "lits-plain-real",
         "LiTS",
-        lambda patch: patch(lits_data, "resized", lambda x, size, labels=False: slices.resized(x, size, True)),
+        lambda patch: patch(
+            lits_data, "resized", lambda x, size, labels=False: slices.resized(x, size, True)
+        ),
     ),
-    "Dice: median instead of mean": (
+    "Dice: the best volume instead of the mean": (
         "lits-eval-real",
         "committed",
         lambda patch: patch(segmentation, "_mean", lambda values: float(np.nanmax(values))),
@@ -293,13 +333,19 @@ print(json.dumps(golden.measure.measure(fields, Path(sys.argv[5]), Path(sys.argv
 """
 
 
-@pytest.mark.parametrize("name, case", [("cifar10-hkt-synthetic", "gate"), ("flow-hkt-real", "3hkt, zero-shot")])
+@pytest.mark.parametrize(
+    "name, case", [("cifar10-hkt-synthetic", "gate"), ("flow-hkt-real", "3hkt, zero-shot")]
+)
 def test_rewriting_the_source_changes_nothing(name, case, homes, tmp_path):
     """Every file printed anew from its syntax tree, without comments, with other names for private things."""
     for path in (PROJECT / "hkt_lite").rglob("*.py"):
         text = ast.unparse(ast.parse(path.read_text(encoding="utf-8")))
         for old, new in (("_rate", "_rate_of"), ("_mixing", "_joining"), ("_Draw", "_Dice")):
-            text = text.replace(f"{old}(", f"{new}(").replace(f"class {old}:", f"class {new}:").replace(f"{old})", f"{new})")
+            text = (
+                text.replace(f"{old}(", f"{new}(")
+                .replace(f"class {old}:", f"class {new}:")
+                .replace(f"{old})", f"{new})")
+            )
         target = tmp_path / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -307,7 +353,12 @@ def test_rewriting_the_source_changes_nothing(name, case, homes, tmp_path):
     words = [str(tmp_path), str(PROJECT / "tests"), name, case, str(homes["all"])]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ELSEWHERE, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert not changed(name, {case: json.loads(done.stdout.splitlines()[-1])})
