@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import torch
 import yaml
 
+from .. import methods
 from ..config import Config, HKTError, nearest
-from ..methods import METHODS
-from ..methods.method import Method
+from ..methods.method import Method, MethodError
 from .task import Task
 
 DEFAULTS = {
@@ -66,45 +65,19 @@ def get(name: str) -> type[Task]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The method of that name; HKTError with the nearest name if there is none."""
-    if name not in METHODS:
-        raise HKTError(f"There is no method {name!r}.{nearest(name, METHODS)}")
-    return METHODS[name]
+    """As `methods.get`, with an HKTError."""
+    try:
+        return methods.get(name)
+    except MethodError as error:
+        raise HKTError(str(error)) from None
 
 
 def method_options(name: str, given: dict) -> dict:
-    """All options of a method, defaults filled in, JSON-plain as they are hashed.
-
-    Raises HKTError for an unknown option or one of another type than its default.
-    """
-    defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(method_class(name).__init__).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
-    }
-    for key, value in given.items():
-        if key not in defaults:
-            known = nearest(key, defaults) if defaults else " It has none."
-            raise HKTError(f"Method {name!r} has no option {key!r}.{known}")
-        if not _alike(value, defaults[key]):
-            raise HKTError(
-                f"Option {key!r} of method {name!r} must be like {defaults[key]!r}, got {value!r}."
-            )
-    return {key: _plain(given.get(key, default), default) for key, default in defaults.items()}
-
-
-def _alike(value, default) -> bool:
-    if isinstance(default, tuple):
-        return isinstance(value, (list, tuple))
-    if isinstance(default, float):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return type(value) is type(default)
-
-
-def _plain(value, default):
-    if isinstance(value, tuple):
-        return list(value)
-    return float(value) if isinstance(default, float) else value
+    """As `methods.options`, with an HKTError."""
+    try:
+        return methods.options(name, given)
+    except MethodError as error:
+        raise HKTError(str(error)) from None
 
 
 def needs_maps(config: Config) -> bool:
