@@ -368,7 +368,7 @@ def test_pairs_for_a_submission_need_no_flow(layouts):
 
 def test_absent_folders_and_wrong_layouts_are_named(layouts):
     refused(
-        r"no folder .*FlyingChairs for chairs; put the data there as data/00001_img1.ppm",
+        r"no folder .*FlyingChairs for chairs; put the data there as data/NUMBER_img1.ppm, data/NUMBER_img2.ppm with",
         flow.pairs,
         layouts,
         "chairs",
