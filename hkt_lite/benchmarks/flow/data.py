@@ -20,9 +20,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from ...config import PROJECT, HKTError, nearest
+from ...config import PROJECT, HKTError
 from ...files import read_json
-from . import files
+from . import choose, files
 
 SPLITS = PROJECT / "data" / "splits" / "flow.json"
 CHAIRS_LIST = "FlyingChairs_train_val.txt"  # the official one: a line a pair, 1 = train, 2 = val
@@ -51,9 +51,6 @@ class Sample(NamedTuple):
     occluded: Tensor | None = None  # bool (H, W): hidden or outside in the second frame
 
 
-# -- layouts -----------------------------------------------------------------------------------
-
-
 class Layout(NamedTuple):
     """One entry of layouts.yaml, which explains the fields: templates of a pair's files."""
 
@@ -75,19 +72,9 @@ class Layout(NamedTuple):
         return re.sub(r"{(\w+)}", lambda word: word[1].upper(), told)
 
 
-def _layouts() -> dict[str, Layout]:
-    text = Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8")
-    return {corpus: Layout(**fields) for corpus, fields in yaml.safe_load(text).items()}
-
-
-LAYOUTS = _layouts()
+_TABLE = Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8")
+LAYOUTS = {corpus: Layout(**fields) for corpus, fields in yaml.safe_load(_TABLE).items()}
 CORPORA = tuple(LAYOUTS)
-
-
-def _layout(corpus: str) -> Layout:
-    if corpus not in LAYOUTS:
-        raise HKTError(f"There is no flow corpus {corpus!r}.{nearest(corpus, LAYOUTS)}")
-    return LAYOUTS[corpus]
 
 
 def _group(word: re.Match) -> str:
@@ -133,7 +120,7 @@ def _pairs(folder: Path, layout: Layout) -> Iterator[Pair]:
 
 def present(root: Path, corpus: str) -> bool:
     """Whether the corpus has at least one pair with flow under `root`."""
-    layout = _layout(corpus)
+    layout = choose("flow corpus", corpus, LAYOUTS)
     folder = Path(root) / layout.folder.format(part="training")
     return any(pair.flow for pair in _pairs(folder, layout))
 
@@ -146,13 +133,9 @@ def pairs(root: Path, corpus: str, need_flow: bool = True, part: str = "training
     FlyingThings3D (TRAIN/A/0000), single pairs of the others.
     Raises HKTError naming the folder that is absent or laid out otherwise.
     """
-    layout = _layout(corpus)
-    folders = {"training": "training", "test": layout.test}
-    if not folders.get(part):
-        raise HKTError(
-            f"{corpus} has no part {part!r}.{nearest(part, [k for k, v in folders.items() if v])}"
-        )
-    folder = Path(root) / layout.folder.format(part=folders[part])
+    layout = choose("flow corpus", corpus, LAYOUTS)
+    parts = {"training": "training"} | ({"test": layout.test} if layout.test else {})
+    folder = Path(root) / layout.folder.format(part=choose(f"part of {corpus}", part, parts))
     if not folder.is_dir():
         raise HKTError(
             f"There is no folder {folder} for {corpus}; put the data there as {layout.words}, or "
@@ -166,9 +149,6 @@ def pairs(root: Path, corpus: str, need_flow: bool = True, part: str = "training
             f"{folder} is not laid out as {corpus}: {what} was found; expected is {layout.words}."
         )
     return wanted
-
-
-# -- contents ----------------------------------------------------------------------------------
 
 
 def check(some: Iterable[Pair]) -> None:
@@ -191,7 +171,7 @@ def _flow(path: Path) -> tuple[Tensor, Tensor]:
     """Flow and where it is known, by the file's kind."""
     if path.suffix == ".png":
         return files.read_kitti(path)
-    flow = files.read_pfm(path) if path.suffix == ".pfm" else files.read_flo(path)
+    flow = files.read_flo(path)
     valid = (flow.abs() < UNKNOWN).all(0)  # False for what is not a number, too
     return torch.where(valid, flow, 0.0), valid
 
@@ -218,19 +198,6 @@ def read(pair: Pair) -> Sample:
         valid = valid & ~files.read_mask(pair.invalid)
         flow = torch.where(valid, flow, 0.0)
     return Sample(first, second, flow, valid, occluded)
-
-
-# -- splits ------------------------------------------------------------------------------------
-
-
-def disjoint(train: Iterable[Pair], val: Iterable[Pair]) -> None:
-    """HKTError naming a scene with pairs in both: neighbouring frames show the same things."""
-    both = {pair.scene for pair in train} & {pair.scene for pair in val}
-    if both:
-        raise HKTError(
-            f"Scene {min(both)!r} is in the training and in the validation split; give all its "
-            "pairs to one of them."
-        )
 
 
 def _by_patterns(corpus: str, scenes: set[str], path: Path) -> dict[str, set[str]]:
@@ -263,22 +230,27 @@ def split(corpus: str, some: list[Pair], part: str, path: Path = SPLITS) -> list
     """The pairs of 'train' or 'val' by scenes, after the patterns in data/splits/flow.json.
 
     FlyingChairs follows its official list where that lies beside its data folder.  Raises
-    HKTError naming a scene in two splits.
+    HKTError naming a scene in both: neighbouring frames show the same things.
     """
-    if part not in ("train", "val"):
-        raise HKTError(f"The flow corpora have no split {part!r}.{nearest(part, ['train', 'val'])}")
     scenes = {pair.scene for pair in some}
     inside = _by_patterns(corpus, scenes, path)
     if corpus == "chairs" and some:
         official = some[0].first.parent.parent / CHAIRS_LIST
         if official.is_file():
             inside = _by_list(scenes, official)
-    found = {name: [pair for pair in some if pair.scene in inside[name]] for name in inside}
-    disjoint(found["train"], found["val"])
-    return found[part]
+    both = inside["train"] & inside["val"]
+    if both:
+        raise HKTError(
+            f"Scene {min(both)!r} is in the training and in the validation split; give all its "
+            "pairs to one of them."
+        )
+    wanted = choose("split", part, inside)
+    return [pair for pair in some if pair.scene in wanted]
 
 
-# -- sizes a network takes ---------------------------------------------------------------------
+def family(corpus: str) -> str:
+    """'kitti' or 'sintel': after whose conventions flow of the corpus is padded and averaged."""
+    return "kitti" if corpus.startswith("kitti") else "sintel"
 
 
 def pad(
@@ -290,12 +262,11 @@ def pad(
     rows between top and bottom, 'kitti' puts them all at the bottom; columns are shared between
     left and right in both, the odd one to the right (InputPadder of RAFT's evaluation code).
     """
-    if mode not in ("sintel", "kitti"):
-        raise HKTError(f"There is no padding {mode!r}.{nearest(mode, ['sintel', 'kitti'])}")
     height, width = x.shape[-2:]
     least = -(-least // multiple)
     tall, wide = (max(-(-side // multiple), least) * multiple for side in (height, width))
-    left, top = (wide - width) // 2, (tall - height) // 2 if mode == "sintel" else 0
+    left = (wide - width) // 2
+    top = choose("padding", mode, {"sintel": (tall - height) // 2, "kitti": 0})
     rows = (torch.arange(tall, device=x.device) - top).clamp(0, height - 1)
     columns = (torch.arange(wide, device=x.device) - left).clamp(0, width - 1)
 

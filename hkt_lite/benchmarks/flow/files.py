@@ -2,7 +2,6 @@
 
     flow = read_flo("frame_0001.flo")       # float32 (2, H, W): u to the right, v down, in pixels
     flow, valid = read_kitti("000000_10.png")
-    write_kitti("submission/000000_10.png", flow)
 
 Every reader raises HKTError, one sentence that names the file, where it is missing, damaged or of
 another kind.  Writers write all or nothing.  Pillow checks PNGs and OpenCV decodes them: Pillow
@@ -16,7 +15,6 @@ import os
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +27,10 @@ from ...files import write_bytes
 FLO_MAGIC = b"PIEH"  # the float 202021.25, little endian
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 PIXELS = 1 << 28  # more than any image has: a header that says so is damaged
-KITTI_STEP = 64  # steps a pixel; stored = flow * 64 + 2^15
-KITTI_REACH = ((1 - 2**15) / KITTI_STEP, (2**16 - 1 - 2**15) / KITTI_STEP)
+_GAP = rb"(?:\s|#[^\n]*\n)+"  # white space and comments between the numbers of a header
+_SIZE = (_GAP + rb"(\d+)") * 2 + _GAP
+_PPM = rb"P([56])" + _SIZE + rb"(\d+)\s"  # then the largest value
+_PFM = rb"P([fF])" + _SIZE + rb"(-?[\d.eE+]+)\s"  # then a scale, negative for little endian
 
 
 def _bytes(path: Path, count: int = -1) -> bytes:
@@ -39,9 +39,9 @@ def _bytes(path: Path, count: int = -1) -> bytes:
         with open(path, "rb") as file:
             return file.read(count)
     except OSError as error:
+        why = error.strerror or error
         raise HKTError(
-            f"{path} cannot be read ({error.strerror or error}); check the folder HKT_DATA "
-            "points to."
+            f"{path} cannot be read ({why}); check the folder HKT_DATA names."
         ) from error
 
 
@@ -49,31 +49,8 @@ def _damaged(path: Path, why: str) -> HKTError:
     return HKTError(f"{path} is not a readable file of its kind ({why}); fetch or unpack it again.")
 
 
-# -- what a file's first bytes say -------------------------------------------------------------
-
-
-class Header(NamedTuple):
-    """Of a file whose numbers lie in it as they are: .flo, .pfm, .ppm, .pgm."""
-
-    height: int
-    width: int
-    channels: int
-    dtype: np.dtype
-    start: int  # bytes before the numbers
-
-    @property
-    def end(self) -> int:
-        """Bytes of the whole file."""
-        return self.start + self.height * self.width * self.channels * self.dtype.itemsize
-
-
-_GAP = rb"(?:\s|#[^\n]*\n)+"  # white space and comments between the numbers of a header
-_SIZE = (_GAP + rb"(\d+)") * 2 + _GAP
-_PPM = rb"P([56])" + _SIZE + rb"(\d+)\s"  # then the largest value
-_PFM = rb"P([fF])" + _SIZE + rb"(-?[\d.eE+]+)\s"  # then a scale, negative for little endian
-
-
-def _header(path: Path, head: bytes) -> Header:
+def _header(path: Path, head: bytes) -> tuple[tuple[int, int, int], str, int, int]:
+    """Of a .flo, .pfm, .ppm or .pgm: (H, W, channels), type, first byte of the numbers, length."""
     if path.suffix == ".flo":
         if len(head) < 12 or head[:4] != FLO_MAGIC:
             raise _damaged(path, "a .flo file begins with PIEH and its size")
@@ -88,10 +65,11 @@ def _header(path: Path, head: bytes) -> Header:
         if path.suffix == ".pfm":
             dtype = "<f4" if match[4].startswith(b"-") else ">f4"
         else:
-            dtype = ">u2" if int(match[4]) > 255 else "u1"
+            dtype = ">u2" if int(match[4]) > 255 else ">u1"
     if min(width, height) < 1 or width * height > PIXELS:
         raise _damaged(path, f"its header says {width} x {height} pixels")
-    return Header(height, width, channels, np.dtype(dtype), start)
+    end = start + height * width * channels * int(dtype[2])
+    return (height, width, channels), dtype, start, end
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -102,10 +80,11 @@ def size(path: Path) -> tuple[int, int]:
     path = Path(path)
     head = _bytes(path, 512)
     if path.suffix in (".flo", ".pfm") or head[:2] in (b"P5", b"P6"):
-        header, length = _header(path, head), path.stat().st_size
-        if length < header.end:
+        shape, _, _, end = _header(path, head)
+        length = path.stat().st_size
+        if length < end:
             raise _damaged(path, f"it is truncated: {length} bytes")
-        return header.height, header.width
+        return shape[:2]
     try:
         with Image.open(path) as image, open(path, "rb") as file:
             file.seek(-len(PNG_END), os.SEEK_END)
@@ -116,53 +95,35 @@ def size(path: Path) -> tuple[int, int]:
         raise _damaged(path, "no image begins like this") from error
 
 
-# -- readers -----------------------------------------------------------------------------------
-
-
-def _numbers(path: Path) -> np.ndarray:
-    """(H, W, channels) of a .flo or .pfm file, as they lie in it."""
-    data = _bytes(path)
-    header = _header(path, data[:512])
-    if len(data) != header.end:
-        raise _damaged(
-            path,
-            f"it is truncated or too long: {len(data)} bytes for {header.width} x "
-            f"{header.height} pixels",
-        )
-    values = np.frombuffer(data, header.dtype, offset=header.start)
-    return values.reshape(header.height, header.width, header.channels)
-
-
 def read_flo(path: Path) -> Tensor:
-    """Flow float32 (2, H, W) in pixels, as stored: unknown pixels of Middlebury are above 1e9.
+    """Flow float32 (2, H, W) in pixels of a .flo or .pfm, as stored: Middlebury's unknown is 1e10.
 
-    The format: https://vision.middlebury.edu/flow/code/flow-code/README.txt.  Not read by
-    cv2.readOpticalFlow, which takes fifty times as long.
+    .flo: https://vision.middlebury.edu/flow/code/flow-code/README.txt (cv2.readOpticalFlow takes
+    fifty times as long).  .pfm: rows are stored upwards, the third channel is empty.
     """
-    return torch.from_numpy(_numbers(Path(path)).transpose(2, 0, 1).astype(np.float32))
-
-
-def read_pfm(path: Path) -> Tensor:
-    """Flow float32 (2, H, W) in pixels; rows are stored upwards, the third channel is empty."""
-    values = _numbers(Path(path))
-    if values.shape[2] != 3:
-        raise _damaged(path, "flow has three numbers a pixel, this has one")
-    return torch.from_numpy(values[::-1, :, :2].transpose(2, 0, 1).astype(np.float32))
+    path = Path(path)
+    data = _bytes(path)
+    (height, width, channels), dtype, start, end = _header(path, data[:512])
+    if len(data) != end or channels < 2:
+        said = f"{len(data)} bytes for {width} x {height} pixels"
+        raise _damaged(path, f"it is truncated or too long: {said}")
+    values = np.frombuffer(data, dtype, offset=start).reshape(height, width, channels)
+    if path.suffix == ".pfm":
+        values = values[::-1, :, :2]
+    return torch.from_numpy(values.transpose(2, 0, 1).astype(np.float32))
 
 
 def _decoded(path: Path, mode: str) -> np.ndarray:
     """What OpenCV makes of an image, colours as blue, green, red."""
     import cv2
 
-    path = Path(path)
     size(path)
     data = _bytes(path)
     try:
         with Image.open(io.BytesIO(data)) as whole:
             whole.verify()
-        image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), getattr(cv2, mode) | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        flags = getattr(cv2, mode) | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except SyntaxError as error:  # Pillow's word for it
         raise _damaged(path, "a checksum in it is wrong") from error
     except (OSError, cv2.error) as error:
@@ -175,17 +136,15 @@ def _decoded(path: Path, mode: str) -> np.ndarray:
 def read_kitti(path: Path) -> tuple[Tensor, Tensor]:
     """Flow float32 (2, H, W) in pixels, 0 where not known, and valid bool (H, W), of KITTI or HD1K.
 
-    Stored are u * 64 + 2^15, v * 64 + 2^15 and 1 where the flow is known (KITTI's development
-    kit).
+    Stored are u * 64 + 2^15, v * 64 + 2^15 and 1 where it is known (KITTI's development kit).
     """
     image = _decoded(path, "IMREAD_UNCHANGED")
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        raise _damaged(
-            path, f"flow is a 16-bit PNG of three channels, this has {image.dtype} {image.shape}"
-        )
+        said = f"this has {image.dtype} {image.shape}"
+        raise _damaged(path, f"flow is a 16-bit PNG of three channels, {said}")
     valid = torch.from_numpy(image[..., 0] > 0)
     stored = image[..., :0:-1].transpose(2, 0, 1).astype(np.float32)
-    return torch.where(valid, torch.from_numpy((stored - 2**15) / KITTI_STEP), 0.0), valid
+    return torch.where(valid, torch.from_numpy((stored - 2**15) / 64), 0.0), valid
 
 
 def read_image(path: Path) -> Tensor:
@@ -197,9 +156,6 @@ def read_image(path: Path) -> Tensor:
 def read_mask(path: Path) -> Tensor:
     """bool (H, W): where a grey image, such as Sintel's occlusions and invalid, is not black."""
     return torch.from_numpy(_decoded(path, "IMREAD_GRAYSCALE") > 0)
-
-
-# -- writers -----------------------------------------------------------------------------------
 
 
 def _writable(path: Path, flow: Tensor) -> np.ndarray:
@@ -214,9 +170,8 @@ def _writable(path: Path, flow: Tensor) -> np.ndarray:
 def write_flo(path: Path, flow: Tensor) -> None:
     """Write flow (2, H, W) in pixels as .flo.  Raises HKTError for another shape or a full disk."""
     values = _writable(path, flow)
-    height, width = values.shape[1:]
-    numbers = values.transpose(1, 2, 0).astype("<f4").tobytes()
-    write_bytes(Path(path), FLO_MAGIC + struct.pack("<ii", width, height) + numbers)
+    head = FLO_MAGIC + struct.pack("<ii", values.shape[2], values.shape[1])
+    write_bytes(Path(path), head + values.transpose(1, 2, 0).astype("<f4").tobytes())
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -229,28 +184,25 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def write_kitti(path: Path, flow: Tensor, valid: Tensor | None = None) -> None:
-    """Write flow (2, H, W) in pixels and valid (H, W; default: everywhere) as KITTI's 16-bit PNG.
+    """Write flow (2, H, W) in pixels, valid (H, W; default: everywhere) as `read_kitti` reads it.
 
-    It keeps 1/64 pixel.  Raises HKTError where a valid flow is not a number or beyond what 16
-    bits hold, about 512 pixels either way.
+    It keeps 1/64 pixel.  Raises HKTError for another shape, and where a valid flow is not a number
+    or beyond what 16 bits hold, about 512 pixels either way.
     """
-    values = _writable(path, flow)
-    if valid is None:
-        known = np.ones(values.shape[1:], bool)
-    else:
-        known = valid.detach().cpu().numpy().astype(bool)
-    if known.shape != values.shape[1:]:
+    values = _writable(path, flow).astype(np.float64) * 64 + 2**15
+    known = torch.ones(flow.shape[1:]) if valid is None else valid.detach().cpu()
+    if known.shape != flow.shape[1:]:
         raise HKTError(
-            f"{path} was not written: its valid mask has the shape {known.shape}, its flow "
+            f"{path} was not written: its valid mask has the shape {tuple(known.shape)}, its flow "
             f"{values.shape}; pass masks of the flow's size."
         )
-    low, high = KITTI_REACH
-    if not ((values >= low) & (values <= high))[:, known].all():
+    known = known.numpy().astype(bool)
+    if not ((values >= 1) & (values <= 2**16 - 1))[:, known].all():
         raise HKTError(
-            f"{path} was not written: KITTI's PNG holds flow from {low:.0f} to {high:.0f} pixels "
-            "and a valid pixel is beyond; mark it invalid or clamp the flow."
+            f"{path} was not written: KITTI's PNG holds flow from -512 to 512 pixels and a valid "
+            "pixel is beyond; mark it invalid or clamp the flow."
         )
     stored = np.zeros((*known.shape, 3), np.uint16)
-    stored[known, :2] = np.rint(values[:, known].T.astype(np.float64) * KITTI_STEP + 2**15)
+    stored[known, :2] = np.rint(values[:, known].T)
     stored[..., 2] = known
     write_bytes(Path(path), encode_png(stored))
