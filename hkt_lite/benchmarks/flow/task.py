@@ -141,14 +141,17 @@ class Flow(Task):
     @classmethod
     def check(cls, config: Config) -> None:
         """HKTError for networks and sites that do not exist, crops and epochs that do not fit."""
-        least = smallest(config.child)
+        networks = [name for name in (config.child, config.parent) if name != "none"]
+        largest = max(networks, key=smallest)
+        least = smallest(largest)
         if config.sites:
             sites(config.sites, config.parent, config.child)
         for stage in config.stages:
-            if min(stage.crop) < least or any(side % 8 for side in stage.crop):
+            high, wide = stage.crop
+            if min(stage.crop) < least or high % 8 or wide % 8:
                 raise HKTError(
-                    f"Stage {stage.corpus!r} has a crop of {stage.crop[0]} x {stage.crop[1]} "
-                    f"pixels; {config.child} needs multiples of 8 and at least {least}."
+                    f"Stage {stage.corpus!r} has a crop of {high} x {wide} pixels; {largest} needs "
+                    f"multiples of 8 and at least {least}."
                 )
         epochs = sum(stage.epochs for stage in config.stages)
         if epochs != config.epochs:

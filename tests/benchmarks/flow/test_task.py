@@ -383,6 +383,8 @@ def test_updates_are_those_of_the_corpus_and_few_on_embedded_scenes(task, tmp_pa
         ({"sites": "zzz"}, "no set of flow sites 'zzz'. Valid: 2hkt, 3hkt"),
         ({"child": "raft_tinyy"}, "no RAFT 'raft_tinyy'. Did you mean 'raft_tiny'"),
         ({"method": "hkt", "parent": "raft_bas"}, "no RAFT 'raft_bas'. Did you mean 'raft_base'"),
+        ({"method": "kd", "parent": "raft_bas"}, "no RAFT 'raft_bas'"),
+        ({"method": "kd", "parent": "raft_large"}, "raft_large needs .* at least 128"),
         ({"epochs": 5}, "stages have 2 epochs and the configuration 5"),
     ],
 )
