@@ -27,6 +27,7 @@ from ...files import write_bytes
 FLO_MAGIC = b"PIEH"  # the float 202021.25, little endian
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 PIXELS = 1 << 28  # more than any image has: a header that says so is damaged
+ALIEN = (OSError, ValueError, struct.error, Image.DecompressionBombError)  # Pillow's words for it
 _GAP = rb"(?:\s|#[^\n]*\n)+"  # white space and comments between the numbers of a header
 _SIZE = (_GAP + rb"(\d+)") * 2 + _GAP
 _PPM = rb"P([56])" + _SIZE + rb"(\d+)\s"  # then the largest value
@@ -91,7 +92,7 @@ def size(path: Path) -> tuple[int, int]:
             if image.format == "PNG" and file.read() != PNG_END:
                 raise _damaged(path, "it is truncated")
             return image.height, image.width
-    except (OSError, Image.DecompressionBombError) as error:
+    except (*ALIEN, SyntaxError) as error:
         raise _damaged(path, "no image begins like this") from error
 
 
@@ -124,9 +125,9 @@ def _decoded(path: Path, mode: str) -> np.ndarray:
             whole.verify()
         flags = getattr(cv2, mode) | cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except SyntaxError as error:  # Pillow's word for it
+    except SyntaxError as error:
         raise _damaged(path, "a checksum in it is wrong") from error
-    except (OSError, cv2.error) as error:
+    except (*ALIEN, cv2.error) as error:
         raise _damaged(path, "it is truncated or cannot be decoded") from error
     if image is None:
         raise _damaged(path, "no image can be decoded from it")

@@ -177,6 +177,28 @@ def test_flipped_bits_and_foreign_kinds_are_noticed(one_of_each):
     refused("too long: 300 bytes for 7 x 5", files.read_flo, one_of_each / "a.flo")
 
 
+@pytest.mark.parametrize("name", READERS)
+def test_whatever_happens_to_a_file_it_is_read_or_refused_in_one_sentence(one_of_each, name):
+    random, path = np.random.default_rng(7), one_of_each / name
+    whole, refusals = np.frombuffer(path.read_bytes(), np.uint8), 0
+    for _ in range(150):
+        bad = whole[: random.integers(len(whole)) if random.random() < 0.3 else None].copy()
+        for _ in range(random.integers(1, 4)):
+            bad[random.integers(max(1, min(len(bad), 40))) :][:1] = random.integers(256)
+        path.write_bytes(bad.tobytes())
+        for call in (files.size, READERS[name]):
+            try:
+                call(path)
+            except HKTError as error:
+                refusals += 1
+                assert name in str(error) and "\n" not in str(error)
+    assert refusals > 30
+    ihdr = b"\x89PNG\r\n\x1a\n\0\0\0\x04IHDR\0\0\0\x01" + b"\0" * 40
+    path = path.with_suffix(".png")
+    path.write_bytes(ihdr)
+    refused("is not a readable file of its kind", files.size, path)
+
+
 # -- pairs -----------------------------------------------------------------------------------------------------------
 
 
