@@ -211,9 +211,9 @@ def test_what_no_gradient_needs_is_done_once(task):
     }
     seen = method.observe()
     assert (
-        seen["inherited at feature_encoder"].shape == (8,)
-        and seen["inherited at context_encoder"].shape == (4,)
-        and seen["inherited"].shape == (12,)
+        seen["displacement at feature_encoder"].shape == (8,)
+        and seen["displacement at context_encoder"].shape == (4,)
+        and seen["displacement"].shape == (12,)
     )
 
 
@@ -255,7 +255,7 @@ def test_every_method_runs_through_the_curriculum(method, fields):
     assert record.cost.parameters == parameters(raft("raft_tiny"))
     assert (record.cost.extra_parameters > 0) == (method in ("hkt", "fitnet"))
     if fields.get("sites") == "3hkt":
-        assert "inherited at update_block.recurrent_block" in record.epochs[-1].inherited
+        assert "displacement at update_block.recurrent_block" in record.epochs[-1].inherited
 
 
 def test_both_names_of_the_benchmark_are_one_run():
