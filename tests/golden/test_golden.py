@@ -350,7 +350,7 @@ def test_rewriting_the_source_changes_nothing(name, case, homes, tmp_path):
         target = tmp_path / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    for path in (PROJECT / "hkt_lite").rglob("scales.yaml"):
+    for path in (PROJECT / "hkt_lite").rglob("*.yaml"):
         shutil.copy(path, tmp_path / path.relative_to(PROJECT))
     (tmp_path / "data").symlink_to(PROJECT / "data")
     words = [str(tmp_path), str(PROJECT / "tests"), name, case, str(homes["all"])]
