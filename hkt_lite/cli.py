@@ -339,20 +339,16 @@ def check(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="step, flow, data or lits")],
+    name: Annotated[str, typer.Argument(help="step, flow or data")],
     rounds: int = 7,
     as_json: Json = False,
 ) -> None:
-    """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline, LiTS at its real size."""
+    """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline."""
     from .runs import bench as benches
-    from .runs.bench_lits import lits
 
     known = {
-        **{
-            one.__name__: partial(one, rounds=rounds)
-            for one in (benches.step, benches.flow, benches.data)
-        },
-        "lits": lits,
+        one.__name__: partial(one, rounds=rounds)
+        for one in (benches.step, benches.flow, benches.data)
     }
     if name not in known:
         raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")

@@ -142,14 +142,3 @@ def test_spelt_out_is_ours_without_what_is_saved():
         method.setup(pairs)
     for name, value in ours(pairs).items():
         torch.testing.assert_close(spelt(pairs)[name], value, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_lits_at_a_small_size_is_interrupted_and_goes_on():
-    from hkt_lite.runs.bench_lits import lits
-
-    found = lits(large=0, size=32, slices=6, examples=8)
-    assert found["interrupted after"] == 1 and found["volumes"] == 131
-    assert found["cache MB"] > 0 and all(
-        0 < found[f"{step}, peak MB"] < 2000 for step in ("build", "batches", "epoch")
-    )
