@@ -97,7 +97,7 @@ def _opened(path: Path):
         # kept open, or each slab of a .nii.gz would be unpacked from its beginning
         image = nib.load(path, keep_file_open=True)
     except Exception as error:  # a damaged header can raise nearly anything
-        said = str(error).splitlines()[0][:90]
+        said = " ".join(str(error).split())[:90]
         raise HKTError(f"{path} is not a readable NIfTI file ({said}); copy it again.") from None
     needed = image.dataobj.offset + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
     size, problem = path.stat().st_size, None
@@ -176,7 +176,7 @@ def _read(path: Path, image, cut) -> np.ndarray:
     try:
         return np.asanyarray(image.dataobj[cut])
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        said = str(error).splitlines()[0][:80]
+        said = " ".join(str(error).split())[:80]
         raise HKTError(f"{path} is truncated or damaged ({said}); copy it again.") from None
 
 

@@ -28,21 +28,14 @@ FOLDER, SPLIT = "liver_ct", PROJECT / "data" / "splits" / "liver_ct.json"
 
 
 class Volume(NamedTuple):
-    """Axial slices of one patient, the lowest first, the patient's right on the left.
-
-    x        uint8 (Z, H, W), HU from WINDOW's lower end (0) to its upper end (255)
-    y        uint8 (Z, H, W), 0 background, 1 liver, 2 lesion (1 for both in a one-class collection)
-    spacing  millimetres (between slices, rows, columns); nan where it is not known
-    top      uint8 (Z,), the highest label of each slice
-    digest   sha256 of x and y
-    """
+    """Axial slices of one patient, the lowest first, the patient's right on the left."""
 
     name: str
-    x: np.ndarray
-    y: np.ndarray
-    spacing: tuple[float, float, float]
-    top: np.ndarray
-    digest: str
+    x: np.ndarray  # uint8 (Z, H, W), HU from WINDOW's lower end (0) to its upper end (255)
+    y: np.ndarray  # uint8 (Z, H, W), 0 background, 1 liver, 2 lesion; 1 for both if one class
+    spacing: tuple[float, float, float]  # mm between slices, rows, columns; nan if not known
+    top: np.ndarray  # uint8 (Z,), the highest label of each slice
+    digest: str  # sha256 of x and y
 
 
 def volume(name: str, x: np.ndarray, y: np.ndarray, spacing: tuple[float, float, float]) -> Volume:
@@ -111,11 +104,9 @@ def by_split(
 
 
 def present(root: Path) -> Path | None:
-    """The folder under `root` that holds a slice collection, or `root` itself, if one does."""
-    for folder in (Path(root) / FOLDER, Path(root)):
-        if (folder / "index.csv").is_file():
-            return folder
-    return None
+    """The folder under `root` that holds a slice collection, if one does."""
+    folder = Path(root) / FOLDER
+    return folder if (folder / "index.csv").is_file() else None
 
 
 def load(folder: Path, size: int, splits: Sequence[str] | None = SPLITS) -> dict[str, list[Volume]]:

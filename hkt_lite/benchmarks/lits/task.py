@@ -71,7 +71,7 @@ class Lits(Task):
         "dice_liver": ("Dice, liver", 3),
         "dice_lesion": ("Dice, lesions", 3),
     }
-    # 'test': of the committed split; 'all': whatever volumes lie there, also those of no split
+    # 'test': of the committed split; 'all': every volume that lies there, also of no split
     protocols = {
         "volumes": {"split": "test", "post-processing": "none"},
         "largest-component": {"split": "test", "post-processing": "largest component"},
@@ -87,10 +87,8 @@ class Lits(Task):
         self.in_plane = IN_PLANE[config.scale]
         self.dims, multiple = unet.parsed(config.child)[1], unet.stride(config.child)
         crop = config.crop or []
-        fits = (
-            not any(side % multiple for side in crop) and max(crop[-2:], default=0) <= self.in_plane
-        )
-        if len(crop) != self.dims or not fits:
+        fits = len(crop) == self.dims and max(crop[-2:]) <= self.in_plane
+        if not fits or any(side % multiple for side in crop):
             raise HKTError(
                 f"{config.child} at scale {config.scale!r} needs a crop of {self.dims} sides that "
                 f"are multiples of {multiple}, in-plane at most {self.in_plane}, got {crop}."
@@ -170,9 +168,9 @@ class Lits(Task):
         return found
 
     def _patches(self, index: list[int]) -> tuple[Tensor, Tensor]:
-        """Whole slices around the examples and their labels, uint8 (B, D, H, W), D = 1 in 2-D.
+        """Slices around the examples, beyond a volume's ends its last, and their labels.
 
-        Slices beyond a volume's ends repeat its last.
+        uint8 (B, D, H, W), D = 1 in two dimensions.
         """
         depth = self.config.crop[0] if self.dims == 3 else 1
         x, y = [], []
@@ -188,8 +186,8 @@ class Lits(Task):
 
         They do not depend on the other examples of the batch.
         """
-        random = stream(self.config.seed, "augment", epoch)
-        draw = torch.rand(self.train_size, 8, generator=random)[index]
+        every = torch.rand(self.train_size, 8, generator=stream(self.config.seed, "augment", epoch))
+        draw = every[index]
         side = 2 * draw - 1
         angle = side[:, 0] * TURN * torch.pi / 180
         zoom = ZOOM[0] + (ZOOM[1] - ZOOM[0]) * draw[:, 1]
@@ -299,7 +297,7 @@ class Lits(Task):
             "volumes": len(self.volumes["test"]),
             "data": self.fingerprint[:12],
             "in-plane": self.in_plane,
-            "window": self.config.crop,
+            "crop": self.config.crop,
             **said,
         }
 

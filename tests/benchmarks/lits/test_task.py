@@ -267,7 +267,7 @@ def test_own_volumes_are_evaluated_without_any_training_data(layout, tmp_path):
         "volumes": 3,
         "data": record.protocol["data"],
         "in-plane": 64,
-        "window": [64, 64],
+        "crop": [64, 64],
         "split": "all",
         "post-processing": "none",
     }
