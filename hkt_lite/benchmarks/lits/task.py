@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...config import Config, HKTError, data_home, stream
+from ...config import Config, HKTError, canonical, data_home, stream
 from ...methods.kd import soft_divergence
 from ..task import Task
 from . import data, slices
@@ -73,10 +73,12 @@ class Lits(Task):
     }
     # 'test': of the committed split; 'all': every volume that lies there, also of no split
     protocols = {
-        "volumes": {"split": "test", "post-processing": "none"},
-        "largest-component": {"split": "test", "post-processing": "largest component"},
-        "own-volumes": {"split": "all", "post-processing": "none"},
-        "own-largest-component": {"split": "all", "post-processing": "largest component"},
+        prefix + name: {"split": split, "post-processing": processing}
+        for prefix, split in {"": "test", "own-": "all"}.items()
+        for name, processing in {
+            "volumes": "none",
+            "largest-component": "largest connected component of the foreground",
+        }.items()
     }
 
     def __init__(self, config: Config):
@@ -292,10 +294,12 @@ class Lits(Task):
         said = self.protocols[name]
         self.volumes = self._volumes(None if said["split"] == "all" else ("test",))
         self.largest = said["post-processing"] != "none"
+        volumes = self.volumes["test"]
+        labels = canonical([(volume.name, volume.top.tolist()) for volume in volumes])
         return {
             "corpus": self.corpus,
-            "volumes": len(self.volumes["test"]),
-            "data": self.fingerprint[:12],
+            "volumes": len(volumes),
+            "labels": hashlib.sha256(labels.encode()).hexdigest()[:12],  # alike on every machine
             "in-plane": self.in_plane,
             "crop": self.config.crop,
             **said,
