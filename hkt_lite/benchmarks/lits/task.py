@@ -34,6 +34,7 @@ IN_PLANE = {"smoke": 64, "quick": 64, "cpu": 128, "paper": 256}  # pixels a side
 LOOKED_AT = 16  # training volumes that a parent is judged on
 EMPTY = 4  # one in so many slices without liver is trained on
 OVERLAP = 0.25  # of sliding windows, in evaluation
+LARGEST = "largest connected component of the foreground"
 TURN, ZOOM, LIGHT = 15.0, (0.85, 1.2), 0.1  # degrees, factors, share of the window
 
 
@@ -73,12 +74,10 @@ class Lits(Task):
     }
     # 'test': of the committed split; 'all': every volume that lies there, also of no split
     protocols = {
-        prefix + name: {"split": split, "post-processing": processing}
-        for prefix, split in {"": "test", "own-": "all"}.items()
-        for name, processing in {
-            "volumes": "none",
-            "largest-component": "largest connected component of the foreground",
-        }.items()
+        "volumes": {"split": "test", "post-processing": "none"},
+        "largest-component": {"split": "test", "post-processing": LARGEST},
+        "own-volumes": {"split": "all", "post-processing": "none"},
+        "own-largest-component": {"split": "all", "post-processing": LARGEST},
     }
 
     def __init__(self, config: Config):
@@ -293,7 +292,7 @@ class Lits(Task):
         """No training data is needed; 'test' is then what the protocol says, and nothing else."""
         said = self.protocols[name]
         self.volumes = self._volumes(None if said["split"] == "all" else ("test",))
-        self.largest = said["post-processing"] != "none"
+        self.largest = said["post-processing"] == LARGEST
         volumes = self.volumes["test"]
         labels = canonical([(volume.name, volume.top.tolist()) for volume in volumes])
         return {
