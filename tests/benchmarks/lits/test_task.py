@@ -25,6 +25,7 @@ from hkt_lite.benchmarks.lits.task import (
 from hkt_lite.config import Config, HKTError, data_home
 from hkt_lite.methods.sites import SiteError
 from hkt_lite.runs.export import evaluate
+from tests import writers
 from tests.helpers import run
 
 REAL = data_home()
@@ -383,7 +384,7 @@ def test_three_dimensions(tmp_path):
 
 def test_the_official_layout_trains_end_to_end(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(
+    writers.write_lits(
         tmp_path / "data" / "LiTS",
         [*lists["train"][:4], *lists["val"][:1], *lists["test"][:2]],
         size=96,
@@ -426,7 +427,7 @@ def test_the_corpus_is_part_of_the_name(tmp_path):
             (tmp_path / "data/liver_ct").mkdir(parents=True)
             or (tmp_path / "data/liver_ct/index.csv").write_text("")
         ),
-        lambda: phantom.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
+        lambda: writers.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
     ):
         make()
         config = resolve(
@@ -467,7 +468,7 @@ def test_unknown_sites_are_named():
 
 def test_more_slices_than_there_are(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(
+    writers.write_lits(
         tmp_path / "data" / "LiTS",
         [lists["train"][0], lists["val"][0], lists["test"][0]],
         size=32,
