@@ -247,7 +247,7 @@ def checkpoint(tmp_path, config) -> object:
 def own(folder, layout: str):
     """Three labelled volumes whose numbers are in no split."""
     target = folder / ("" if layout == "own" else layout)
-    phantom.write_lits(target, [700, 801, 9], size=48, slices=10)
+    writers.write_lits(target, [700, 801, 9], size=48, slices=10)
     for kind in ("volume", "segmentation"):
         (target / f"{kind}-9.nii").rename(target / f"{kind}-2009.nii")
     if layout == "Task03_Liver":
@@ -283,7 +283,7 @@ def test_other_volumes_are_another_evaluation(tmp_path, monkeypatch):
     path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
     ids = set()
     for number in (700, 701):
-        phantom.write_lits(tmp_path / str(number), [number], size=48, slices=6)
+        writers.write_lits(tmp_path / str(number), [number], size=48, slices=6)
         monkeypatch.setenv("HKT_DATA", str(tmp_path / str(number)))
         ids.add(evaluate("lits", path, protocol="own-volumes", scale="smoke").id)
     assert len(ids) == 2
@@ -291,7 +291,7 @@ def test_other_volumes_are_another_evaluation(tmp_path, monkeypatch):
 
 def test_the_committed_test_volumes_need_no_others(tmp_path):
     lists = slices.split_list(reader.SPLIT)
-    phantom.write_lits(tmp_path / "data" / "LiTS", lists["test"][:2], size=48, slices=6)
+    writers.write_lits(tmp_path / "data" / "LiTS", lists["test"][:2], size=48, slices=6)
     path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
     said = evaluate("lits", path, scale="smoke").protocol
     assert said["split"] == "test" and said["volumes"] == 2
