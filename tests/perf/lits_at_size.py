@@ -90,7 +90,7 @@ def _worker(name: str, number: int) -> None:
 
     if name == "interrupt":
         _die_behind(number)
-    config = resolve(Config(**SETTING, train_size=1 if name == "interrupt" else number))
+    config = resolve(Config(**SETTING, train_size=8 if name == "interrupt" else number))
     began = time.perf_counter()
     task = get("lits")(config).load()
     batches = (task.batch(i, 0) for i in torch.arange(number).split(config.batch_size))
