@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -344,14 +346,12 @@ def test_rewriting_the_source_changes_nothing(name, case, homes, tmp_path):
     for path in (PROJECT / "hkt_lite").rglob("*.py"):
         text = ast.unparse(ast.parse(path.read_text(encoding="utf-8")))
         for old, new in (("_rate", "_rate_of"), ("_mixing", "_joining"), ("_Draw", "_Dice")):
-            text = (
-                text.replace(f"{old}(", f"{new}(")
-                .replace(f"class {old}:", f"class {new}:")
-                .replace(f"{old})", f"{new})")
-            )
+            text = re.sub(rf"\b{old}\b", new, text)
         target = tmp_path / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    for path in (PROJECT / "hkt_lite").rglob("*.yaml"):
+        shutil.copy(path, tmp_path / path.relative_to(PROJECT))
     (tmp_path / "data").symlink_to(PROJECT / "data")
     words = [str(tmp_path), str(PROJECT / "tests"), name, case, str(homes["all"])]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
