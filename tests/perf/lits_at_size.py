@@ -16,8 +16,8 @@ from pathlib import Path
 
 from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.lits import data as reader
-from hkt_lite.benchmarks.lits import synthetic as phantom
 from hkt_lite.config import PROJECT, Config
+from tests import writers
 
 try:
     import resource
@@ -47,7 +47,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="hkt-lits-") as folder:
         home = Path(folder)
         began = time.perf_counter()
-        phantom.lookalike(home / "LiTS", range(volumes), large, size, slices)
+        writers.lookalike(home / "LiTS", range(volumes), large, size, slices)
         found = {
             "volumes": volumes,
             "large": large,

@@ -16,6 +16,7 @@ from hkt_lite.benchmarks.lits import data as lits
 from hkt_lite.benchmarks.lits import slices
 from hkt_lite.benchmarks.lits import synthetic as phantom
 from hkt_lite.config import HKTError, data_home
+from tests import writers
 
 LISTS = json.loads(lits.SPLIT.read_text())
 NUMBERS = [LISTS[name][0] for name in slices.SPLITS]
@@ -24,7 +25,7 @@ REAL = data_home()
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    return phantom.write_lits(tmp_path_factory.mktemp("lits"), NUMBERS, size=48, slices=20)
+    return writers.write_lits(tmp_path_factory.mktemp("lits"), NUMBERS, size=48, slices=20)
 
 
 def pair(
@@ -330,7 +331,7 @@ def test_a_build_that_breaks_leaves_whole_volumes_only_and_goes_on(written, tmp_
 
 def test_slices_are_read_slab_by_slab(tmp_path, monkeypatch):
     """Never more than THICK slices of the file are asked for, also where the slice axis is the first."""
-    phantom.write_lits(tmp_path, [1], size=32, slices=40)
+    writers.write_lits(tmp_path, [1], size=32, slices=40)
     seen = []
     read = lits._read
     monkeypatch.setattr(
@@ -363,7 +364,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20, len(volumes)
 @pytest.mark.slow
 def test_the_official_size_needs_less_than_two_gigabytes_and_resumes(tmp_path):
     """Two volumes of 512 x 512 x 600: the build is killed after the first one and goes on; peak memory of each process is measured."""
-    phantom.lookalike(tmp_path / "LiTS", NUMBERS[:2], large=2)
+    writers.lookalike(tmp_path / "LiTS", NUMBERS[:2], large=2)
     assert (
         tmp_path / "LiTS" / f"volume-{NUMBERS[0]}.nii"
     ).stat().st_size == 352 + 2 * 512 * 512 * 600

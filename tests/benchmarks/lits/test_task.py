@@ -25,6 +25,7 @@ from hkt_lite.benchmarks.lits.task import (
 from hkt_lite.config import Config, HKTError, data_home
 from hkt_lite.methods.sites import SiteError
 from hkt_lite.runs.export import evaluate
+from tests import writers
 from tests.helpers import run
 
 REAL = data_home()
@@ -246,7 +247,7 @@ def checkpoint(tmp_path, config) -> object:
 def own(folder, layout: str):
     """Three labelled volumes whose numbers are in no split."""
     target = folder / ("" if layout == "own" else layout)
-    phantom.write_lits(target, [700, 801, 9], size=48, slices=10)
+    writers.write_lits(target, [700, 801, 9], size=48, slices=10)
     for kind in ("volume", "segmentation"):
         (target / f"{kind}-9.nii").rename(target / f"{kind}-2009.nii")
     if layout == "Task03_Liver":
@@ -282,7 +283,7 @@ def test_other_volumes_are_another_evaluation(tmp_path, monkeypatch):
     path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
     ids = set()
     for number in (700, 701):
-        phantom.write_lits(tmp_path / str(number), [number], size=48, slices=6)
+        writers.write_lits(tmp_path / str(number), [number], size=48, slices=6)
         monkeypatch.setenv("HKT_DATA", str(tmp_path / str(number)))
         ids.add(evaluate("lits", path, protocol="own-volumes", scale="smoke").id)
     assert len(ids) == 2
@@ -290,7 +291,7 @@ def test_other_volumes_are_another_evaluation(tmp_path, monkeypatch):
 
 def test_the_committed_test_volumes_need_no_others(tmp_path):
     lists = slices.split_list(reader.SPLIT)
-    phantom.write_lits(tmp_path / "data" / "LiTS", lists["test"][:2], size=48, slices=6)
+    writers.write_lits(tmp_path / "data" / "LiTS", lists["test"][:2], size=48, slices=6)
     path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
     said = evaluate("lits", path, scale="smoke").protocol
     assert said["split"] == "test" and said["volumes"] == 2
@@ -383,7 +384,7 @@ def test_three_dimensions(tmp_path):
 
 def test_the_official_layout_trains_end_to_end(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(
+    writers.write_lits(
         tmp_path / "data" / "LiTS",
         [*lists["train"][:4], *lists["val"][:1], *lists["test"][:2]],
         size=96,
@@ -426,7 +427,7 @@ def test_the_corpus_is_part_of_the_name(tmp_path):
             (tmp_path / "data/liver_ct").mkdir(parents=True)
             or (tmp_path / "data/liver_ct/index.csv").write_text("")
         ),
-        lambda: phantom.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
+        lambda: writers.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
     ):
         make()
         config = resolve(
@@ -467,7 +468,7 @@ def test_unknown_sites_are_named():
 
 def test_more_slices_than_there_are(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(
+    writers.write_lits(
         tmp_path / "data" / "LiTS",
         [lists["train"][0], lists["val"][0], lists["test"][0]],
         size=32,
