@@ -90,10 +90,10 @@ def _worker(name: str, number: int) -> None:
 
     if name == "interrupt":
         _die_behind(number)
-    config = resolve(Config(**SETTING, train_size=8 if name == "interrupt" else number))
+    config = resolve(Config(**SETTING, train_size=max(number, SETTING["batch_size"])))
     began = time.perf_counter()
     task = get("lits")(config).load()
-    batches = (task.batch(i, 0) for i in torch.arange(number).split(config.batch_size))
+    batches = (task.batch(i, 0) for i in torch.arange(task.train_size).split(config.batch_size))
     if name == "batches":
         for _ in batches:
             pass
