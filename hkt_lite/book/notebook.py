@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..config import HKTError, canonical, nearest, results_home, runs_home
 from ..runs import records
 
 MIME = "application/vnd.hkt+json"  # outputs of `show`: call, arguments, records, values
+DIAGRAM = re.compile(r"!\[([^\]]*)\]\(\.\./book/(_static/\S+)-light\.svg\)")
 NOT_COMMITTED = ("results", "runs", "cache")  # of data/: records count by their manifest
 
 
@@ -116,6 +118,9 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
             )
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace("# Parameters", "# set for this page", 1)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = light_and_dark(cell.source)
     page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
     page.metadata["kernelspec"] = {
         "display_name": "Python 3",
@@ -138,6 +143,12 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
         )
     )
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
+
+
+def light_and_dark(text: str) -> str:
+    """A notebook's images of book/_static/NAME-light.svg as a page's pairs, one for each theme."""
+    pair = "![{0}](../{1}-light.svg){{.only-light}}\n![{0}](../{1}-dark.svg){{.only-dark}}"
+    return DIAGRAM.sub(lambda match: pair.format(*match.groups()), text)
 
 
 def _footer(notebook: Path, facts: dict, made: records.Provenance) -> str:
