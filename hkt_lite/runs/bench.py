@@ -26,7 +26,7 @@ from ..benchmarks.cifar10.network import resnet
 from ..benchmarks.cifar10.task import MEAN, STD, Batch, Cifar10
 from ..config import HKTError
 from ..methods import HKT, KD, Plain
-from ..methods.parent import Cached, Inherited
+from ..methods.parent import Cached
 from ..methods.sites import record, replay
 
 STEPS = {
@@ -303,26 +303,29 @@ class SpeltOut(HKT):
         self.kept = [parent.requires_grad_(True)]  # in a list: not a submodule
 
     def forward(self, batch) -> dict[str, Tensor]:
-        (parent,), mixed = self.kept, {site.parent: [] for site in self.sites}
+        (parent,) = self.kept
+        pairs = list(zip(self.sites, self.transfers))
         with record(parent, [site.parent for site in self.sites]) as seen:
-            inherited = Inherited(self.predict(parent, batch), seen)
-        self._observed = {site.name: [] for site in self.sites}
+            self.predict(parent, batch)
         terms = {"L_c": self.loss(self.predict(self.child, batch), batch)}
-        with replay(
-            self.child,
-            {
-                site.child: self._mixing(site, transfer, inherited, mixed)
-                for site, transfer in zip(self.sites, self.transfers)
-            },
-        ):
+        mixing = {
+            site.child: (
+                lambda own, call, site=site, transfer=transfer: self.mixture(
+                    own, transfer(seen[site.parent][call], own), site.parts
+                )
+            )
+            for site, transfer in pairs
+        }
+        paths = [site.child for site in self.sites]
+        with replay(self.child, mixing), record(self.child, paths) as mixed:
             terms["L_c*"] = self.loss(self.predict(self.child, batch), batch)
         back = {
             site.parent: (
                 lambda own, call, site=site, transfer=transfer: transfer.back(
-                    mixed[site.parent][call], own
+                    mixed[site.child][call], own
                 )
             )
-            for site, transfer in zip(self.sites, self.transfers)
+            for site, transfer in pairs
         }
         with replay(parent, back):
             terms["L_p*"] = self.loss(self.predict(parent, batch), batch)

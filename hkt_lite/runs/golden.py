@@ -1,0 +1,92 @@
+"""Golden runs: what the code computes on tiny configurations, committed.
+
+    hkt golden [NAMES] [--accept "why"]
+    version("flow-hkt-synthetic")  # 3: twice changed on purpose since the first record
+
+A golden is data/golden/TASK-METHOD-SOURCE.json: a version, the history of its versions and the
+values of each case.  Behaviour is judged by it, not by source text: refactoring changes no value,
+another augmentation, default or sign does.  tests/golden measures and compares; accepting what
+differs is the only way to change a golden, and raises its version.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ..config import PROJECT, Config, HKTError, nearest
+from ..files import read_json
+from .records import Provenance
+
+REASON = "HKT_GOLDEN_ACCEPT"  # environment variable: why the suite may change goldens
+SUITE = "tests/golden/test_golden.py"
+
+
+def home() -> Path:
+    return PROJECT / "data" / "golden"
+
+
+def name(task: str, method: str, source: str) -> str:
+    """The golden of a run; `method` is 'eval' for evaluations of checkpoints."""
+    return f"{task}-{method}-{source}"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in home().glob("*.json"))
+
+
+def read(golden: str) -> dict:
+    """{'version', 'history', 'tolerance', 'cases'}.
+
+    Raises HKTError for an unknown name or a damaged file.
+    """
+    if golden not in names():
+        raise HKTError(f"There is no golden {golden!r}.{nearest(golden, names())}")
+    return read_json(home() / f"{golden}.json", "golden")
+
+
+def version(golden: str) -> int:
+    """The version that a record made today carries; 0 where nothing vouches for it yet."""
+    return read(golden)["version"] if golden in names() else 0
+
+
+def versions(config: Config) -> dict[str, int]:
+    """The golden of a run's task, method and source, with its version."""
+    golden = name(config.task, config.method, config.source)
+    return {golden: version(golden)}
+
+
+def older(made: Provenance) -> str:
+    """'' for a record of today's goldens, else the golden that has changed since and why."""
+    if not made.golden:
+        return "the golden runs, and nothing shows that today's code would make them"
+    for golden, then in made.golden.items():
+        now = read(golden) if golden in names() else {"version": 0, "history": []}
+        if now["version"] > then:
+            why = "; ".join(one["why"] for one in now["history"] if one["version"] > then)
+            return f"version {now['version']} of golden {golden} ({why})"
+    return ""
+
+
+def suite(chosen: list[str], why: str | None = None) -> int:
+    """Measure and compare the chosen goldens, or all; with `why`, accept what differs.
+
+    0 where nothing differs in the end, else 1.  Raises HKTError for an unknown name, an empty
+    reason, and where the tests are not at hand.
+    """
+    if why is not None and not why.strip():
+        raise HKTError("A golden is accepted with a reason, not an empty one.")
+    if not (PROJECT / SUITE).is_file():
+        raise HKTError(
+            f"The golden runs are part of the tests: there is no {PROJECT / SUITE}; run this in a "
+            "clone of the project."
+        )
+    for golden in chosen if why is None else ():
+        read(golden)
+    tests = [f"{SUITE}::test_golden[{one}]" for one in chosen] or [f"{SUITE}::test_golden"]
+    options = ["-q", "--no-header", "--durations=0", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    done = subprocess.run(command, cwd=PROJECT, env={**os.environ, REASON: why or ""})
+    return 1 if done.returncode else 0
