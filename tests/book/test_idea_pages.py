@@ -78,9 +78,12 @@ def test_what_a_run_did_is_computed_and_not_conditional(page):
 
 
 def test_every_diagram_comes_in_two_themes_and_says_what_it_shows():
-    used = [match for path in PAGES for match in notebook.DIAGRAM.findall(prose(notebook.read(path)))]
+    used = [
+        match for path in PAGES for match in notebook.DIAGRAM.findall(prose(notebook.read(path)))
+    ]
     assert {name for _, name in used} == {
-        f"_static/diagrams/{path.stem.removesuffix('-light')}" for path in DIAGRAMS.glob("*-light.svg")
+        f"_static/diagrams/{path.stem.removesuffix('-light')}"
+        for path in DIAGRAMS.glob("*-light.svg")
     }
     for alt, name in used:
         for theme in ("light", "dark"):
