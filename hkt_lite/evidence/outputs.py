@@ -135,21 +135,17 @@ def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
 def _html(columns, rows, right, caption, notes) -> str:
     how = [' class="num"' if to_right else "" for to_right in right]
     head = [f'<th scope="col"{h}>{escape(c, quote=False)}</th>' for c, h in zip(columns, how)]
-    body = []
+    lines = [
+        '<div class="hkt-scroll"><table class="hkt-table">',
+        f"<caption>{escape(caption, quote=False)}</caption>",
+        f"<thead><tr>{''.join(head)}</tr></thead>",
+        "<tbody>",
+    ]
     for row in rows:
         cells = [f"<td{h}>{one.html}</td>" for one, h in zip(row, how)]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join(
-        [
-            '<div class="hkt-scroll"><table class="hkt-table">',
-            f"<caption>{escape(caption, quote=False)}</caption>",
-            f"<thead><tr>{''.join(head)}</tr></thead>",
-            "<tbody>",
-            *body,
-            "</tbody></table></div>",
-            *(sentence(note).html for note in notes),
-        ]
-    )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    lines.append("</tbody></table></div>")
+    return "\n".join(lines + [sentence(note).html for note in notes])
 
 
 def sentence(text: str) -> Block:

@@ -126,7 +126,8 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
     for one in records:
         if one.kind == "eval" and one.task == task and not one.checkpoint.startswith("run "):
             found.append(one)
-    for one in sorted(found, key=lambda one: (one.checkpoint, _normalisation(one), one.id)):
+    found.sort(key=lambda one: (one.checkpoint, str(one.protocol.get("normalisation")), one.id))
+    for one in found:
         measured, known = at(one, f"metrics.{metric}"), _known(one, metric)
         before = known.pop("measured", None)
         mark, published = next(iter(known.items()), ("", None))
@@ -135,7 +136,7 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
             {
                 "checkpoint": one.checkpoint,
                 "network": one.arch,
-                "normalisation": _normalisation(one),
+                "normalisation": str(one.protocol.get("normalisation")),
                 "images": one.protocol.get("images", 0),
                 name: measured,
                 "published value": published,
@@ -153,13 +154,10 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
     )
 
 
-def _normalisation(record) -> str:
-    return str(record.protocol.get("normalisation"))
-
-
 def _known(record, metric: str) -> dict[str, float]:
     """mark -> literature's value of an evaluated file under its normalisation."""
-    wanted, found = (record.task, metric, record.sha256, _normalisation(record)), {}
+    wanted = (record.task, metric, record.sha256, record.protocol.get("normalisation"))
+    found = {}
     for value in read_values():
         file = value.checkpoint
         if file and (value.task, value.metric, file.sha256, file.normalisation) == wanted:

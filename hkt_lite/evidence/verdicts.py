@@ -167,14 +167,13 @@ def _evaluation(claim: Claim, records) -> Verdict:
     measured = [at(one, f"metrics.{rule.metric}") for one in found]
     # the decimals are the file's, not exact
     off = max(abs(value - rule.target) for value in measured) - 1e-9
-    protocol = found[0].protocol
+    images = at(found[0], "protocol.images")
     return Verdict(
         _graded(off <= rule.within, off <= rule.partly_within),
         f"measured {measured[0]:.2f}, claimed {rule.target:.2f}",
         {"measured": measured[0], "target": rule.target},
         tuple(one.id for one in found),
-        scope=f"{protocol.get('images', '?'):,} test images, normalisation "
-        f"{protocol.get('normalisation')}",
+        scope=f"{images:,} test images, normalisation {found[0].protocol.get('normalisation')}",
     )
 
 
