@@ -33,7 +33,7 @@ def test_a_wrong_field_is_one_sentence_that_names_it(fields, words):
         ({"method": "htk"}, ["htk", "'hkt'"]),
         ({"options": {"lamb": 0.3}}, ["'lamb'", "'lam'"]),
         ({"options": {"lam": "high"}}, ["'lam'", "'high'"]),
-        ({"method": "plain", "options": {"kind": "gate"}}, ["'plain'", "'kind'", "weight"]),
+        ({"method": "plain", "options": {"kind": "gate"}}, ["Plain", "'kind'", "weight"]),
         ({"scale": "smoke", "views": 0}, ["cached", "views"]),
     ],
 )
