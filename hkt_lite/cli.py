@@ -1,23 +1,23 @@
-"""The `hkt` command.   hkt --help   (heavy imports happen inside the commands, so that help is instant)"""
+"""The `hkt` command.   hkt --help   (heavy imports happen inside the commands: help is instant)"""
 
 from __future__ import annotations
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .config import Config, HKTError, nearest, results_home, runs_home
+from .config import PROJECT, Config, HKTError, nearest, results_home, runs_home
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Understand, rerun, question and extend Hereditary Knowledge Transfer.",
+    help="Understand, rerun, question and extend Hereditary Knowledge Transfer. "
+    "With --debug anywhere, a mistake shows where it was noticed.",
 )
 runs_app = typer.Typer(no_args_is_help=True, help="Records: list, show, diff, publish.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: status, fetch, verify.")
@@ -26,19 +26,29 @@ app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, do nothing.")]
+Options = Annotated[
+    list[str], typer.Option("--option", "-o", help="A method's option: -o kind=forward_gate")
+]
+Settings = Annotated[
+    list[str], typer.Option("--set", "-s", help="Any field of the configuration: -s lr=0.03")
+]
 
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence and exit code 2, Ctrl-C is exit code 130."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
         code = app(standalone_mode=False)  # typer hands an Exit's code back instead of raising it
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except HKTError as error:
+        if debug:
+            raise
         print(f"hkt: {error}", file=sys.stderr)
         code = 2
     except Exception as error:
-        if not hasattr(error, "format_message"):  # typer's own usage errors have it
+        if debug or not hasattr(error, "format_message"):  # typer's own usage errors have it
             raise
         print(f"hkt: {' '.join(error.format_message().split())}", file=sys.stderr)
         code = 2
@@ -59,42 +69,23 @@ def _values(pairs: list[str]) -> dict:
         key, equals, text = pair.partition("=")
         if not equals:
             raise HKTError(f"{pair!r} is not KEY=VALUE.")
-        values[key] = yaml.safe_load(text)
+        try:
+            values[key] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            what = str(error).splitlines()[0]
+            raise HKTError(f"The value of {pair!r} cannot be read ({what}).") from None
     return values
 
 
-def _config(
-    task: str,
-    method: str,
-    scale: str,
-    source: str,
-    seed: int,
-    options: list[str],
-    settings: list[str],
-) -> Config:
+def _config(task, method, scale, source, seed, options, settings) -> Config:
     from .benchmarks import resolve
 
     fields = _values(settings)
-    for key, value in fields.items():  # YAML reads 1 as an int where a rate is meant
-        if (
-            key in ("lr", "momentum", "weight_decay")
-            and isinstance(value, int)
-            and not isinstance(value, bool)
-        ):
-            fields[key] = float(value)
-    return resolve(
-        Config(
-            **{
-                "task": task,
-                "method": method,
-                "scale": scale,
-                "source": source,
-                "seed": seed,
-                "options": _values(options),
-                **fields,
-            }
-        )
-    )
+    for key in ("lr", "momentum", "weight_decay", "clip"):  # YAML reads 1 as an int
+        if type(fields.get(key)) is int:
+            fields[key] = float(fields[key])
+    given = {"task": task, "method": method, "scale": scale, "source": source, "seed": seed}
+    return resolve(Config(**{**given, "options": _values(options), **fields}))
 
 
 def _progress():
@@ -127,16 +118,22 @@ def _summary(record) -> str:
     if record.kind == "again":
         return f"{record.id}  again {record.run}  {record.verdict}"
     if record.kind == "eval":
-        return f"{record.id}  eval  {record.checkpoint}  {' '.join(map(str, record.protocol.values()))}  {_scores(record.metrics)}"
-    options = " ".join(f"{key}={value}" for key, value in record.config.options.items())
+        protocol = " ".join(map(str, record.protocol.values()))
+        return f"{record.id}  eval  {record.checkpoint}  {protocol}  {_scores(record.metrics)}"
+    config, chosen = record.config, record.selected
+    options = " ".join(f"{key}={value}" for key, value in config.options.items())
+    what = f"{config.task} {config.scale} {config.source} {config.method:5} {options}"
     return (
-        f"{record.id}  {record.purpose:7} {record.config.task} {record.config.scale} {record.config.source} {record.config.method:5} {options} "
-        f"lr={record.config.lr} seed={record.config.seed}  val {_scores(record.selected.val)}  test {_scores(record.selected.test)} (epoch {record.selected.epoch})"
+        f"{record.id}  {record.purpose:7} {what} lr={config.lr} seed={config.seed}  "
+        f"val {_scores(chosen.val)}  test {_scores(chosen.test)} (epoch {chosen.epoch})"
     )
 
 
 def _scores(metrics: dict) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+
+
+# -- runs ------------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -146,17 +143,11 @@ def run(
     scale: str = "quick",
     source: str = "auto",
     seed: int = 0,
-    option: Annotated[
-        list[str],
-        typer.Option("--option", "-o", help="A method's option, KEY=VALUE: -o kind=forward_gate"),
-    ] = [],
-    set_: Annotated[
-        list[str],
-        typer.Option("--set", "-s", help="Any field of the configuration, KEY=VALUE: -s lr=0.03"),
-    ] = [],
+    option: Options = [],
+    set_: Settings = [],
     purpose: str = "score",
     checkpoint_steps: Annotated[
-        int, typer.Option(help="Also checkpoint every so many steps.")
+        int, typer.Option(min=1, help="Also checkpoint every so many steps.")
     ] = 50,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -164,18 +155,44 @@ def run(
     """Train one child; a finished twin is shown, a cut-off one goes on."""
     config = _config(task, method, scale, source, seed, option, set_)
     if dry_run:
-        from .runs.estimate import estimate
+        from .runs.measure import estimate
 
-        print(
-            json.dumps(
-                {"id": config.id, "config": config.model_dump(), **estimate(config)}, indent=1
-            )
-        )
+        facts = {"id": config.id, "config": config.model_dump(), **estimate(config)}
+        print(json.dumps(facts, indent=1))
         return
     from .runs.loop import run as train
 
-    record = train(config, purpose, _progress(), checkpoint_steps)
+    outcome = train(config, purpose, progress=_progress(), checkpoint_steps=checkpoint_steps)
+    record = outcome.record
     print(record.model_dump_json(indent=1) if as_json else _summary(record))
+
+
+@app.command()
+def trace(
+    task: str,
+    method: str,
+    scale: str = "smoke",
+    source: str = "auto",
+    seed: int = 0,
+    option: Options = [],
+    set_: Settings = [],
+    as_json: Json = False,
+) -> None:
+    """One training batch, looked into: shapes at every site, loss terms, gate, gradient norms."""
+    from .runs.trace import trace as look
+
+    seen = look(_config(task, method, scale, source, seed, option, set_))
+    print(json.dumps(seen, indent=1) if as_json else "\n".join(_lines(seen)))
+
+
+def _lines(value: dict, depth: int = 0):
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield f"{'  ' * depth}{key}"
+            yield from _lines(inner, depth + 1)
+        else:
+            shown = f"{inner:.4g}" if isinstance(inner, float) else inner
+            yield f"{'  ' * depth}{key:<24} {shown}"
 
 
 @app.command("eval")
@@ -184,25 +201,20 @@ def evaluate(
     checkpoint: Path,
     arch: Annotated[str | None, typer.Option(help="The child of the scale if left out.")] = None,
     protocol: Annotated[
-        str | None,
-        typer.Option(help="One of the task's evaluation protocols; the first if left out."),
+        str | None, typer.Option(help="One of the task's evaluation protocols, else its first.")
     ] = None,
     source: str = "real",
     scale: str = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol and keep the record."""
+    """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol."""
     from .runs.export import evaluate as evaluate_checkpoint
+    from .runs.store import Store
 
-    if not checkpoint.exists() and (runs_home() / checkpoint / "child.safetensors").is_file():
-        from .runs.records import load
-
-        made = load(runs_home() / checkpoint / "record.json").config
-        checkpoint, arch, scale = (
-            runs_home() / checkpoint / "child.safetensors",
-            arch or made.child,
-            made.scale,
-        )
+    store = Store.default()
+    if not checkpoint.exists() and (made := store.finished(str(checkpoint))):
+        checkpoint = store.weights(made.id)
+        arch, scale = arch or made.config.child, made.config.scale
     record = evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale)
     print(record.model_dump_json(indent=1) if as_json else _summary(record))
 
@@ -210,26 +222,17 @@ def evaluate(
 @app.command()
 def grid(
     file: Path,
-    index: Annotated[
-        int | None, typer.Option(help="Only this run of the grid, for array jobs.")
-    ] = None,
+    index: Annotated[int | None, typer.Option(help="Only this run, for array jobs.")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run every configuration of a grid file, one after the other, skipping what is finished."""
     from .runs.grid import read, sweep
+    from .runs.measure import estimate
 
     configs, purpose = read(file)
     if dry_run:
-        from .runs.estimate import estimate
-
-        for number, config in enumerate(configs):
-            print(
-                number,
-                config.id,
-                config.method,
-                config.options,
-                f"lr {config.lr} seed {config.seed}",
-            )
+        for number, one in enumerate(configs):
+            print(number, one.id, one.method, one.options, f"lr {one.lr} seed {one.seed}")
         print(json.dumps(estimate(configs[0]) | {"runs": len(configs)}))
         return
     for record in sweep(configs, purpose, index, progress=_progress()):
@@ -240,9 +243,9 @@ def grid(
 def export(
     run_id: str, out: Path = Path("export"), formats: str = "safetensors,torch,onnx"
 ) -> None:
-    """Write a run's child alone as safetensors, torch.export and ONNX, each checked against the original."""
+    """Write a run's child alone in several formats, each checked against the original."""
     from .runs.export import export as export_child
-    from .runs.records import find
+    from .runs.store import find
 
     for name, difference in export_child(find(run_id), out, tuple(formats.split(","))).items():
         print(f"{out / name}  largest difference of an output {difference:.2g}")
@@ -260,25 +263,26 @@ def submit(
     """Write a flow child's answers to a corpus' test part as the files its server takes."""
     from .benchmarks.flow.submission import write
     from .runs.export import load_child
-    from .runs.records import find
+    from .runs.store import find
 
     record = find(run_id)
-    if record.config.task != "flow":
-        raise HKTError(
-            f"Run {run_id} is of task {record.config.task!r}; only flow has servers that take files."
-        )
+    if record.kind != "run" or record.config.task != "flow":
+        raise HKTError(f"{run_id} is no run of flow; only flow has servers that take files.")
     print(f"{write(load_child(record), record.config.child, corpus, out, warm)} flows in {out}")
 
 
 @app.command()
 def reproduce(run_id: str) -> None:
-    """Run a record's configuration again: same bits, inside the interval of its seeds, or different (exit code 1)."""
-    from .runs.records import find
-    from .runs.reproduce import reproduce as again
+    """Run a record again: same bits, inside the interval of its seeds, or different (exit 1)."""
+    from .runs.reproduce import reproduce as run_again
+    from .runs.store import find
 
-    verdict, sentence = again(find(run_id), _progress())
+    verdict, sentence = run_again(find(run_id), progress=_progress())
     print(f"{verdict}: {sentence}")
     raise typer.Exit(0 if verdict != "different" else 1)
+
+
+# -- the book --------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -293,16 +297,20 @@ def pages(
     out: Path | None = None,
     force: bool = False,
 ) -> None:
-    """Execute the notebooks that are not fresh."""
-    from .book.execute import build
+    """Execute the notebooks that are not fresh, side by side."""
+    from .book.build import build
 
     print(build(scale, out, html=False, force=force, names=names, settings=set_))
 
 
 @app.command()
-def book(scale: str = "quick", out: Path | None = None, force: bool = False) -> None:
+def book(
+    scale: str = "quick",
+    out: Path | None = None,
+    force: Annotated[bool, typer.Option(help="From scratch, as a release is built.")] = False,
+) -> None:
     """Execute the notebooks, render the book, check every number."""
-    from .book.execute import build
+    from .book.build import build
 
     print(build(scale, out, force=force))
 
@@ -313,74 +321,78 @@ def check(
         bool, typer.Option(help="Also execute the built pages again and compare every output.")
     ] = False,
 ) -> None:
-    """Judge records, manifest, numbers and freshness; every problem is one sentence (exit code 1)."""
+    """Judge records, manifest, numbers and freshness; every problem is one sentence (exit 1)."""
     from .book.check import check as judge
-    from .book.check import validate
-    from .config import PROJECT
-    from .runs.records import stale
+    from .book.check import notes, validate
 
     problems = judge()
     if nbval:
         problems += validate(sorted((PROJECT / "book" / "_generated").glob("*.ipynb")))
     for problem in problems:
         print(problem)
-    old, again = stale() if not problems else ([], {})
-    for task in sorted({record.config.task for record in old}):
-        mine = [record for record in old if record.config.task == task]
-        known = [again[record.id] for record in mine if record.id in again]
-        said = "; ".join(f"{record.run}: {record.verdict}" for record in known)
-        print(
-            f"Note: {len(mine)} {task} records were made by earlier code; {len(known)} of them were run again by today's{f' ({said})' if said else ''}. "
-            f"`hkt reproduce ID` does it for another, such as {next((r.id for r in mine if r.id not in again), mine[0].id)}."
-        )
+    for note in notes() if not problems else ():
+        print(f"Note: {note}")
     print(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
     raise typer.Exit(1 if problems else 0)
 
 
 @app.command()
+def golden(
+    names: Annotated[list[str] | None, typer.Argument(help="Golden runs; all if none.")] = None,
+    accept: Annotated[
+        str | None, typer.Option(help="Make what differs the golden; the reason why it changed.")
+    ] = None,
+) -> None:
+    """Compare what the code computes on tiny runs with what is committed (exit 1 if it differs)."""
+    from .runs.golden import suite
+
+    raise typer.Exit(suite(names or [], accept))
+
+
+@app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="step, flow, data or lits")],
-    rounds: int = 7,
+    name: Annotated[str, typer.Argument(help="step, flow, data or pages")],
+    rounds: Annotated[int, typer.Option(min=1)] = 7,
     as_json: Json = False,
 ) -> None:
-    """Measure ratios in one run: the training step of each method (CIFAR-10, optical flow), the data pipeline, LiTS at its real size."""
+    """Measure ratios in one run: a training step of each method, the data pipeline, the pages."""
     from .runs import bench as benches
-    from .runs.bench_lits import lits
 
-    known = {
-        **{
-            one.__name__: partial(one, rounds=rounds)
-            for one in (benches.step, benches.flow, benches.data)
-        },
-        "lits": lits,
-    }
+    known = {"step": benches.step, "flow": benches.flow, "data": benches.data}
+    if name == "pages":
+        from .book.build import times
+
+        print("\n".join(times()))
+        return
     if name not in known:
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
-    result = known[name]()
+        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, [*known, 'pages'])}")
+    result = known[name](rounds=rounds)
     print(result.to_json() if as_json else result)
+
+
+# -- records and data ------------------------------------------------------------------------------
 
 
 @runs_app.command("list")
 def runs_list(published: bool = False, as_json: Json = False) -> None:
     """Finished runs of this machine, or the published ones."""
-    from .runs.records import local
-    from .runs.records import published as all_published
+    from .runs.store import Store
+    from .runs.store import published as all_published
 
-    records = all_published() if published else local()
+    records = all_published() if published else Store.default().records()
     if as_json:
-        print(json.dumps([record.model_dump(mode="json") for record in records]))
+        print(json.dumps([json.loads(record.model_dump_json()) for record in records]))
         return
     for record in records:
         print(_summary(record))
-    print(
-        f"{len(records)} records in {results_home() if published else runs_home()}", file=sys.stderr
-    )
+    home = results_home() if published else runs_home()
+    print(f"{len(records)} records in {home}", file=sys.stderr)
 
 
 @runs_app.command("show")
 def runs_show(run_id: str) -> None:
     """One record, whole."""
-    from .runs.records import find
+    from .runs.store import find
 
     print(find(run_id).model_dump_json(indent=1))
 
@@ -388,30 +400,27 @@ def runs_show(run_id: str) -> None:
 @runs_app.command("diff")
 def runs_diff(first: str, second: str) -> None:
     """Where two runs differ: configuration, scores, provenance."""
-    from .runs.records import find
+    from .runs.store import find
 
-    flat = [
-        _flat(find(name).model_dump(mode="json", exclude={"epochs"})) for name in (first, second)
-    ]
-    for key in sorted(flat[0].keys() | flat[1].keys()):
-        if flat[0].get(key) != flat[1].get(key):
-            print(f"{key}: {flat[0].get(key)} | {flat[1].get(key)}")
+    one, other = (_flat(find(name).model_dump(exclude={"epochs"})) for name in (first, second))
+    for key in sorted(one.keys() | other.keys()):
+        if one.get(key) != other.get(key):
+            print(f"{key}: {one.get(key)} | {other.get(key)}")
 
 
 def _flat(value, prefix: str = "") -> dict:
     if not isinstance(value, dict):
         return {prefix: value}
-    return {
-        key: leaf
-        for name, inner in value.items()
-        for key, leaf in _flat(inner, f"{prefix}.{name}".lstrip(".")).items()
-    }
+    found = {}
+    for name, inner in value.items():
+        found |= _flat(inner, f"{prefix}.{name}".lstrip("."))
+    return found
 
 
 @runs_app.command("publish")
 def runs_publish(ids: list[str]) -> None:
     """Copy finished records to data/results and enter them in the manifest."""
-    from .runs.records import publish
+    from .runs.store import publish
 
     for path in publish(ids):
         print(path)
@@ -440,7 +449,7 @@ def data_fetch(name: str) -> None:
 
 @data_app.command("verify")
 def data_verify(name: str) -> None:
-    """Check an archive or its extracted files against the registry (exit code 1 if one is wrong)."""
+    """Check an archive or its extracted files against the registry (exit 1 if one is wrong)."""
     from .benchmarks.registry import verify
 
     results = verify(name)

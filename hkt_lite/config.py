@@ -71,7 +71,7 @@ class Config(BaseModel):
 
     task: str = "cifar10"
     method: str = "hkt"
-    scale: Literal["smoke", "quick", "cpu", "paper"] = "quick"
+    scale: Literal["smoke", "quick", "cpu", "full", "paper"] = "quick"
     source: Literal["auto", "real", "synthetic"] = "auto"
     seed: int = Field(0, ge=0)
     options: dict[str, Any] = {}  # of the method: kind, lam, terms, temperature, …
@@ -83,7 +83,7 @@ class Config(BaseModel):
         None, ge=0
     )  # augmented views an image has; 0 = a fresh one each epoch
     train_size: int | None = Field(None, gt=0)  # images
-    epochs: int | None = Field(None, gt=0)
+    epochs: int | None = Field(None, gt=0, le=100_000)
     batch_size: int | None = Field(None, gt=1)
     lr: float | None = Field(None, gt=0)
     optimizer: Literal["sgd", "adamw"] | None = None
@@ -102,7 +102,7 @@ class Config(BaseModel):
     updates: int | None = Field(None, gt=0)  # of a recurrent network, in training
     parent_updates: int | None = Field(None, gt=0)  # of the parent's tail in L_p*
 
-    def __init__(self, **values):
+    def __init__(self, /, **values):
         unknown = [key for key in values if key not in type(self).model_fields]
         if unknown:
             raise HKTError(

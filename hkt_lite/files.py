@@ -1,4 +1,8 @@
-"""Files that are whole or absent: atomic writes, JSON, sha256.   write_json(path, record);  sha256(path)"""
+"""Files that are whole or absent: atomic writes, JSON, tensors with a checksum, sha256.
+
+write_json(path, record)            # all of it or nothing; the old file stays until the new one is on the disk
+tensors, facts = read_tensors(path) # of one reading; a damaged file is a ValueError
+"""
 
 from __future__ import annotations
 
@@ -9,36 +13,43 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from .config import HKTError
+from .config import HKTError, canonical
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write all of `data` or nothing: into a temporary neighbour, to the disk, then in place of `path`.
+    """Write all of `data` or nothing: into a temporary neighbour, to the disk, then into place.
 
-    Raises HKTError when the disk refuses; the old file, if any, is then still whole and no temporary is left.
+    Raises HKTError when the disk refuses; the old file, if any, is then still whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise HKTError(
-            f"Could not write {path}: {error.strerror or error}; free some space or choose another folder, "
-            "nothing was changed."
+            f"Could not write {path}: {error.strerror or error}; free some space or choose another "
+            "folder, nothing was changed."
         ) from error
 
 
+def _discard(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError:
+        pass  # never made, or on a disk that refuses this too
+
+
 def write_json(path: Path, value) -> None:
-    """A record (or plain value) as indented JSON, atomically."""
-    value = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    write_bytes(
-        path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    )
+    """A record (or plain value) as indented JSON, atomically; NaN and infinity are strings in it."""
+    if isinstance(value, BaseModel):
+        value = json.loads(value.model_dump_json())
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, f"{text}\n".encode())
 
 
 def read_json(path: Path, what: str = "record"):
@@ -49,13 +60,72 @@ def read_json(path: Path, what: str = "record"):
         raise HKTError(f"There is no {what} {path}.") from None
     except (ValueError, OSError) as error:
         raise HKTError(
-            f"The {what} {path} is corrupt or truncated ({error}); restore it from version control or make it anew."
+            f"The {what} {path} is corrupt or truncated ({error}); restore it from version control "
+            "or make it anew."
         ) from None
 
 
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
+def write_tensors(path: Path, tensors: dict, facts: dict | None = None) -> str:
+    """Named tensors and plain facts as one safetensors file, atomically; the sha256 of both."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    facts = canonical(facts or {})
+    digest = _tensor_digest(tensors, facts)
+    write_bytes(path, save(tensors, {"facts": facts, "sha256": digest}))
+    return digest
+
+
+def read_tensors(path: Path) -> tuple[dict, dict]:
+    """(tensors, facts) of a file that `write_tensors` made.
+
+    The file is opened once, so that a writer in between cannot mix two states.  Raises ValueError
+    for a file that is truncated, altered or of another kind, OSError for one that cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    data = path.read_bytes()
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        facts, digest = metadata["facts"], metadata["sha256"]
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"not a whole file of this project ({str(error)[:80]})") from None
+    if _tensor_digest(tensors, facts) != digest:
+        raise ValueError("its contents do not have the checksum that they were written with")
+    return tensors, json.loads(facts)
+
+
+def _tensor_digest(tensors: dict, facts: str) -> str:
+    from safetensors.torch import save
+
+    digest = hashlib.sha256(facts.encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(save({"": value}))
     return digest.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_below(path: Path) -> list[Path]:
+    """The files below a folder, sorted; a file by itself."""
+    if not path.is_dir():
+        return [path]
+    return sorted(child for child in path.rglob("*") if child.is_file())
+
+
+def tree_digest(folder: Path, suffixes: tuple[str, ...] = (".py", ".yaml")) -> str:
+    """16 hex digits over the bytes of a folder's files with these suffixes."""
+    digest = hashlib.sha256()
+    for path in files_below(folder):
+        if path.suffix in suffixes:
+            name = path.relative_to(folder).as_posix()
+            digest.update(f"{name}\0{sha256(path)}\0".encode())
+    return digest.hexdigest()[:16]

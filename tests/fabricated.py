@@ -6,7 +6,7 @@ from hkt_lite.benchmarks.task import method_class, resolve
 from hkt_lite.config import Config
 from hkt_lite.runs.records import Cost, Epoch, EvalRecord, ParentInfo, Provenance, RunRecord, Score
 
-MADE = Provenance(code="c" * 16, data="d" * 64, versions={"torch": "0"})
+MADE = Provenance(golden={}, data="d" * 64, versions={"torch": "0"})
 HKT_FILE = "a09746dff02b2aa3d0946367676bb25d13317140a39bd5e145e03d4e98647e83"
 
 
@@ -23,11 +23,12 @@ def run(
     source="real",
     parent="a" * 64,
     parent_arch="resnet56",
-    inherited=(0.02, 0.08, 0.2),
+    share=(0.02, 0.08, 0.2),
     parameters=269_722,
     **fields,
 ) -> RunRecord:
-    """A finished run of three recorded epochs whose validation-selected test accuracy is `test`."""
+    """A finished run of three recorded epochs whose validation-selected test accuracy is `test`;
+    `share` holds the 5 %, 50 % and 95 % quantiles of the share under the released gate."""
     needs = method_class(method).needs_parent
     config = resolve(
         Config(
@@ -43,16 +44,7 @@ def run(
         )
     )
     val = test + 1 if val is None else val
-    low, middle, high = inherited
-    quantiles = {
-        "q05": low,
-        "q25": (low + middle) / 2,
-        "q50": middle,
-        "q75": (middle + high) / 2,
-        "q95": high,
-        "mean": middle,
-    }
-    seen = {"inherited": quantiles, "gate": quantiles} if method == "hkt" else {}
+    seen = inherited(*share, config.options) if method == "hkt" else {}
     epochs = [
         Epoch(
             epoch=i,
@@ -94,6 +86,16 @@ def run(
         ),
         provenance=MADE,
     )
+
+
+def inherited(low: float, middle: float, high: float, options: dict) -> dict:
+    """What an epoch's record says for a share between `low` and `high` under the released gate."""
+    names = ("q05", "q25", "q50", "q75", "q95", "mean")
+    values = (low, (low + middle) / 2, middle, (middle + high) / 2, high, middle)
+    share, lam = dict(zip(names, values)), options["lam"]
+    opposite = {"q05": "q95", "q25": "q75", "q75": "q25", "q95": "q05"}
+    gate = {name: 1 - share[opposite.get(name, name)] / lam for name in names}
+    return {"gate": gate, "displacement": {name: 4 * share[name] for name in names}}
 
 
 def family(method, scores, val=None, **fields) -> list[RunRecord]:

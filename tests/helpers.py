@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hkt_lite.benchmarks import resolve
 from hkt_lite.config import PROJECT, Config
+from hkt_lite.runs import loop
 
 TINY = {"scale": "smoke", "train_size": 128, "epochs": 2, "batch_size": 32}
 
@@ -36,3 +37,8 @@ def child_environment(store: Path, **changes: str) -> dict[str, str]:
         "PYTHONPATH": str(PROJECT),
         **changes,
     }
+
+
+def run(config, purpose="score", **options):
+    """The record of a run; `loop.run` also returns the child and the method."""
+    return loop.run(config, purpose, **options).record

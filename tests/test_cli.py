@@ -52,7 +52,7 @@ def test_help_needs_no_torch(tmp_path):
         (["run", "cifar10", "hkt", "--seed", "x"], "'--seed'"),
         (["run", "cifar10", "hkt", "--scale", "huge"], "'huge'"),
         (["runs", "show", "ffff"], "beginning with 'ffff'"),
-        (["grid", "nowhere.yaml"], "no grid file nowhere.yaml"),
+        (["grid", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["bench", "stepp"], "Did you mean 'step'"),
         (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
     ],

@@ -13,7 +13,7 @@ import nbformat
 from hkt_lite import files
 from hkt_lite.book import notebook as provenance
 from hkt_lite.book.notebook import MIME
-from hkt_lite.runs import records
+from hkt_lite.runs import records, store
 
 TABLE = """from IPython.display import display
 from tests import toy
@@ -56,7 +56,7 @@ def write(path: Path, *sources: str, **options) -> Path:
 
 def table() -> dict:
     """A mime bundle like those of `show`, made from the published records."""
-    best = {record.id: record.metrics["accuracy"] for record in records.published()}
+    best = {record.id: record.metrics["accuracy"] for record in store.published()}
     rows = "".join(f"<tr><td>{name}</td><td>{value:.2f}</td></tr>" for name, value in best.items())
     return {
         "text/plain": "\n".join(f"{name}  {value:.2f}" for name, value in best.items()),
@@ -69,7 +69,7 @@ show = types.SimpleNamespace(render=lambda call, args: table())  # stands in for
 
 
 def evaluation(name: str = "toy", accuracy: float = 91.5) -> records.EvalRecord:
-    made = records.Provenance(code="0", data="0", versions={}, created="2026-01-01T00:00:00Z")
+    made = records.Provenance(data="0", versions={}, created="2026-01-01T00:00:00Z")
     return records.EvalRecord(
         id=f"{name:0<12}",
         checkpoint=name,
@@ -87,7 +87,7 @@ def publish(results: Path, *given) -> None:
     for record in given:
         files.write_json(results / records.filename(record), record)
     files.write_json(
-        results / records.MANIFEST,
+        results / store.MANIFEST,
         {path.name: files.sha256(path) for path in sorted(results.glob("*-*.json"))},
     )
 

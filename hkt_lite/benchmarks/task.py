@@ -95,9 +95,9 @@ class Task:
             f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}."
         )
 
-    def parent(self) -> tuple[nn.Module, Path]:
-        """The pretrained parent and the file its weights came from."""
-        path = self.parent_file()
+    def parent(self, path: Path | None = None) -> tuple[nn.Module, Path]:
+        """The pretrained parent and the file its weights came from; `path` where a run made it."""
+        path = path or self.parent_file()
         return self._placed(load_weights(self.network(self.config.parent), path)), path
 
     def child(self) -> nn.Module:

@@ -19,14 +19,17 @@ from pathlib import Path
 from textwrap import shorten
 from xml.etree import ElementTree
 
-from .. import config, files
+from .. import config
 from ..config import HKTError, results_home
 from ..evidence import literature
-from ..runs import records
-from . import execute as pages
+from ..runs import golden
+from ..runs.records import RepeatRecord, filename, load
+from ..runs.store import MANIFEST, manifest_flaws, published
 from . import notebook as provenance
 from . import render as book
+from .execute import environment, sources
 from .notebook import MIME, bundles, code_cells
+from .parameters import parameters
 
 SHIRKING = {
     "nbval-ignore-output",
@@ -75,55 +78,56 @@ def record_problems() -> Iterator[Problem]:
     """Every published record is listed, unaltered, whole and of the schema."""
     home = results_home()
     try:
-        listed = records.manifest()
+        flaws = list(manifest_flaws())
     except HKTError as error:
-        yield Problem("manifest", str(home / records.MANIFEST), str(error))
+        yield Problem("manifest", str(home / MANIFEST), str(error))
         return
-    present = {path.name for path in home.glob("*.json")} - {records.MANIFEST}
-    for name in sorted(present | set(listed)):
-        path = home / name
-        if name not in present:
-            yield Problem(
-                "record",
-                name,
-                f"The record {path} is missing although MANIFEST.json lists it; restore it "
-                "from version control.",
-            )
-            continue
-        if name not in listed:
-            yield Problem(
-                "manifest",
-                name,
-                f"The record {path} is not listed in MANIFEST.json; enter it with "
-                "`hkt runs publish` or remove it.",
-            )
-        elif files.sha256(path) != listed[name]:
-            yield Problem(
-                "manifest",
-                name,
-                f"The record {path} differs from its sha256 in MANIFEST.json: one of the "
-                "two was altered; restore it.",
-            )
+    for name, sentence in flaws:
+        missing = "is missing although" in sentence
+        yield Problem("record" if missing else "manifest", name, sentence)
+    for path in sorted(home.glob("*-*.json")):
         try:
-            if records.filename(record := records.load(path)) != name:
-                yield Problem(
-                    "record",
-                    name,
-                    f"The record {path} calls itself {records.filename(record)}; restore it.",
-                )
+            record = load(path)
         except HKTError as error:
-            yield Problem("record", name, str(error))
+            yield Problem("record", path.name, str(error))
+            continue
+        if filename(record) != path.name:
+            said = f"The record {path} calls itself {filename(record)}; restore it."
+            yield Problem("record", path.name, said)
+
+
+def notes() -> Iterator[str]:
+    """What a reader of the published records should know: which are stale, which nobody can make again."""
+    records = published()
+    repeated = {one.run: one for one in records if isinstance(one, RepeatRecord)}
+    stale: dict[str, list[str]] = {}
+    for record in records:
+        if isinstance(record, RepeatRecord):
+            continue
+        if reason := golden.older(record.provenance):
+            again = repeated.get(record.id)
+            if again and not golden.older(again.provenance):
+                reason = f"{reason}, and run again since: {again.verdict}"
+            stale.setdefault(reason, []).append(record.id)
+    for reason, ids in stale.items():
+        yield f"{len(ids)} published records are older than {reason}: {', '.join(ids)}."
+    dirty = [record.id for record in records if record.provenance.dirty]
+    if dirty:
+        yield (
+            f"{len(dirty)} published records come from a working tree with uncommitted changes and "
+            f"wait to be run again: {', '.join(dirty)}."
+        )
 
 
 def data_problems() -> Iterator[Problem]:
     """Claims and literature load and fit their schema."""
     data = config.PROJECT / "data"
-    for name, load in (
+    for name, read in (
         ("literature.yaml", literature.read_values),
         ("claims.yaml", literature.read_claims),
     ):
         try:
-            load(data / name) if (data / name).is_file() else None
+            read(data / name) if (data / name).is_file() else None
         except HKTError as error:
             yield Problem("data", name, str(error))
 
@@ -133,9 +137,9 @@ def data_problems() -> Iterator[Problem]:
 
 def notebook_problems() -> Iterator[Problem]:
     """Source notebooks carry no outputs, have a typed parameters cell at smoke scale, and hide nothing from nbval."""
-    for path in pages.sources():
+    for path in sources():
         try:
-            known, notebook = pages.parameters(path), provenance.read(path)
+            known, notebook = parameters(path), provenance.read(path)
         except HKTError as error:
             yield Problem("notebook", path.stem, str(error))
             continue
@@ -171,7 +175,7 @@ def page_problems(generated: Path, recompute: bool = True) -> Iterator[Problem]:
 
     `recompute=False` leaves out the last part: from broken records nothing can be recomputed.
     """
-    known = {path.name: path for path in pages.sources()}
+    known = {path.name: path for path in sources()}
     published, local = provenance.known_records()
     for name in sorted({path.name for path in generated.glob("*.ipynb")} - set(known)):
         if not name.endswith(".failed.ipynb"):
@@ -392,7 +396,7 @@ def validate(paths: list[Path], timeout: int = 600) -> list[Problem]:
             cwd=folder,
             capture_output=True,
             text=True,
-            env=pages.environment(HKT_RUNS=str(Path(folder) / "runs")),
+            env=environment(HKT_RUNS=str(Path(folder) / "runs")),
         )
         cases = list(ElementTree.parse(report).iter("testcase")) if report.is_file() else []
     if len(cases) != expected or done.returncode not in (0, 1):

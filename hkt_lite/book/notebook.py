@@ -12,12 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import __version__, config, files
+from .. import __version__, config
 from ..config import HKTError, canonical, nearest, results_home, runs_home
-from ..runs import records
+from ..evidence import MIME
+from ..files import files_below, sha256, tree_digest
+from ..runs.provenance import provenance
+from ..runs.records import Provenance, load
+from ..runs.store import MANIFEST
 
-MIME = "application/vnd.hkt+json"  # outputs of `show`: call, arguments, records, values
-NOT_COMMITTED = ("results", "runs", "cache")  # of data/: records count by their manifest
+NOT_COMMITTED = ("results", "runs", "cache", "golden")  # of data/: records count by their manifest
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def read(path: Path):
@@ -90,7 +94,7 @@ def known_records() -> tuple[dict, dict]:
     for known, paths in zip(found, stores):
         for path in paths:
             with contextlib.suppress(HKTError):  # `hkt check` names it
-                record = records.load(path)
+                record = load(path)
                 known[record.id] = record
     return found
 
@@ -122,7 +126,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
         "language": "python",
         "name": "python3",
     }
-    made = records.provenance("", None, None)
+    made = provenance("")
     shown = sorted({record for _, data in bundles(page) for record in data[MIME]["records"]})
     facts = facts | {
         "scale": values.get("scale", "smoke"),
@@ -140,7 +144,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
 
 
-def _footer(notebook: Path, facts: dict, made: records.Provenance) -> str:
+def _footer(notebook: Path, facts: dict, made: Provenance) -> str:
     """The closing box: what was shown, from which records, made by what, and the command that makes it again."""
     given = [(name, value) for name, value in facts["parameters"].items() if name != "scale"]
     settings = [
@@ -157,7 +161,7 @@ def _footer(notebook: Path, facts: dict, made: records.Provenance) -> str:
             f"- scale `{facts['scale']}`"
             + "".join(f", `{name} = {value!r}`" for name, value in given),
             *_sources(facts["records"]),
-            f"- hkt_lite {__version__}, code `{made.code}`, commit `{made.commit or 'none'}`"
+            f"- hkt_lite {__version__}, commit `{made.commit or 'none'}`"
             f"{' with uncommitted changes' if made.dirty else ''}; {versions}; {made.machine}",
             f"- executed in {facts['duration']:.0f} s, {made.created}",
             f"- make it again: `{command}`; verify every number: `hkt check`",
@@ -190,31 +194,24 @@ def _sources(shown: list[str]) -> list[str]:
 # -- freshness -------------------------------------------------------------------------------------------------------
 
 
-def files_below(path: Path) -> list[Path]:
-    """The files below a folder, sorted; a file by itself."""
-    return (
-        sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
-    )
-
-
 def key(notebook: Path, parameters: dict) -> str:
     """16 hex digits over all that decides a page.
 
     Source bytes, parameters, package code, manifest of the published records, constraints, and all committed data:
     registry, literature, claims, splits, grids, weights of small parents.
     """
-    digest = hashlib.sha256(canonical([parameters, records.code_hash()]).encode())
+    digest = hashlib.sha256(canonical([parameters, tree_digest(PACKAGE)]).encode())
     data = [
         child for child in (config.PROJECT / "data").glob("*") if child.name not in NOT_COMMITTED
     ]
     committed = [path for child in sorted(data) for path in files_below(child)]
     for path in [
         notebook,
-        results_home() / records.MANIFEST,
+        results_home() / MANIFEST,
         config.PROJECT / "constraints.txt",
         *committed,
     ]:
-        digest.update(f"\0{path.name}\0{files.sha256(path) if path.is_file() else 'none'}".encode())
+        digest.update(f"\0{path.name}\0{sha256(path) if path.is_file() else 'none'}".encode())
     return digest.hexdigest()[:16]
 
 

@@ -1,6 +1,7 @@
 """Numbers of others and claims of the paper, as checked rows.   values("cifar10"), claims()
 
-data/literature.yaml says what each number is, where it stands and how we know it; data/claims.yaml says by which rule each claim is judged.
+data/literature.yaml says what each number is, where it stands and how we know it; data/claims.yaml
+says by which rule each claim is judged.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ..config import PROJECT, HKTError, nearest
 
 LITERATURE, CLAIMS = PROJECT / "data" / "literature.yaml", PROJECT / "data" / "claims.yaml"
+Mark = Literal["read", "second-hand", "measured"]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Strict(BaseModel, extra="forbid", frozen=True):
+    """An entry of one of the two files; what it does not know is an error."""
 
 
 class Checkpoint(Strict):
@@ -27,7 +29,8 @@ class Checkpoint(Strict):
 
 
 class Value(Strict):
-    """One published number.  `mark`: read in the source itself, second-hand in another work, or measured by us with a released file."""
+    """One published number.  `mark`: read in the source itself, second-hand in another work, or
+    measured by us with a released file."""
 
     id: str
     what: str
@@ -38,7 +41,7 @@ class Value(Strict):
     better: Literal["higher", "lower"]
     source: str
     key: str  # in book/references.bib
-    mark: Literal["read", "second-hand", "measured"]
+    mark: Mark
     role: Literal["paper", "baseline", "parent", "peer", "context"]
     note: str = ""
     checkpoint: Checkpoint | None = None
@@ -47,7 +50,7 @@ class Value(Strict):
 class Source(Strict):
     key: str
     where: str
-    mark: Literal["read", "second-hand", "measured"]
+    mark: Mark
 
 
 class Evidence(Strict):
@@ -69,7 +72,8 @@ class Variant(Strict):
 
 
 class Rule(Strict):
-    """A criterion that a program can judge; `kind` says which fields matter, data/claims.yaml what they mean."""
+    """A criterion that a program can judge; `kind` says which fields matter, data/claims.yaml what
+    they mean."""
 
     kind: Literal["level", "paired", "same", "selective", "evaluation", "cannot"]
     of: Variant | None = None
@@ -87,6 +91,13 @@ class Rule(Strict):
     reason: str = ""
 
 
+class Erratum(Strict):
+    """A rule changed after it was committed: what it said, what it says now, and why."""
+
+    date: datetime.date
+    text: str
+
+
 class Claim(Strict):
     id: str
     title: str
@@ -99,6 +110,7 @@ class Claim(Strict):
     beside: list[str] = []  # ids of literature values
     note: str = ""
     committed: datetime.date
+    errata: list[Erratum] = []
 
 
 def _read(path: Path, what: str) -> list:
@@ -106,66 +118,52 @@ def _read(path: Path, what: str) -> list:
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise HKTError(
-            f"The file of {what} {path} cannot be read ({str(error).splitlines()[0]}); restore it from version control."
+            f"The file of {what} {path} cannot be read ({str(error).splitlines()[0]}); "
+            "restore it from version control."
         ) from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise HKTError(f"The file of {what} {path} must be a list of entries.")
     return rows
 
 
-def _checked(kind: type[Strict], row: dict, path: Path):
-    try:
-        return kind(**row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise HKTError(
-            f"Entry {row.get('id', '?')!r} of {path} is wrong at {'.'.join(map(str, first['loc']))!r}: {first['msg']}."
-        ) from None
+def _checked(kind: type[Strict], rows: list[dict], path: Path) -> list:
+    """The rows as entries.  Raises HKTError for one that is wrong and for an id given twice."""
+    found = {}
+    for row in rows:
+        try:
+            entry = kind(**row)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise HKTError(
+                f"Entry {row.get('id', '?')!r} of {path} is wrong at "
+                f"{'.'.join(map(str, first['loc']))!r}: {first['msg']}."
+            ) from None
+        if entry.id in found:
+            raise HKTError(f"{path} has more than one entry {entry.id!r}; ids must be unique.")
+        found[entry.id] = entry
+    return list(found.values())
 
 
-def _unique(entries: list, path: Path) -> list:
-    seen = [entry.id for entry in entries]
-    if doubled := {name for name in seen if seen.count(name) > 1}:
-        raise HKTError(f"{path} has more than one entry {min(doubled)!r}; ids must be unique.")
-    return entries
+def read_values(path: Path = LITERATURE) -> list[Value]:
+    """All published numbers of the file, groups spread over their rows.  Raises HKTError naming the
+    entry that is wrong."""
+    rows = []
+    for group in _read(path, "published numbers"):
+        each = group.pop("rows", None) or [{}]
+        rows += [{**group, **row} for row in each]
+    return _checked(Value, rows, path)
 
 
-def read_values(path: Path = LITERATURE) -> tuple[Value, ...]:
-    """All published numbers of the file, groups spread over their rows.  Raises HKTError naming the entry that is wrong."""
-    rows = [
-        {**{key: item for key, item in group.items() if key != "rows"}, **row}
-        for group in _read(path, "published numbers")
-        for row in group.get("rows") or [{}]
-    ]
-    return tuple(_unique([_checked(Value, row, path) for row in rows], path))
-
-
-def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> tuple[Claim, ...]:
-    """All claims of the file; what they are shown beside must exist.  Raises HKTError naming the entry that is wrong."""
-    claims = _unique([_checked(Claim, row, path) for row in _read(path, "claims")], path)
+def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> list[Claim]:
+    """All claims of the file; what they are shown beside must exist.  Raises HKTError naming the
+    entry that is wrong."""
+    claims = _checked(Claim, _read(path, "claims"), path)
     known = {value.id for value in read_values(literature)}
     for claim in claims:
         for name in claim.beside:
             if name not in known:
                 raise HKTError(
-                    f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does not have.{nearest(name, known)}"
+                    f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does "
+                    f"not have.{nearest(name, known)}"
                 )
-    return tuple(claims)
-
-
-def values(task: str | None = None) -> list[Value]:
-    return [value for value in read_values() if task in (None, value.task)]
-
-
-def value(name: str) -> Value:
-    """The published number with that id.  Raises HKTError for an unknown one."""
-    known = {value.id: value for value in read_values()}
-    if name not in known:
-        raise HKTError(
-            f"There is no published number {name!r} in {LITERATURE}.{nearest(name, known)}"
-        )
-    return known[name]
-
-
-def claims() -> list[Claim]:
-    return list(read_claims())
+    return claims

@@ -1,7 +1,7 @@
-"""Outputs that can be recomputed: cells, tables and pictures, and the mime bundles that carry their records.
+"""Outputs that can be recomputed: cells, tables, pictures, and the mime bundles with their records.
 
-Every output of `show` is a bundle of text, HTML and application/vnd.hkt+json = {call, args, records, values}; the text and the HTML of a
-table are made from the same cells.
+Every output of `show` is a bundle of text, HTML and {call, args, records, values} under MIME; the
+text and the HTML of a table are made from the same cells.
 """
 
 from __future__ import annotations
@@ -17,35 +17,16 @@ from html import escape
 from typing import Any, NamedTuple
 
 from ..config import HKTError, nearest
-from ..runs.records import find, published
+from ..runs.store import Store, published
+from . import MIME, stats
 
-MIME = "application/vnd.hkt+json"
 CHIPS = {
     "reproduced": "reproduced",
     "partly": "partly",
     "not reproduced": "not",
     "cannot be tested here": "cannot",
 }
-METRICS = {
-    "accuracy": ("accuracy (%)", 2),
-    "loss": ("cross-entropy", 3),
-    "epe": ("end-point error (px)", 3),
-    "sintel_epe": ("end-point error, Sintel (px)", 3),
-    "kitti_epe": ("end-point error, KITTI (px)", 3),
-    "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
-    "dice": ("Dice", 3),
-    "dice_liver": ("Dice, liver", 3),
-    "dice_lesion": ("Dice, lesions", 3),
-}
 BUILDERS: dict[str, Callable[..., Block]] = {}
-
-
-class Cell(NamedTuple):
-    """What a table holds: the text and its HTML; numeric cells are aligned to the right."""
-
-    text: str
-    html: str
-    numeric: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,104 +39,127 @@ class Block:
     values: list | dict = field(default_factory=list)
 
     def __add__(self, other: Block) -> Block:
-        values = (
-            self.values + other.values
-            if isinstance(self.values, list) and isinstance(other.values, list)
-            else self.values
-        )
+        lists = isinstance(self.values, list) and isinstance(other.values, list)
         return Block(
             f"{self.text}\n\n{other.text}",
             f"{self.html}\n{other.html}",
             self.records + other.records,
-            values,
+            self.values + other.values if lists else self.values,
         )
 
 
-def words(text: str) -> Cell:
-    return Cell(text, escape(text, quote=False))
+# -- cells -----------------------------------------------------------------------------------------
 
 
-def numeric(text: str) -> Cell:
-    return Cell(text, escape(text, quote=False), True)
+class Cell(NamedTuple):
+    """What a table holds: text, HTML and the value behind; numeric cells stand to the right."""
+
+    text: str
+    html: str
+    numeric: bool = False
+    value: Any = None
+
+
+def numeric(text: str, value: float | None = None) -> Cell:
+    return Cell(text, escape(text, quote=False), True, value)
 
 
 def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     """1234.5678 as '1,234.57' with a real minus; a dash for what is missing."""
-    return (
-        "–"
-        if value is None or math.isnan(value)
-        else f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
-    )
-
-
-def spread(mean: float, sd: float, digits: int = 2) -> Cell:
-    return numeric(f"{number(mean, digits)} ± {number(sd, digits)}")
-
-
-def interval(mean: float, low: float, high: float, digits: int = 2) -> Cell:
-    return numeric(
-        f"{number(mean, digits, True)} [{number(low, digits, True)}, {number(high, digits, True)}]"
-    )
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
 
 
 def ids(records: Sequence[str]) -> Cell:
     """Record ids, shortened for the eye; the whole id is in the tooltip."""
-    return Cell(
-        " ".join(name[:8] for name in records) or "–",
-        " ".join(f'<code title="{name}">{name[:8]}</code>' for name in records) or "–",
-    )
+    html = " ".join(f'<code title="{name}">{name[:8]}</code>' for name in records)
+    return Cell(" ".join(name[:8] for name in records) or "–", html or "–")
 
 
 def chip(verdict: str) -> Cell:
-    return Cell(verdict, f'<span class="hkt-chip {CHIPS[verdict]}">{verdict}</span>')
+    html = f'<span class="hkt-chip {CHIPS[verdict]}">{verdict}</span>'
+    return Cell(verdict, html, value=verdict)
 
 
-def named(metric: str) -> tuple[str, int]:
-    """A metric's name with its unit, and the decimals it is shown with."""
-    return METRICS.get(metric, (metric, 3))
+def cell(value: Any, digits: int = 2) -> Cell:
+    """How a value looks in a table: a Summary as mean ± sd, a Paired difference as mean [interval],
+    a float with `digits` decimals, None as a dash."""
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, stats.Summary):
+        text = f"{number(value.mean, digits)} ± {number(value.sd, digits)}"
+        return numeric(text, value._asdict())
+    if isinstance(value, stats.Paired):
+        mean, low, high = (number(x, digits, True) for x in (value.mean, value.low, value.high))
+        return numeric(f"{mean} [{low}, {high}]", value._asdict())
+    if isinstance(value, str):
+        return Cell(value, escape(value, quote=False), value=value)
+    return numeric(f"{value:,}" if isinstance(value, int) else number(value, digits), value)
 
 
-def block(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
-    caption: str,
-    notes: Sequence[str] = (),
-    records: Sequence[str] = (),
-    values: Any = (),
-) -> Block:
-    """A table; a column is numeric where its first cell is."""
-    right = [bool(rows) and rows[0][i].numeric for i in range(len(columns))]
-    style = [' class="num"' if r else "" for r in right]
-    heads = "".join(
-        f'<th scope="col"{style[i]}>{escape(name, quote=False)}</th>'
-        for i, name in enumerate(columns)
-    )
-    body = [
-        "<tr>" + "".join(f"<td{style[i]}>{cell.html}</td>" for i, cell in enumerate(row)) + "</tr>"
-        for row in rows
-    ]
-    html = [
-        '<div class="hkt-scroll"><table class="hkt-table">',
-        f"<caption>{escape(caption, quote=False)}</caption>",
-        f"<thead><tr>{heads}</tr></thead>",
-        "<tbody>",
-        *body,
-        "</tbody></table></div>",
-        *(f'<p class="hkt-note">{escape(note, quote=False)}</p>' for note in notes),
-    ]
-    cells = [list(columns), *([cell.text for cell in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = [
-        "  ".join(
-            text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, widths, right)
-        ).rstrip()
-        for row in cells
-    ]
-    return Block(
-        "\n".join([caption, *lines, *notes]),
-        "\n".join(html),
-        list(records),
-        values if isinstance(values, dict) else list(values),
+# -- blocks ----------------------------------------------------------------------------------------
+
+
+class Table:
+    """A table in the making: rows of {column: value}, and the records behind each.
+
+    `ids` names the last column, which lists each row's records; '' leaves it out.
+    """
+
+    def __init__(self, digits: int = 2, ids: str = "records"):
+        self.digits, self.ids = digits, ids
+        self.rows: list[dict[str, Cell]] = []
+        self.records: list[str] = []
+        self.values: list[dict] = []
+
+    def row(self, values: dict[str, Any], records: Sequence[str] = ()) -> None:
+        cells = {column: cell(value, self.digits) for column, value in values.items()}
+        self.values.append({column: one.value for column, one in cells.items()})
+        self.rows.append({**cells, self.ids: ids(records)} if self.ids else cells)
+        self.records += records
+
+    def block(self, caption: str, *notes: str, values: dict | None = None) -> Block:
+        """The finished table; a column stands to the right where its first cell is numeric."""
+        right = [one.numeric for one in self.rows[0].values()]
+        columns, rows = list(self.rows[0]), [list(row.values()) for row in self.rows]
+        lines = _lines([columns, *([one.text for one in row] for row in rows)], right)
+        return Block(
+            "\n".join([caption, *lines, *notes]),
+            _html(columns, rows, right, caption, notes),
+            self.records,
+            self.values if values is None else values,
+        )
+
+
+def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
+    """Rows of texts, aligned."""
+    widths, lines = [max(map(len, column)) for column in zip(*cells)], []
+    for row in cells:
+        padded = []
+        for text, width, to_right in zip(row, widths, right):
+            padded.append(text.rjust(width) if to_right else text.ljust(width))
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+def _html(columns, rows, right, caption, notes) -> str:
+    how = [' class="num"' if to_right else "" for to_right in right]
+    head = [f'<th scope="col"{h}>{escape(c, quote=False)}</th>' for c, h in zip(columns, how)]
+    body = []
+    for row in rows:
+        cells = [f"<td{h}>{one.html}</td>" for one, h in zip(row, how)]
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(
+        [
+            '<div class="hkt-scroll"><table class="hkt-table">',
+            f"<caption>{escape(caption, quote=False)}</caption>",
+            f"<thead><tr>{''.join(head)}</tr></thead>",
+            "<tbody>",
+            *body,
+            "</tbody></table></div>",
+            *(sentence(note).html for note in notes),
+        ]
     )
 
 
@@ -163,65 +167,59 @@ def sentence(text: str) -> Block:
     return Block(text, f'<p class="hkt-note">{escape(text, quote=False)}</p>')
 
 
-def none(
-    what: str, how: str = "make runs with `hkt grid` and publish them with `hkt runs publish`"
-) -> Block:
+def none(what: str, how: str = "make runs with `hkt grid` and publish them") -> Block:
     """What stands in the place of a table that has nothing to show."""
-    return sentence(f"No {what} is published yet; {how}.")
+    return sentence(f"No {what} is published yet; {how} with `hkt runs publish`.")
 
 
-def drawn(made: tuple, records: Sequence[str] = ()) -> Block:
-    """A picture (figure, alternative text, table of its numbers or None) as a block; the numbers stand behind a toggle.
-
-    It is an <img> of its own: its ids cannot clash with another figure's, and its white ground reads in dark mode.
-    """
+def picture(made: tuple, records: Sequence[str] = ()) -> Block:
+    """(figure, alternative text, table of its numbers or None) as a block, the numbers behind a
+    toggle.  It is an <img> of its own: its ids cannot clash with another figure's."""
     from . import style
 
     fig, alt, frame = made
     data = base64.b64encode(style.svg(fig).encode()).decode()
-    text, values = alt, []
-    html = (
-        f'<figure class="hkt-figure"><img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" '
+    image = (
+        f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" '
         'style="background:#fff;border-radius:.5rem;max-width:100%;height:auto">'
     )
+    text, values = alt, []
     if frame is not None:
-        values = plain(frame.to_dict("records"))
-        rows = [
-            [
-                numeric((f"{item:,}" if isinstance(item, int) else f"{item:.4g}").replace("-", "−"))
-                if isinstance(item, (int, float))
-                else words("–" if item is None else str(item))
-                for item in row.values()
-            ]
-            for row in values
-        ]
-        twin = block(list(map(str, frame.columns)), rows, "The figure's numbers")
-        text, html = (
-            f"{alt}\n{twin.text}",
-            f"{html}\n<details><summary>The figure's numbers</summary>{twin.html}</details>",
-        )
-    return Block(text, f"{html}</figure>", list(records), values)
+        table, values = Table(ids=""), plain(frame.to_dict("records"))
+        for row in values:
+            table.row({str(column): _short(item) for column, item in row.items()})
+        twin = table.block("The figure's numbers")
+        text += f"\n{twin.text}"
+        image += f"\n<details><summary>The figure's numbers</summary>{twin.html}</details>"
+    return Block(text, f'<figure class="hkt-figure">{image}</figure>', list(records), values)
+
+
+def _short(item) -> Cell:
+    if isinstance(item, (int, float)):
+        text = f"{item:.4g}" if isinstance(item, float) else f"{item:,}"
+        return numeric(text.replace("-", "−"))
+    return cell("–" if item is None else str(item))
 
 
 def plain(value):
-    """Numbers rounded to 6 significant digits, nan as null, tuples as lists: equal on every machine and valid JSON."""
+    """Numbers rounded to 6 significant digits, nan as null, tuples as lists: equal on every machine
+    and valid JSON."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    return (
-        (None if math.isnan(value) else float(f"{value:.6g}"))
-        if isinstance(value, float)
-        else value
-    )
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.6g}")
+    return value
 
 
-# -- bundles -------------------------------------------------------------------------------------------------------------------
+# -- bundles ---------------------------------------------------------------------------------------
 
 
 def render(call: str, args: dict, records: Sequence | None = None) -> dict:
-    """The mime bundle of `show.call(**args)`: from `records`, else from the runs that args name, else from the published records.
+    """The mime bundle of `show.call(**args)` made from `records`; without them from the runs that
+    args name, or else from the published records.
 
     Raises HKTError for an unknown call or argument, and where records are missing or damaged.
     """
@@ -233,27 +231,24 @@ def render(call: str, args: dict, records: Sequence | None = None) -> dict:
             f"show.{call} has no argument {min(unknown)!r}.{nearest(min(unknown), known)}"
         )
     if records is None:
-        records = (
-            [find(name) for name in args["runs"]] if args.get("runs") is not None else published()
-        )
+        records = published()
+        if args.get("runs") is not None:
+            index = {record.id: record for record in [*records, *Store.default().records()]}
+            if missing := set(args["runs"]) - set(index):
+                raise HKTError(f"There is no record {min(missing)!r}; run its page again.")
+            records = [index[name] for name in args["runs"]]
     return bundle(call, args, BUILDERS[call](list(records), **args))
 
 
 def bundle(call: str, args: dict, made: Block) -> dict:
-    return {
-        "text/plain": made.text,
-        "text/html": made.html,
-        MIME: {
-            "call": call,
-            "args": args,
-            "records": sorted(set(made.records)),
-            "values": plain(made.values),
-        },
-    }
+    used, values = sorted(set(made.records)), plain(made.values)
+    about = {"call": call, "args": args, "records": used, "values": values}
+    return {"text/plain": made.text, "text/html": made.html, MIME: about}
 
 
-def shown(build: Callable[..., Block]) -> Callable[..., None]:
-    """Make a function (records, …) -> Block a public one that displays its bundle; `runs` are records a page has just made."""
+def recomputable(build: Callable[..., Block]) -> Callable[..., None]:
+    """Make a function (records, …) -> Block a public one that displays its bundle; `runs` are
+    records that a page has just made."""
     signature = inspect.signature(build)
     BUILDERS[build.__name__] = build
 
@@ -278,12 +273,14 @@ def _display(made: dict, metadata: dict | None = None) -> None:
 
 
 def figure(fig, alt: str, table=None) -> None:
-    """Display a figure of the page's own arrays: SVG, alternative text, and its numbers (a DataFrame) behind a toggle.
+    """Display a figure of the page's own arrays: SVG, alternative text, and its numbers (a
+    DataFrame) behind a toggle.
 
-    No record can recompute it; its values carry a digest of what was drawn.  Raises HKTError without an alternative text.
+    No record can recompute it; its values carry a digest of what was drawn.  Raises HKTError
+    without an alternative text.
     """
     if not alt.strip():
         raise HKTError("show.figure needs an alternative text that says what the figure shows.")
-    made = drawn((fig, alt, table))
+    made = picture((fig, alt, table))
     values = {"table": made.values, "digest": hashlib.sha256(made.html.encode()).hexdigest()[:16]}
     _display(bundle("figure", {"alt": alt}, Block(made.text, made.html, [], values)), {"alt": alt})

@@ -1,86 +1,97 @@
-"""One visual language: parent blue, child vermillion, inherited green, truth grey, peers in the rest of the Okabe-Ito palette.
+"""One visual language: parent blue, child vermillion, inherited green, truth grey, and the rest of
+the Okabe-Ito palette for peers.
 
-style.use();  fig, ax = style.axes();  ax.plot(x, y, **style.of("HKT gate"), label="HKT gate")
+fig, ax = style.axes();  ax.plot(x, y, **style.of("HKT gate"), label="HKT gate")
 """
 
 from __future__ import annotations
 
 import io
+from itertools import cycle
 
 import matplotlib
 
 matplotlib.use("Agg", force=False)
 import matplotlib.pyplot as plt
 
+from .groups import titles
+
 PARENT, CHILD, INHERITED, TRUTH = "#0072B2", "#D55E00", "#009E73", "#444444"
 PEERS = ("#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442")
 WIDTH = 7.2  # inches; the text column of the book
 
-_METHODS = {
+LOOKS = {
     "plain": (CHILD, "o", "-"),
     "plain ×3 loss": (CHILD, "^", ":"),
-    "KD": (PEERS[0], "s", "-."),
     "HKT gate": (INHERITED, "D", "-"),
     "HKT forward_gate": (INHERITED, "v", "--"),
     "HKT static": (INHERITED, "P", ":"),
     "HKT softmax": (INHERITED, "X", "-."),
-    "FitNet": (PEERS[1], "p", "-."),
-    "AT": (PEERS[2], "h", "-."),
     "parent": (PARENT, "*", "-"),
 }
+PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">")
 
 
 def use() -> None:
-    """Set matplotlib's defaults for every figure of the book: opaque white, so that it reads in light and dark mode; same bits each time."""
-    plt.rcParams.update(
-        {
-            "figure.facecolor": "white",
-            "axes.facecolor": "white",
-            "savefig.facecolor": "white",
-            "figure.dpi": 96,
-            "font.size": 10,
-            "font.family": "DejaVu Sans",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 10.5,
-            "axes.titlelocation": "left",
-            "axes.grid": True,
-            "grid.color": "#E3E3E3",
-            "grid.linewidth": 0.7,
-            "axes.axisbelow": True,
-            "axes.edgecolor": "#555555",
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "lines.markersize": 5,
-            "image.interpolation": "nearest",
-            "svg.hashsalt": "hkt",
-            "svg.fonttype": "path",
-        }
-    )
+    """Set matplotlib's defaults for every figure of the book: opaque white, so that it reads in
+    light and dark mode; same bits each time."""
+    plt.rc("figure", facecolor="white", dpi=96)
+    plt.rc("savefig", facecolor="white")
+    plt.rc("font", size=10, family="DejaVu Sans")
+    plt.rc("axes", facecolor="white", edgecolor="#555555", grid=True, axisbelow=True)
+    plt.rc("axes", titlesize=10.5, titlelocation="left")
+    plt.rc("axes.spines", top=False, right=False)
+    plt.rc("grid", color="#E3E3E3", linewidth=0.7)
+    plt.rc("legend", frameon=False)
+    plt.rc("lines", linewidth=1.8, markersize=5)
+    plt.rc("image", interpolation="nearest")
+    plt.rc("svg", hashsalt="hkt", fonttype="path")
+
+
+def figure(height: float = 3.2, width: float = WIDTH):
+    """An empty figure in the book's style, for layouts of its own; sizes in inches."""
+    use()
+    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def axes(rows: int = 1, columns: int = 1, height: float = 3.2, width: float = WIDTH, **options):
-    """(figure, axes) in the book's style; height in inches."""
+    """(figure, axes) in the book's style; sizes in inches."""
     use()
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
 
 
+def direct_label(ax, x: float, y: float, text: str, color: str) -> None:
+    """Write a line's name beside its end (data coordinates) in its colour, instead of a legend."""
+    place = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+    ax.annotate(text, (x, y), **place, fontsize=8.5, color=color, annotation_clip=False)
+
+
 def of(label: str) -> dict:
-    """Colour, marker and dash of a method's label; a method without a place of its own gets a peer's colour by its name."""
+    """Colour, marker and dash of a method's label, dotted for a variant with options.
+
+    A peer's colour and marker follow its place among the registered methods; what is no method is
+    grey.
+    """
     label = label.removesuffix(" (control)")
     base = label.split(",")[0]
-    colour, marker, dash = _METHODS.get(
-        base, (PEERS[1 + sum(map(ord, base)) % (len(PEERS) - 2)], "h", (0, (3, 1, 1, 1)))
-    )
-    return {"color": colour, "marker": marker, "linestyle": dash if base == label else ":"}
+    looks = {**LOOKS, **_peers()}
+    fitting = [name for name in looks if base == name or base.startswith(f"{name} ")]
+    colour, marker, dash = looks[max(fitting, key=len)] if fitting else (TRUTH, "h", "-.")
+    return {"color": colour, "marker": marker, "linestyle": dash if label in looks else ":"}
+
+
+def _peers() -> dict[str, tuple[str, str, str]]:
+    peers = [title for name, title in titles().items() if name not in ("plain", "hkt")]
+    looks = zip(peers, cycle(PEERS), cycle(PEER_MARKERS))
+    return {title: (colour, marker, "-.") for title, colour, marker in looks}
 
 
 def svg(figure) -> str:
-    """The figure as SVG text without date or software version, then closed: the same figure gives the same bytes."""
+    """The figure as SVG text without date or software version, then closed: the same figure gives
+    the same bytes."""
     use()
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white"
-    )
+    metadata = {"Date": None, "Creator": None}
+    figure.savefig(buffer, format="svg", metadata=metadata, facecolor="white")
     plt.close(figure)
     return buffer.getvalue().decode().replace("\r\n", "\n")

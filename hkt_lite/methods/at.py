@@ -19,7 +19,7 @@ def attention_map(feature: Tensor) -> Tensor:
 class AT(Method):
     """L_c + beta / 2 times the sum over sites of the mean squared difference of the attention maps; beta = 1000 as its authors use."""
 
-    needs_sites = True
+    needs_sites = hooks_modules = True
 
     def __init__(self, child, parent, *, beta: float = 1000.0, **parts):
         super().__init__(child, parent, **parts)

@@ -17,7 +17,7 @@ from .sites import SiteError, record, statistics_kept
 class FitNet(Method):
     """L_c + beta mean over sites and calls of |R(c) - p|^2, with R a linear map or 1x1 convolution that is trained and thrown away."""
 
-    needs_sites = True
+    needs_sites = hooks_modules = True
 
     def __init__(self, child, parent, *, beta: float = 1.0, **parts):
         super().__init__(child, parent, **parts)

@@ -26,7 +26,7 @@ TERMS = ("L_c", "L_c*", "L_p*")
 class HKT(Method):
     """`kind` and `lam` as in `attention.mix`; `terms` says which of the three losses are summed (all of them in the release)."""
 
-    needs_sites = True
+    needs_sites = hooks_modules = True
 
     def __init__(
         self,

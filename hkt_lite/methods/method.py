@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor, nn
 
 from .parent import Live
-from .sites import Site
+from .sites import MethodError, Site  # noqa: F401
 
 
 class Method(nn.Module):
@@ -24,6 +24,7 @@ class Method(nn.Module):
     """
 
     needs_parent = True
+    hooks_modules = False  # a compiled child would not see what is read or replaced at run time
     needs_sites = False  # whether features meet anywhere, or outputs only
 
     def __init__(

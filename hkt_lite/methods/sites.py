@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 
-class SiteError(ValueError):
+class MethodError(ValueError):
+    """Something a method or its parts refuse; the message is one sentence."""
+
+
+class SiteError(MethodError):
     """A site that does not exist, or whose features do not fit; the message names it."""
 
 

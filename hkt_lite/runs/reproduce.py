@@ -3,110 +3,94 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-import os
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from scipy import stats as distributions
 
-from ..config import HKTError, runs_home
-from ..files import write_json
+from ..config import HKTError, canonical
 from .loop import run
-from .records import AgainRecord, EvalRecord, RunRecord, local, published
+from .records import Record, RepeatRecord, RunRecord
+from .store import Store, published
 
 FEWEST = 3  # seeds an interval needs
 
 
-def reproduce(record: RunRecord | EvalRecord, progress: Callable | None = None) -> tuple[str, str]:
+def reproduce(
+    record: Record, store: Store | None = None, progress: Callable | None = None
+) -> tuple[str, str]:
     """('same bits' | 'inside the interval' | 'different', a sentence).
 
-    Same bits: every number of the curves and scores is equal.  Inside the interval: the validation-selected test metric lies within the
-    95 % prediction interval of one more run, from the published or local runs that differ in nothing but the seed (three at least).
-    The rerun happens in a store of its own, so that nothing is overwritten; what came of it is kept as again-ID.json, to be published.
+    Same bits: every number of the curves and scores is equal.  Inside the interval: the
+    validation-selected test metric lies within the 95 % prediction interval of one more run, from
+    the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
+    store of its own, so that nothing is overwritten; what came of it is kept in `store`.
     """
     if not isinstance(record, RunRecord):
-        raise HKTError(
-            f"{record.id} is not a run"
-            + (
-                f"; repeat the evaluation with `hkt eval {record.task} {record.checkpoint}`."
-                if isinstance(record, EvalRecord)
-                else f" but what came of running {record.run} again; name that."
-            )
+        raise HKTError(f"{record.id} is not a run; {_instead(record)}")
+    store = store or Store.default()
+    store.home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.home, prefix=".again-") as folder:
+        rerun = run(
+            record.config,
+            record.purpose,
+            store=Store(Path(folder), earlier=store.home),
+            progress=progress,
+        ).record
+    verdict, sentence = compare(record, rerun, [*published(), *store.records()])
+    made_by = json.dumps([record.id, rerun.provenance.golden, rerun.provenance.commit])
+    store.add(
+        RepeatRecord(
+            id=hashlib.sha256(made_by.encode()).hexdigest()[:12],
+            run=record.id,
+            verdict=verdict,
+            sentence=sentence,
+            provenance=rerun.provenance,
         )
-    again = _fresh(record, progress)
-    verdict, sentence = _compared(record, again)
-    name = hashlib.sha256(f"{record.id} {again.provenance.code}".encode()).hexdigest()[:12]
-    write_json(
-        runs_home() / f"again-{name}.json",
-        AgainRecord(
-            id=name, run=record.id, verdict=verdict, sentence=sentence, provenance=again.provenance
-        ),
     )
     return verdict, sentence
 
 
-def _compared(record: RunRecord, again: RunRecord) -> tuple[str, str]:
-    if numbers(again) == numbers(record):
+def _instead(record: Record) -> str:
+    if isinstance(record, RepeatRecord):
+        return f"it says what came of running {record.run} again; name that."
+    return f"repeat the evaluation with `hkt eval {record.task} {record.checkpoint}`."
+
+
+def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[str, str]:
+    """Verdict and sentence on a rerun; `known` are the records among which its seeds are found."""
+    if numbers(rerun) == numbers(record):
         return (
             "same bits",
-            f"all {len(record.epochs)} epochs and both scores of {record.id} came out equal to the last digit.",
+            f"all {len(record.epochs)} epochs and both scores of {record.id} came out equal to the "
+            "last digit.",
         )
     metric = next(iter(record.selected.test))
-    new, old = again.selected.test[metric], record.selected.test[metric]
-    twins = {
-        other.id: other.selected.test[metric]
-        for other in [*published(), *local()]
-        if isinstance(other, RunRecord) and _twin(other) == _twin(record)
-    }
+    new, old = rerun.selected.test[metric], record.selected.test[metric]
+    said = f"{metric} {new:.2f} instead of {old:.2f}"
+    runs = [other for other in known if isinstance(other, RunRecord)]
+    twins = {r.id: r.selected.test[metric] for r in runs if _twin(r) == _twin(record)}
     if len(twins) < FEWEST:
-        return (
-            "different",
-            f"{metric} {new:.2f} instead of {old:.2f}; {len(twins)} seeds are recorded, too few for an interval.",
-        )
+        return "different", f"{said}; {len(twins)} seeds are recorded, too few for an interval."
     values = np.array(list(twins.values()))
-    half = (
-        float(distributions.t.ppf(0.975, len(values) - 1))
-        * values.std(ddof=1)
-        * math.sqrt(1 + 1 / len(values))
-    )
+    half = float(distributions.t.ppf(0.975, len(values) - 1)) * values.std(ddof=1)
+    half *= math.sqrt(1 + 1 / len(values))
     low, high = values.mean() - half, values.mean() + half
     return (
         "inside the interval" if low <= new <= high else "different",
-        f"{metric} {new:.2f} instead of {old:.2f}; one more of {len(values)} seeds is expected between {low:.2f} and {high:.2f}.",
+        f"{said}; one more of {len(values)} seeds is expected between {low:.2f} and {high:.2f}.",
     )
 
 
-def _fresh(record: RunRecord, progress: Callable | None) -> RunRecord:
-    """The same configuration once more, in an empty store beside the usual one (which keeps the parent's cache and own parents)."""
-    home = runs_home()
-    home.mkdir(parents=True, exist_ok=True)
-    before = os.environ.get("HKT_RUNS")
-    with tempfile.TemporaryDirectory(dir=home, prefix=".again-") as folder:
-        parent = record.config.parent_weights or ""
-        for name in (
-            ("parents", parent.removeprefix("run:")) if parent.startswith("run:") else ("parents",)
-        ):
-            if (home / name).exists():
-                os.symlink(home / name, os.path.join(folder, name), target_is_directory=True)
-        os.environ["HKT_RUNS"] = folder
-        try:
-            return run(record.config, record.purpose, progress)
-        finally:
-            if before is None:
-                del os.environ["HKT_RUNS"]
-            else:
-                os.environ["HKT_RUNS"] = before
-
-
-def numbers(record: RunRecord) -> dict:
-    """Everything of a record that the configuration decides: the curves without seconds, and both scores."""
-    return {
-        "epochs": [epoch.model_dump(exclude={"seconds"}) for epoch in record.epochs],
-        "selected": record.selected.model_dump(),
-        "last": record.last.model_dump(),
-    }
+def numbers(record: RunRecord) -> str:
+    """All that the configuration decides, as JSON: the curves without seconds, and both scores."""
+    parts = {"epochs": {"__all__": {"seconds"}}}
+    dumped = record.model_dump_json(include={"epochs", "selected", "last"}, exclude=parts)
+    return canonical(json.loads(dumped))
 
 
 def _twin(record: RunRecord) -> dict:

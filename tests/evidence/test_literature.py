@@ -12,14 +12,18 @@ from tests.fabricated import evaluation, family, run
 
 
 def claim(name):
-    return next(claim for claim in literature.claims() if claim.id == name)
+    return next(claim for claim in literature.read_claims() if claim.id == name)
+
+
+def published(name):
+    return next(value.value for value in literature.read_values() if value.id == name)
 
 
 # -- the files -----------------------------------------------------------------------------------------------------------------
 
 
 def test_every_number_has_a_source_and_a_mark():
-    values = literature.values()
+    values = literature.read_values()
     assert len(values) > 100 and {value.task for value in values} == {"cifar10", "flow", "lits"}
     assert all(value.source and value.key and value.unit for value in values)
 
@@ -39,13 +43,11 @@ def test_every_number_has_a_source_and_a_mark():
     ],
 )
 def test_numbers_as_in_their_sources(name, expected):
-    assert literature.value(name).value == expected
+    assert published(name) == expected
 
 
 def test_error_and_accuracy_agree():
-    assert literature.value("cifar10-hkt").value + literature.value(
-        "cifar10-hkt-error"
-    ).value == pytest.approx(100)
+    assert published("cifar10-hkt") + published("cifar10-hkt-error") == pytest.approx(100)
 
 
 def test_every_key_is_in_the_bibliography():
@@ -54,14 +56,23 @@ def test_every_key_is_in_the_bibliography():
             r"@\w+\{([^,\s]+),", (PROJECT / "book" / "references.bib").read_text(encoding="utf-8")
         )
     )
-    wanted = {value.key for value in literature.values()} | {
-        claim.source.key for claim in literature.claims()
+    wanted = {value.key for value in literature.read_values()} | {
+        claim.source.key for claim in literature.read_claims()
     }
     assert wanted <= entries
 
 
+def test_a_corrected_rule_says_when_and_what_and_stands_in_the_changelog():
+    corrected = claim("C7")
+    (erratum,) = corrected.errata
+    assert corrected.rule.name == "share" and erratum.date > corrected.committed
+    told = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8").partition("### Corrections")[2]
+    for one in literature.read_claims():
+        assert all(f"{erratum.date}" in told and one.id in told for erratum in one.errata)
+
+
 def test_claims_are_complete_and_dated():
-    claims = literature.claims()
+    claims = literature.read_claims()
     assert [claim.id for claim in claims] == [f"C{i}" for i in range(1, 9)]
     assert all(
         claim.criterion and claim.statement and claim.beside and claim.committed for claim in claims
@@ -98,6 +109,7 @@ def test_wrong_entries_are_named(tmp_path, change, said):
     [
         (lambda rows: rows[1]["rule"].update(kind="guess"), "'C2'.*'rule.kind'"),
         (lambda rows: rows[1].pop("criterion"), "'C2'.*'criterion'"),
+        (lambda rows: rows[6]["errata"][0].pop("text"), "'C7'.*'errata.0.text'"),
         (
             lambda rows: rows[1]["beside"].append("cifar10-hktt"),
             "C2.*'cifar10-hktt'.*Did you mean 'cifar10-hkt'",
@@ -113,11 +125,6 @@ def test_unreadable_file_is_named(tmp_path):
     (tmp_path / "literature.yaml").write_text("a: [1", encoding="utf-8")
     with pytest.raises(HKTError, match="literature.yaml"):
         literature.read_values(tmp_path / "literature.yaml")
-
-
-def test_unknown_number_names_the_nearest():
-    with pytest.raises(HKTError, match="Did you mean 'cifar10-hkt'"):
-        literature.value("cifar10-hktt")
 
 
 # -- verdicts ------------------------------------------------------------------------------------------------------------------
@@ -215,7 +222,7 @@ def test_size_verdict():
 
 
 @pytest.mark.parametrize(
-    "quantiles, expected",
+    "share, expected",
     [
         ((0.02, 0.08, 0.2), REPRODUCED),
         ((0.07, 0.08, 0.09), PARTLY),
@@ -223,8 +230,31 @@ def test_size_verdict():
         ((0.0, 0.0, 0.0), NOT),
     ],
 )
-def test_selective_verdict(quantiles, expected):
-    assert judge(claim("C7"), family("hkt", PLAIN, inherited=quantiles)).verdict == expected
+def test_selective_verdict_follows_the_share(share, expected):
+    runs = family("hkt", PLAIN, share=share)
+    assert judge(claim("C7"), runs).verdict == expected
+    assert judge(claim("C7"), [moved(run, 50.0) for run in runs]).verdict == expected
+
+
+def moved(run, times):
+    """The run with another displacement: its spread over images grows `times`-fold."""
+    epochs = []
+    for epoch in run.epochs:
+        wider = {name: value * times for name, value in epoch.inherited["displacement"].items()}
+        seen = {**epoch.inherited, "displacement": {**wider, "q05": 0.0}}
+        epochs.append(epoch.model_copy(update={"inherited": seen}))
+    return run.model_copy(update={"epochs": epochs})
+
+
+def test_a_record_without_gate_and_share_cannot_be_judged():
+    runs = [
+        run.model_copy(
+            update={"epochs": [e.model_copy(update={"inherited": {}}) for e in run.epochs]}
+        )
+        for run in family("hkt", PLAIN)
+    ]
+    with pytest.raises(HKTError, match=f"{runs[0].id} does not say what share"):
+        judge(claim("C7"), runs)
 
 
 @pytest.mark.parametrize(

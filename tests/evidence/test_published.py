@@ -8,7 +8,8 @@ import pytest
 from hkt_lite.benchmarks import get
 from hkt_lite.evidence import show
 from hkt_lite.evidence.groups import label
-from hkt_lite.runs.records import RunRecord, published
+from hkt_lite.runs.records import RunRecord
+from hkt_lite.runs.store import published
 
 
 def scores(task: str, method: str, source: str = "synthetic") -> list[RunRecord]:

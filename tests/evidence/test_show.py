@@ -13,11 +13,8 @@ from IPython.utils.capture import RichOutput
 
 from hkt_lite import files
 from hkt_lite.config import HKTError
-from hkt_lite.evidence import outputs as bundle
-from hkt_lite.evidence import plots as evidence
-from hkt_lite.evidence import show, stats, style
-from hkt_lite.evidence.groups import cohorts, common, label
-from hkt_lite.runs import records
+from hkt_lite.evidence import groups, outputs, plots, show, stats, style
+from hkt_lite.runs import records, store
 from tests.fabricated import evaluation, family, run
 
 PLAIN, GATE, KD = [74.0, 74.6, 74.2], [64.0, 64.9, 64.1], [79.0, 79.9, 79.3]
@@ -56,7 +53,7 @@ def results(tmp_path, monkeypatch):
             path = tmp_path / "results" / records.filename(record)
             files.write_json(path, record)
             listed[path.name] = files.sha256(path)
-        files.write_json(tmp_path / "results" / records.MANIFEST, listed)
+        files.write_json(tmp_path / "results" / store.MANIFEST, listed)
         return tmp_path / "results"
 
     return publish
@@ -72,24 +69,7 @@ def rows(made: dict, text: str) -> list[list[str]]:
     ]
 
 
-# -- which runs, and how they are called -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "method, options, expected",
-    [
-        ("plain", {}, "plain"),
-        ("plain", {"weight": 3.0}, "plain ×3 loss"),
-        ("kd", {}, "KD"),
-        ("kd", {"temperature": 2.0}, "KD, temperature 2.0"),
-        ("hkt", {}, "HKT gate"),
-        ("hkt", {"kind": "forward_gate"}, "HKT forward_gate"),
-        ("hkt", {"lam": 0.3}, "HKT gate, lam 0.3"),
-        ("hkt", {"terms": ["L_c", "L_c*"]}, "HKT gate, terms L_c+L_c*"),
-    ],
-)
-def test_labels(method, options, expected):
-    assert label(method, options) == expected
+# -- which runs -----------------------------------------------------------------------------------
 
 
 def test_only_score_runs_enter_a_score_table():
@@ -104,15 +84,7 @@ def test_only_score_runs_enter_a_score_table():
     assert "99.9" not in show.render("scores", {}, RUNS + others)["text/plain"]
 
 
-def test_one_seed_twice_is_refused():
-    with pytest.raises(HKTError, match="both plain with seed 0"):
-        cohorts([run("plain", 0, 74.0), run("plain", 0, 75.0, threads=2)])
-
-
-def test_unlike_budgets_are_never_compared():
-    short, long = cohorts(family("plain", PLAIN))[0], cohorts(family("hkt", GATE, epochs=32))[0]
-    with pytest.raises(HKTError, match="same data, budget and parent"):
-        common(short, long, "accuracy")
+def test_unlike_budgets_stand_in_tables_of_their_own():
     made = show.render("scores", {}, family("plain", PLAIN) + family("hkt", GATE, epochs=32))
     assert made["text/html"].count("<table") == 2 and rows(made, "HKT gate")[0][5] == "–"
 
@@ -145,8 +117,21 @@ def test_score_table_shows_the_statistics_of_the_records():
     assert set(made[show.MIME]["records"]) == {r.id for r in RUNS}
     assert (
         "10,000 training examples, 16 epochs, resnet56 to resnet20" in made["text/plain"]
-        and "98.50 % of a run's" in made["text/plain"]
+        and "97.00 on validation data, 98.50 on training data" in made["text/plain"]
     )
+
+
+def test_a_table_is_one_family_of_comparisons():
+    single = [*family("plain", PLAIN), *family("kd", [75.0, 76.0, 75.0])]
+    clear = show.render("scores", {}, single)["text/plain"]
+    assert "+1.07 [+0.31, +1.83]" in clear and "Holm" not in clear
+    noise = [family("hkt", [70.0, 74.0, 79.0 + i], options={"lam": lam}) for i, lam in LAMS]
+    told = show.render("scores", {}, [*single, *sum(noise, [])])["text/plain"]
+    assert "Of these 5 differences to plain, clear at 5 % after Holm's correction" in told
+    assert "for their number: none." in told
+
+
+LAMS = list(enumerate([0.2, 0.4, 0.8, 1.0]))
 
 
 def test_two_seeds_get_no_number():
@@ -180,23 +165,25 @@ def test_tuning_marks_the_best_on_validation_and_counts_the_effort():
     assert rows(made, "KD")[0][-1] == "at the edge of the grid"
 
 
-def test_evaluations_stand_beside_the_known_value_of_their_file():
-    made = show.render(
-        "evals",
-        {},
-        [
-            evaluation(92.38),
-            evaluation(91.73, "cifar10"),
-            evaluation(50.0, sha256="0" * 64, name="other"),
-        ],
-    )
-    assert rows(made, "imagenet")[0][4:8] == [
-        "92.38",
-        "92.40",
-        "−0.02",
-        "read there, measured by us",
+def test_what_we_measured_ourselves_is_not_called_published():
+    evals = [
+        evaluation(92.38),
+        evaluation(91.73, "cifar10"),
+        evaluation(50.0, sha256="0" * 64, name="other"),
     ]
-    assert rows(made, "other")[0][5:8] == ["–", "–", "–"]
+    made = show.render("evals", {}, evals)
+    assert "known value" not in made["text/html"]
+    assert rows(made, "imagenet")[0][4:9] == ["92.38", "92.40", "−0.02", "read there", "92.40"]
+    assert rows(made, ">cifar10<")[0][4:9] == ["91.73", "–", "–", "–", "91.73"]
+    assert rows(made, "other")[0][5:9] == ["–"] * 4
+
+
+def test_a_corrected_rule_is_said_under_the_criteria():
+    made = show.render("criteria", {})
+    assert rows(made, ">C7<")[0][4] == "2026-11-22, corrected 2026-11-25"
+    assert (
+        "C7, corrected 2026-11-25: The rule was applied to the displacement" in made["text/plain"]
+    )
 
 
 def test_claims_show_verdict_interval_and_records():
@@ -246,10 +233,24 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
 
 
-def test_where_next_to_nothing_is_inherited_it_is_said():
-    idle, active = family("hkt", GATE, inherited=(0.0, 0.004, 0.01)), family("hkt", GATE)
-    assert "HKT gate is inactive" in show.render("inherited", {}, idle)["text/plain"]
-    assert "inactive" not in show.render("inherited", {}, active)["text/plain"]
+@pytest.mark.parametrize("name", ["displacement", "share", "gate", "inherited"])
+def test_where_next_to_nothing_is_inherited_it_is_said(name):
+    idle, active = family("hkt", GATE, share=(0.0, 0.004, 0.01)), family("hkt", GATE)
+    assert "HKT gate is inactive" in show.render("inherited", {"name": name}, idle)["text/plain"]
+    assert "inactive" not in show.render("inherited", {"name": name}, active)["text/plain"]
+
+
+def test_share_displacement_and_gate_are_three_things():
+    said, values = {}, {}
+    for name in ("displacement", "share", "gate"):
+        made = show.render("inherited", {"name": name}, family("hkt", GATE))
+        said[name], values[name] = made["text/plain"], made[show.MIME]["values"][-1]["q50"]
+    assert "displacement |m − c| / |c|" in said["displacement"]
+    assert "share ρ" in said["share"] and "gate g" in said["gate"]
+    assert values["share"] == 0.08 and values["displacement"] == 0.32
+    assert values["gate"] == pytest.approx(1 - 0.08 / 0.6, rel=1e-5)
+    with pytest.raises(HKTError, match="Did you mean 'share'"):
+        show.render("inherited", {"name": "shares"}, family("hkt", GATE))
 
 
 # -- nothing to show, wrong arguments ------------------------------------------------------------------------------------------
@@ -315,19 +316,23 @@ def test_altered_record_is_refused(results):
 
 def test_altered_manifest_is_refused(results):
     home = results(RUNS)
-    listed = json.loads((home / records.MANIFEST).read_text())
+    listed = json.loads((home / store.MANIFEST).read_text())
     del listed[next(iter(listed))]
-    (home / records.MANIFEST).write_text(json.dumps(listed))
+    (home / store.MANIFEST).write_text(json.dumps(listed))
     with pytest.raises(HKTError, match="not listed in MANIFEST.json"):
         show.render("scores", {})
 
 
-def test_live_runs_are_found_again_in_the_store(results):
-    made = run("plain", 0, 40.0, purpose="live")
-    files.write_json(records.runs_home() / made.id / "record.json", made)
-    assert show.render("live", {"runs": [made.id]}) == show.render(
-        "live", {"runs": [made.id]}, [made]
-    )
+def test_live_runs_are_found_again_in_the_store_which_is_read_once(results, monkeypatch):
+    made = [run("plain", seed, 40.0, purpose="live") for seed in range(3)]
+    for one in made:
+        files.write_json(store.runs_home() / one.id / "record.json", one)
+    args, reads = {"runs": [one.id for one in made]}, []
+    real = store.Store.records
+    monkeypatch.setattr(store.Store, "records", lambda self: reads.append(1) or real(self))
+    assert show.render("live", args) == show.render("live", args, made) and len(reads) == 1
+    with pytest.raises(HKTError, match="no record 'gone'"):
+        show.render("live", {"runs": ["gone"]})
 
 
 # -- display -------------------------------------------------------------------------------------------------------------------
@@ -376,17 +381,20 @@ def test_figure_has_alternative_text_a_table_and_the_same_bits():
 
 
 def test_text_from_elsewhere_is_escaped():
-    assert "&lt;b&gt;" in bundle.block(["a"], [[bundle.words("<b>")]], "c").html
+    escaped = outputs.Table()
+    escaped.row({"<u>": "<b>"})
+    html = escaped.block("<i>").html
+    assert not {"<b>", "<u>", "<i>"} & set(re.findall("<.>", html)) and "&lt;b&gt;" in html
 
 
 def test_numbers_are_written_with_a_real_minus_and_a_dash_for_none():
     assert (
-        bundle.number(-1.005, 1),
-        bundle.number(None),
-        bundle.number(float("nan")),
-        bundle.number(1234.5),
+        outputs.number(-1.005, 1),
+        outputs.number(None),
+        outputs.number(float("nan")),
+        outputs.number(1234.5),
     ) == ("−1.0", "–", "–", "1,234.50")
-    assert bundle.plain({"a": (np.float64(1 / 3), float("nan"), 2)}) == {"a": [0.333333, None, 2]}
+    assert outputs.plain({"a": (np.float64(1 / 3), float("nan"), 2)}) == {"a": [0.333333, None, 2]}
 
 
 # -- figures -------------------------------------------------------------------------------------------------------------------
@@ -397,21 +405,30 @@ def test_figures_hand_over_their_numbers():
         {"label": "plain", "mean": 1.0, "low": 0.5, "high": 1.5},
         {"label": "KD", "mean": 2.0, "low": None, "high": None},
     ]
-    _, alt, table = evidence.dots(dots, "points", zero="plain", references={"paper": 3.0})
+    _, alt, table = plots.dots(dots, "points", zero="plain")
     assert "plain 1.00 [0.50, 1.50]" in alt and list(table["points"]) == [1.0, 2.0]
-    _, alt, table = evidence.curves({"KD": [[1, 2], [3, 4]]}, "points")
+    _, alt, table = plots.curves({"KD": [[1, 2], [3, 4]]}, "points")
     assert list(table["KD"]) == [2, 3] and list(table["epoch"]) == [1, 2]
     quantiles = [{"q05": 0.1, "q25": 0.2, "q50": 0.3, "q75": 0.4, "q95": 0.5}]
-    _, alt, table = evidence.inherited({"HKT gate": quantiles}, "share", limit=0.6)
+    _, alt, table = plots.inherited({"HKT gate": quantiles}, "share ρ")
     assert "median 0.3" in alt and table.loc[0, "q95"] == 0.5
 
 
 def test_methods_look_different_without_colour():
-    looks = [
-        (style.of(name)["marker"], style.of(name)["linestyle"])
-        for name in ("plain", "plain ×3 loss", "KD", "HKT gate", "HKT forward_gate")
-    ]
+    names = [title for name, title in groups.titles().items() if name != "hkt"]
+    names += ["plain ×3 loss", "HKT gate", "HKT forward_gate", "parent"]
+    looks = [(style.of(name)["marker"], style.of(name)["linestyle"]) for name in names]
     assert len(set(looks)) == len(looks) and style.of("HKT gate")["color"] == style.INHERITED
+
+
+def test_a_method_keeps_its_look_and_a_new_one_gets_its_own(monkeypatch):
+    before = style.of("KD, alpha 0.5 (control)")
+    assert before == {**style.of("KD"), "linestyle": ":"}
+    assert style.of("plain ×2 loss")["color"] == style.CHILD
+    monkeypatch.setattr(style, "titles", lambda: {**groups.TITLES, "sp": "SP", "rkd": "RKD"})
+    assert style.of("KD, alpha 0.5") == before
+    assert style.of("SP")["color"] != style.of("RKD")["color"] != style.TRUTH
+    assert style.of("no method")["color"] == style.TRUTH
 
 
 # -- other tasks -------------------------------------------------------------------------------------------------------------

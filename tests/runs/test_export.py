@@ -7,8 +7,7 @@ from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import HKTError, data_home
 from hkt_lite.runs.export import evaluate, export, load_child
-from hkt_lite.runs.loop import run
-from tests.helpers import tiny
+from tests.helpers import run, tiny
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def test_all_three_formats_give_the_childs_logits_and_nothing_of_the_parent(reco
 def test_export_refuses(record, tmp_path):
     with pytest.raises(HKTError, match="'tflite'"):
         export(record, tmp_path, ("tflite",))
-    with pytest.raises(HKTError, match="has no weights at"):
+    with pytest.raises(HKTError, match="has no weights in"):
         load_child(record.model_copy(update={"id": "0" * 12}))
 
 

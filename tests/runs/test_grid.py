@@ -56,8 +56,8 @@ def test_a_sweep_skips_finished_runs_reports_failures_and_takes_an_index(tmp_pat
     said = []
     with pytest.raises(HKTError, match=f"1 of 2 runs failed .{bad.id}"):
         grid.sweep([bad, good], said=said.append)
-    assert any("failed: Parent weights" in line for line in said)
-    made = train(good).provenance.created
+    assert any("failed: Run 0000 has no weights" in line for line in said)
+    made = train(good).record.provenance.created
     assert grid.sweep([good], said=said.append)[0].provenance.created == made
     assert grid.sweep([bad, good], index=1, said=said.append)[0].id == good.id
     with pytest.raises(HKTError, match="runs 0 to 1"):

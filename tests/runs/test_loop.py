@@ -1,5 +1,6 @@
 """The loop: same bits again, killed and resumed to the same bits, refuses what cannot work."""
 
+import math
 import random
 import signal
 import subprocess
@@ -9,12 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from hkt_lite.benchmarks.cifar10.task import Cifar10
+from hkt_lite.book import check
 from hkt_lite.config import PROJECT, Config, HKTError, runs_home
 from hkt_lite.methods import Plain
-from hkt_lite.runs.loop import learning_rate, run
+from hkt_lite.runs import golden, loop
 from hkt_lite.runs.records import load
 from hkt_lite.runs.reproduce import numbers, reproduce
-from tests.helpers import child_environment, tiny
+from hkt_lite.runs.schedule import learning_rate
+from hkt_lite.runs.store import Store, publish
+from tests.helpers import child_environment, run, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +77,7 @@ def test_a_finished_run_is_not_repeated_but_a_stale_one_is(monkeypatch):
     config = tiny("plain")
     first = run(config)
     assert run(config).provenance.created == first.provenance.created
-    monkeypatch.setattr("hkt_lite.runs.loop.code_hash", lambda *names: "other code")
+    monkeypatch.setattr("hkt_lite.runs.golden.version", lambda name: 99)
     assert run(config).cost.seconds != first.cost.seconds
 
 
@@ -160,7 +165,7 @@ def test_a_corrupt_checkpoint_is_one_sentence(store):
         run(config)
 
 
-def test_a_checkpoint_of_other_code_is_not_continued(monkeypatch):
+def test_a_checkpoint_of_an_older_golden_is_not_continued(monkeypatch):
     config = tiny("plain")
     whole = numbers(run(config.but(seed=5)))
     with pytest.raises(KeyboardInterrupt):
@@ -169,7 +174,7 @@ def test_a_checkpoint_of_other_code_is_not_continued(monkeypatch):
             inspect=interrupted_at(3),
             checkpoint_steps=1,
         )
-    monkeypatch.setattr("hkt_lite.runs.records.code_hash", lambda *names: "other code")
+    monkeypatch.setattr("hkt_lite.runs.golden.version", lambda name: 99)
     assert numbers(run(config.but(seed=5))) == whole
 
 
@@ -177,9 +182,9 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(monkeypatch, store):
     config = tiny("plain")
     whole = numbers(run(config))
     (store / config.id / "record.json").unlink()
-    import hkt_lite.runs.loop as train
+    from hkt_lite import files
 
-    real, written = train.write_bytes, []
+    real, written = files.write_bytes, []
 
     def filling(path, data):
         written.append(path)
@@ -187,10 +192,10 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(monkeypatch, store):
             raise HKTError(f"Could not write {path}: No space left on device; nothing was changed.")
         real(path, data)
 
-    monkeypatch.setattr(train, "write_bytes", filling)
+    monkeypatch.setattr(files, "write_bytes", filling)
     with pytest.raises(HKTError, match="No space left"):
         run(config, checkpoint_steps=2)
-    monkeypatch.setattr(train, "write_bytes", real)
+    monkeypatch.setattr(files, "write_bytes", real)
     assert (store / config.id / "state.safetensors").exists()
     assert numbers(run(config)) == whole
 
@@ -207,8 +212,6 @@ def test_the_schedules_at_their_corners():
 
 
 def test_selection_is_by_validation_and_test_is_looked_at_twice_only(monkeypatch):
-    from hkt_lite.benchmarks.cifar10.task import Cifar10
-
     looks, real, answers = [], Cifar10.metrics, iter([50.0, 70.0, 60.0])
 
     def metrics(self, model, split):
@@ -230,7 +233,7 @@ def test_selection_is_by_validation_and_test_is_looked_at_twice_only(monkeypatch
         ({"compile": True}, "compile"),
         ({"parent": "resnet21"}, "resnet21"),
         ({"parent_weights": "nowhere"}, "parent_weights"),
-        ({"parent_weights": "run:0123"}, "run:0123"),
+        ({"parent_weights": "run:0123"}, "Run 0123 has no weights"),
         ({"source": "real"}, "hkt data fetch cifar10"),
         ({"options": {"kind": "gat"}}, "'gat'"),
         ({"options": {"terms": ["L_x"]}}, "'L_x'"),
@@ -328,27 +331,109 @@ def test_adamw_with_a_clipped_gradient_goes_on_to_the_same_bits(monkeypatch):
     assert whole.id != run(tiny(method="plain", optimizer="adamw", lr=0.001)).id
 
 
-def test_what_came_of_running_again_is_kept_and_counts_for_todays_code_only(monkeypatch, tmp_path):
-    from hkt_lite import files
-    from hkt_lite.runs import records
-
+def test_what_came_of_a_repetition_is_kept_and_counts_for_todays_golden_only(monkeypatch, tmp_path):
     monkeypatch.setenv("HKT_RESULTS", str(tmp_path / "results"))
     record = run(tiny("plain", seed=7))
-    old = record.model_copy(
-        update={"provenance": record.provenance.model_copy(update={"code": "0" * 16})}
+    name = "cifar10-plain-synthetic"
+    assert record.provenance.golden == {name: golden.version(name)}
+    publish([record.id])
+    assert list(check.notes()) == []
+    real = golden.read
+    changed = {"version": 5, "date": "2026-12-01", "why": "a wider crop"}
+    newer = {**real(name), "version": 5, "history": [*real(name)["history"], changed]}
+    monkeypatch.setattr(golden, "read", lambda wanted: newer)
+    (note,) = check.notes()
+    assert (
+        record.id in note and "version 5 of golden cifar10-plain-synthetic (a wider crop)" in note
     )
-    files.write_json(runs_home() / record.id / "record.json", old)
-    records.publish([record.id])
-    assert records.stale() == ([old], {})
-    assert reproduce(old)[0] == "same bits"
-    (again,) = [
-        found for found in records.local() if found.kind == "again" and found.run == record.id
-    ]
-    records.publish([again.id])
-    assert records.stale() == ([old], {record.id: again})
+    assert reproduce(record)[0] == "same bits"
+    (again,) = [one for one in Store.default().records() if one.kind == "again"]
+    publish([again.id])
+    (note,) = check.notes()
+    assert "run again since: same bits" in note
     with pytest.raises(HKTError, match="what came of running"):
         reproduce(again)
-    earlier = again.model_copy(update={"provenance": old.provenance})
-    files.write_json(runs_home() / f"again-{again.id}.json", earlier)
-    records.publish([again.id])
-    assert records.stale() == ([old], {})
+
+
+def test_an_outcome_holds_the_selected_child_and_the_method_of_the_last_epoch():
+    config = tiny("hkt", epochs=3)
+    first = loop.run(config)
+    found = loop.run(config)  # a finished twin gives the same
+    for outcome in (first, found):
+        kept = load_file(runs_home() / config.id / "child.safetensors")
+        assert all(
+            torch.equal(kept[key], value) for key, value in outcome.child.state_dict().items()
+        )
+        last = load_file(runs_home() / config.id / "last.safetensors")
+        state = outcome.method.child.state_dict()
+        assert all(torch.equal(last[key], value) for key, value in state.items())
+    assert first.record == found.record and not first.child.training
+
+
+def test_a_flipped_byte_of_the_weights_or_the_cache_is_noticed(store):
+    config = tiny("hkt")
+    made = run(config)
+    path = store / config.id / "child.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    assert run(config).cost.seconds != made.cost.seconds  # not handed out: trained anew
+    (cache,) = (store / "parents").glob("*.safetensors")
+    data = bytearray(cache.read_bytes())
+    data[-5] ^= 64
+    cache.write_bytes(data)
+    (store / config.id / "record.json").unlink()
+    assert numbers(run(config)) == numbers(made)
+
+
+def test_a_validation_loss_that_is_not_a_number_can_be_recorded(monkeypatch):
+    metrics = Cifar10.metrics
+    calls = []
+
+    def sometimes(self, model, split):
+        found = metrics(self, model, split)
+        calls.append(split)
+        return {**found, "loss": float("nan")} if split == "val" else found
+
+    monkeypatch.setattr(Cifar10, "metrics", sometimes)
+    made = run(tiny("plain"))
+    assert math.isnan(made.selected.val["loss"])
+    assert math.isnan(load(runs_home() / made.id / "record.json").last.val["loss"])
+
+
+def test_an_epoch_that_is_not_a_number_is_never_the_best(monkeypatch):
+    values = iter([float("nan"), 20.0, float("nan"), 10.0])
+    metrics = Cifar10.metrics
+
+    def scripted(self, model, split):
+        if split != "val":
+            return metrics(self, model, split)
+        return {"accuracy": next(values), "loss": 1.0}
+
+    monkeypatch.setattr(Cifar10, "metrics", scripted)
+    assert run(tiny("plain", epochs=4)).selected.epoch == 2
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"purpose": "scores"}, "no purpose 'scores'. Did you mean 'score'"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_trained(options, words, store):
+    with pytest.raises(HKTError, match=words):
+        run(tiny("plain"), **options)
+    assert not store.exists()
+
+
+def test_a_last_epoch_that_is_the_best_is_tested_once(monkeypatch):
+    seen, metrics = [], Cifar10.metrics
+
+    def counted(self, model, split):
+        seen.append(split)
+        return metrics(self, model, split)
+
+    monkeypatch.setattr(Cifar10, "metrics", counted)
+    made = run(tiny("plain", epochs=1))
+    assert seen.count("test") == 1 and made.last == made.selected

@@ -8,9 +8,8 @@ import pytest
 
 from hkt_lite import files
 from hkt_lite.config import HKTError
-from hkt_lite.runs import records
-from hkt_lite.runs.loop import run
-from tests.helpers import tiny
+from hkt_lite.runs import records, store
+from tests.helpers import run, tiny
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def record(tmp_path_factory):
 def published(record, tmp_path, monkeypatch):
     """The record published into an empty results folder."""
     monkeypatch.setenv("HKT_RESULTS", str(tmp_path / "results"))
-    (path,) = records.publish([record.id])
+    (path,) = store.publish([record.id])
     return path
 
 
@@ -36,9 +35,9 @@ def edit(path, change):
 
 
 def test_a_published_record_comes_back_equal(record, published):
-    assert records.published() == [record]
-    assert records.find(record.id[:6]) == record
-    assert records.manifest() == {published.name: files.sha256(published)}
+    assert store.published() == [record]
+    assert store.find(record.id[:6]) == record
+    assert store.manifest() == {published.name: files.sha256(published)}
 
 
 def test_an_altered_number_is_named(published):
@@ -46,24 +45,24 @@ def test_an_altered_number_is_named(published):
     with pytest.raises(
         HKTError, match=f"{published.name} differs from its sha256 in MANIFEST.json"
     ):
-        records.published()
+        store.published()
 
 
 def test_an_altered_manifest_is_named(published):
     edit(published.parent / "MANIFEST.json", lambda value: value.update({published.name: "0" * 64}))
     with pytest.raises(HKTError, match=published.name):
-        records.published()
+        store.published()
 
 
 def test_a_missing_and_an_unlisted_record_are_named(published):
     content = published.read_text()
     (extra := published.with_name("run-000000000000.json")).write_text(content)
     with pytest.raises(HKTError, match="run-000000000000.json is not listed"):
-        records.published()
+        store.published()
     extra.unlink()
     published.unlink()
     with pytest.raises(HKTError, match=f"{published.name} is missing"):
-        records.published()
+        store.published()
 
 
 def test_an_altered_configuration_no_longer_fits_its_name(published):
@@ -110,14 +109,5 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkey
 def test_publishing_an_unknown_run_changes_nothing(record, published):
     before = published.parent.joinpath("MANIFEST.json").read_bytes()
     with pytest.raises(HKTError, match="'ffff'"):
-        records.publish([record.id, "ffff"])
+        store.publish([record.id, "ffff"])
     assert published.parent.joinpath("MANIFEST.json").read_bytes() == before
-
-
-def test_prose_does_not_make_code_stale_but_code_does():
-    source = '"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n'
-    reworded = (
-        '"""Other."""\n\n\ndef f(x):\n    """Longer doc."""\n    # because\n    return x + 1\n'
-    )
-    assert records._without_prose(source) == records._without_prose(reworded)
-    assert records._without_prose(source) != records._without_prose(source.replace("+ 1", "+ 2"))

@@ -123,7 +123,7 @@ def test_it_is_out_of_reach_of_classifiers_that_weigh_single_pixels():
 def test_a_bigger_network_is_clearly_better_on_it():
     """Five seeds at convergence, published: ResNet-20 against ResNet-8."""
     from hkt_lite.evidence import stats
-    from hkt_lite.runs.records import published
+    from hkt_lite.runs.store import published
 
     runs = [
         run

@@ -14,7 +14,11 @@ from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import Config, HKTError
 from hkt_lite.methods import HKT
 from hkt_lite.methods.attention import mix
-from hkt_lite.runs.loop import build_method, build_parent, learning_rate, run
+from hkt_lite.runs.loop import build_method
+from hkt_lite.runs.parent import build_parent
+from hkt_lite.runs.schedule import learning_rate
+from hkt_lite.runs.store import Store
+from tests.helpers import run
 
 
 def smoke(**fields) -> Config:
@@ -180,7 +184,7 @@ def test_the_three_terms_and_gradients_equal_the_straightforward_way(name):
 def test_what_no_gradient_needs_is_done_once(task):
     """The parent's loop is not run to read its encoders, and no encoder is executed twice."""
     config = task.config
-    source, _, _ = build_parent(config, task)
+    source, _, _ = build_parent(config, task, Store.default())
     method = build_method(config, task, task.child(), source)
     counts = {}
     with ExitStack() as stack:
@@ -216,7 +220,7 @@ def test_what_no_gradient_needs_is_done_once(task):
 def test_parent_updates_shortens_the_parents_tail_only():
     config = smoke(method="hkt", parent_updates=1)
     task = get("flow")(config).load()
-    source, _, _ = build_parent(config, task)
+    source, _, _ = build_parent(config, task, Store.default())
     batch = task.batch(torch.arange(2), 0)
     assert (
         len(source.tail({}, source(batch), batch)) == 1

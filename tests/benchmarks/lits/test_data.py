@@ -341,12 +341,15 @@ def test_the_official_size_needs_less_than_two_gigabytes_and_resumes(tmp_path):
     assert (
         tmp_path / "LiTS" / f"volume-{NUMBERS[0]}.nii"
     ).stat().st_size == 352 + 2 * 512 * 512 * 600
-    start = lambda mode: subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path / "LiTS"), str(tmp_path / "cache"), mode],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+
+    def start(mode):
+        return subprocess.run(
+            [sys.executable, "-c", CHILD, str(tmp_path / "LiTS"), str(tmp_path / "cache"), mode],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+
     assert start("kill").returncode == 9
     whole = [path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".")]
     assert len(whole) == 1

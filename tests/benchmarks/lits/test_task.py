@@ -16,7 +16,7 @@ from hkt_lite.benchmarks.lits.metrics import scores
 from hkt_lite.benchmarks.lits.task import Batch, Lits, all_liver, dice_ce, pixelwise
 from hkt_lite.config import Config, HKTError, data_home
 from hkt_lite.methods.sites import SiteError
-from hkt_lite.runs.loop import run
+from tests.helpers import run
 
 REAL = data_home()
 

@@ -1,0 +1,101 @@
+"""The whole way: notebooks -> pages -> rendered book -> checked.   hkt book"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import config
+from ..config import HKTError, nearest
+from .check import check
+from .execute import execute_all, sources
+from .notebook import read, state
+from .parameters import parameters, parse
+from .render import render
+
+
+def build(
+    scale: str = "quick",
+    out: Path | None = None,
+    html: bool = True,
+    force: bool = False,
+    names: list[str] | None = None,
+    settings: list[str] | None = None,
+) -> Path:
+    """Execute every notebook that is not fresh, render the book, check it; returns its folder.
+
+    With `out` the book is copied there first and built there, so that the working tree stays
+    untouched.  `names` limits what is executed to some notebooks, `settings` are further name=value
+    parameters of theirs.  Without `html` nothing is rendered or checked, and the folder of the
+    pages is returned.  Raises HKTError with what failed or what the check found.
+    """
+    root = config.PROJECT if out is None else _copy_book(Path(out))
+    generated = root / "book" / "_generated"
+    known = {notebook.stem: notebook for notebook in sources()}
+    for name in names or []:
+        if name not in known:
+            raise HKTError(f"There is no notebook {name!r}.{nearest(name, known)}")
+    for page in set(generated.glob("*.ipynb")) - {generated / path.name for path in known.values()}:
+        page.unlink()  # of a notebook that is gone, or a failed copy
+    chosen = [known[name] for name in names or known]
+    jobs = list(_jobs(chosen, generated, scale, settings or [], force))
+    for page in execute_all(jobs):
+        facts = read(page).metadata["hkt"]
+        print(f"{page.stem}: executed at scale {scale} in {facts['duration']:.0f} s", flush=True)
+    if not html:
+        return generated
+    folder = render(root, force)
+    if problems := check(root):
+        lines = "\n  ".join(map(str, problems))
+        raise HKTError(
+            f"The book was rendered, but hkt check found {len(problems)} problem(s):\n  {lines}"
+        )
+    return folder
+
+
+def _jobs(
+    notebooks: list[Path], generated: Path, scale: str, settings: list[str], force: bool
+) -> Iterator[tuple[Path, dict, Path]]:
+    """What has to be executed, the longest (as the page of last time says) first."""
+    stale = []
+    for notebook in notebooks:
+        page = generated / notebook.name
+        values = {"scale": scale} if "scale" in parameters(notebook) else {}
+        values |= parse(notebook, settings)
+        if not force and state(notebook, page, values) == "fresh":
+            print(f"{notebook.stem}: unchanged", flush=True)
+        else:
+            stale.append((-_seconds(page), len(stale), (notebook, values, page)))
+    yield from (job for _, _, job in sorted(stale, key=lambda one: one[:2]))
+
+
+def _seconds(page: Path) -> float:
+    try:
+        return read(page).metadata["hkt"]["duration"]
+    except (HKTError, KeyError):
+        return 0.0
+
+
+def times(root: Path | None = None) -> Iterator[str]:
+    """One line a page: seconds and processor seconds that its execution took."""
+    for page in sorted(((root or config.PROJECT) / "book" / "_generated").glob("*.ipynb")):
+        facts = read(page).metadata.get("hkt", {})
+        if "duration" in facts:
+            yield (
+                f"{page.stem:<40} scale {facts['scale']:<6} {facts['duration']:7.1f} s, "
+                f"{facts['cpu']:.1f} s of processor"
+            )
+
+
+def _copy_book(out: Path) -> Path:
+    """The book's prose and configuration, copied to `out`; pages already generated there stay."""
+    made = shutil.ignore_patterns("_generated", "_build")
+    shutil.copytree(config.PROJECT / "book", out / "book", dirs_exist_ok=True, ignore=made)
+    for path in [
+        config.PROJECT / "_config.yml",
+        *config.PROJECT.glob("*.md"),
+        *config.PROJECT.glob("*.cff"),
+    ]:
+        shutil.copy(path, out)
+    return out

@@ -1,0 +1,118 @@
+"""Pictures of runs: score tables as dots, curves over epochs, how much is inherited."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from ..runs.records import QUANTILES
+from . import plots
+from .groups import Group, at, group, metric_name, observed, panels, scope
+from .outputs import Block, none, picture, recomputable, sentence
+from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
+
+IDLE = 0.05  # median below which HKT is called inactive, as in claim C7
+AXES = {"displacement": "displacement |m − c| / |c|", "share": "share ρ", "gate": "gate g"}
+
+
+@recomputable
+def dots(
+    records,
+    task: str = "cifar10",
+    metric: str = "accuracy",
+    difference: bool = False,
+    scale: str | None = None,
+    source: str | None = None,
+) -> Block:
+    """The score table as a picture: means with t-intervals over seeds, or with `difference` the
+    paired differences to plain."""
+    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
+        groups, differences, rows = ready(panel), to_plain(panel, metric), []
+        for name, one in unique(groups).items():
+            s = differences.get(id(one)) if difference else one.summary(metric)
+            if s:
+                rows.append({"label": name, "mean": s.mean, "low": s.low, "high": s.high})
+        if rows:
+            axis = f"test {metric_name(task, metric)[0]}"
+            axis += ": better than plain by" if difference else ""
+            zero = "plain" if difference else ""
+            made = plots.dots(rows, axis, zero=zero, title=scope(groups))
+            return picture(made, _ids(groups))
+    return none(f"{where(task, scale, source)} with {SEEDS} seeds")
+
+
+def _groups(records, runs, task: str, scale, source) -> list[Group]:
+    """Of the page's `runs`, or of the largest published budget that has enough seeds."""
+    if runs is not None:
+        return group(records, {run.purpose for run in records})
+    found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
+    return next((ready(panel) for panel in found if ready(panel)), [])
+
+
+@recomputable
+def curves(
+    records,
+    runs: list | None = None,
+    path: str = "val.accuracy",
+    task: str = "cifar10",
+    scale: str | None = None,
+    source: str | None = None,
+) -> Block:
+    """A quantity of the epochs, such as 'val.accuracy' or 'train.L_c', for each method: of `runs`
+    of this page or of published records."""
+    groups, series = _groups(records, runs, task, scale, source), {}
+    split, _, metric = path.partition(".")
+    for name, one in unique(groups).items():
+        if metric in getattr(one.records[0].epochs[0], split, {}):
+            paths = [f"epochs.{i}.{path}" for i in range(len(one.records[0].epochs))]
+            series[name] = [[at(run, path) for path in paths] for run in one.records]
+    if not series:
+        return none(f"{where(task, scale, source)} with {path}")
+    of = {"val": "validation", "train": "training"}.get(split, split)
+    axis = f"{of} {metric_name(groups[0].config.task, metric)[0]}"
+    return picture(plots.curves(series, axis, scope(groups)), _ids(groups))
+
+
+@recomputable
+def inherited(
+    records,
+    runs: list | None = None,
+    name: str = "displacement",
+    task: str = "cifar10",
+    scale: str | None = None,
+    source: str | None = None,
+) -> Block:
+    """How much was inherited in each epoch: quantiles over images, mean over seeds, of the
+    displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'."""
+    groups, series, idle = _groups(records, runs, task, scale, source), {}, []
+    for label, one in unique(groups).items():
+        if epochs := _bands(one, name):
+            series[label] = epochs
+            share = _bands(one, "share")
+            if share and share[-1]["q50"] < IDLE:
+                idle.append(label)
+    if not series:
+        return none(f"{where(task, scale, source)} that inherits")
+    what, _, site = name.replace("inherited", "displacement").partition(" at ")
+    axis = AXES[what] + (f" at {site}" if site else "")
+    said = f"{scope(groups)}."
+    if idle:
+        said += (
+            f" At the end next to nothing is inherited for the median image: {', '.join(idle)} "
+            "is inactive."
+        )
+    return picture(plots.inherited(series, axis), _ids(groups)) + sentence(said)
+
+
+def _bands(one: Group, name: str) -> list[dict[str, float]]:
+    """For each epoch the quantiles of what was inherited, mean over runs; [] where nothing was."""
+    found = []
+    for epoch in range(len(one.records[0].epochs)):
+        seen = [observed(run, epoch, name) for run in one.records]
+        if None in seen:
+            return []
+        found.append({q: fmean(each[q] for each in seen) for q in QUANTILES})
+    return found
+
+
+def _ids(groups: list[Group]) -> list[str]:
+    return [name for one in groups for name in one.ids]

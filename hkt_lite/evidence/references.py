@@ -1,0 +1,216 @@
+"""What our numbers are held against: published numbers, claims with their verdicts, evaluations of
+released checkpoints and of recorded children on other data."""
+
+from __future__ import annotations
+
+from ..config import HKTError, nearest
+from . import stats
+from .groups import at, label, metric_name, rank
+from .literature import Claim, Value, read_claims, read_values
+from .outputs import Block, Table, chip, none, number, numeric, recomputable, sentence
+from .verdicts import judge
+
+KNOWN = {"read": "read there", "second-hand": "second-hand", "measured": "measured by us"}
+
+
+def _written(value: Value) -> str:
+    short = value.unit in ("%", "px", "points") and round(value.value, 2) == value.value
+    return f"{value.value:.2f}" if short else f"{value.value:,g}"
+
+
+@recomputable
+def literature(
+    records, task: str = "cifar10", metric: str | None = None, roles: list[str] | None = None
+) -> Block:
+    """Published numbers of others, with source and how we know them (data/literature.yaml); none
+    of them is ours to recompute."""
+    table, values = Table(ids=""), {}
+    for v in read_values():
+        if v.task != task or metric not in (None, v.metric) or (roles and v.role not in roles):
+            continue
+        values[v.id] = v.value
+        table.row(
+            {
+                "what": v.what,
+                "metric": v.metric,
+                "value": numeric(_written(v), v.value),
+                "unit": v.unit,
+                "role": v.role,
+                "how known": KNOWN[v.mark],
+                "source": v.source + (f" ({v.note})" if v.note else ""),
+            }
+        )
+    if not table.rows:
+        return sentence(f"data/literature.yaml has no such number of task {task!r}.")
+    return table.block(
+        f"Published numbers, {task}, from data/literature.yaml: single values as their sources "
+        "give them, under other protocols than ours.",
+        values=values,
+    )
+
+
+def _published(claim: Claim, known: dict[str, Value]) -> str:
+    """The literature's numbers that a claim is shown beside, in words."""
+    said = []
+    for v in (known[name] for name in claim.beside):
+        unit = f" {v.unit}" if v.unit in ("%", "px", "points", "million") else ""
+        said.append(f"{v.what}, {v.metric} {_written(v)}{unit} ({KNOWN[v.mark]}: {v.source})")
+    return "; ".join(said)
+
+
+@recomputable
+def claims(records, only: list[str] | None = None, brief: bool = False) -> Block:
+    """Every claim with its verdict, worked out from the published records by the rule in
+    data/claims.yaml; `brief` for a front page."""
+    known = {value.id: value for value in read_values()}
+    everything = {claim.id: claim for claim in read_claims()}
+    table, values = Table(ids="" if brief else "records"), {}
+    for name in everything if only is None else only:
+        if name not in everything:
+            raise HKTError(f"There is no claim {name!r}.{nearest(name, everything)}")
+        claim = everything[name]
+        v = judge(claim, records)
+        said = f"{v.finding}."
+        if v.scope:
+            said += f" At {v.scope}."
+        if v.also:
+            said += f" Beside it, not deciding: {'; '.join(v.also)}."
+        row = {
+            "claim": name,
+            "what it says": claim.title if brief else f"{claim.title}. {claim.statement}",
+            "verdict": chip(v.verdict),
+            "what was measured": said,
+        }
+        if not brief:
+            row["published numbers"] = _published(claim, known)
+        table.row(row, v.records)
+        values[name] = {"verdict": v.verdict, "numbers": v.numbers, "scope": v.scope}
+    return table.block(
+        "The paper's claims in our words, each judged from published records by its rule in "
+        "data/claims.yaml.",
+        values=values,
+    )
+
+
+@recomputable
+def criteria(records) -> Block:
+    """By what rule each claim is judged, where it stands in the paper, when the rule was committed,
+    and every correction of a rule."""
+    table, values, errata = Table(ids=""), {}, []
+    for claim in read_claims():
+        dates = [str(claim.committed), *(f"corrected {one.date}" for one in claim.errata)]
+        values[claim.id] = ", ".join(dates)
+        table.row(
+            {
+                "claim": claim.id,
+                "criterion": claim.criterion,
+                "where it stands": f"{claim.source.where} ({KNOWN[claim.source.mark]})",
+                "what the verdict does not say": claim.note,
+                "committed": values[claim.id],
+            }
+        )
+        errata += [f"{claim.id}, corrected {one.date}: {one.text}" for one in claim.errata]
+    return table.block(
+        "Criteria, committed before the runs they judge (data/claims.yaml)."
+        + (" Corrections made later stand below." if errata else ""),
+        *errata,
+        values=values,
+    )
+
+
+@recomputable
+def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
+    """Released checkpoints that we evaluated, beside what was published for the same file under the
+    same normalisation, and beside what we had measured before this project kept records."""
+    name, digits = metric_name(task, metric)
+    table, found = Table(digits, ids="record"), []
+    for one in records:
+        if one.kind == "eval" and one.task == task and not one.checkpoint.startswith("run "):
+            found.append((one.checkpoint, str(one.protocol.get("normalisation")), one.id, one))
+    for file, normalisation, _, one in sorted(found, key=lambda entry: entry[:3]):
+        measured, known = at(one, f"metrics.{metric}"), _known(one, metric)
+        before = known.pop("measured", None)
+        mark, published = next(iter(known.items()), (None, None))
+        off = None if mark is None else measured - published
+        table.row(
+            {
+                "checkpoint": file,
+                "network": one.arch,
+                "normalisation": normalisation,
+                "images": one.protocol.get("images", 0),
+                name: measured,
+                "published value": published,
+                "difference": numeric(number(off, digits, True), off),
+                "how known": KNOWN.get(mark, "–"),
+                "measured by us before": before,
+            },
+            [one.id],
+        )
+    if not table.rows:
+        return none(f"evaluation of a {task} checkpoint", "make one with `hkt eval` and publish it")
+    return table.block(
+        f"Released checkpoints, {task}, evaluated here, beside the value published for the same "
+        "file and beside our own earlier measurement of it (data/literature.yaml)."
+    )
+
+
+def _known(record, metric: str) -> dict[str, float]:
+    """mark -> literature's value of an evaluated file under its normalisation."""
+    key = (record.task, metric, record.sha256, record.protocol.get("normalisation"))
+    found = {}
+    for value in read_values():
+        file = value.checkpoint
+        if file and (value.task, value.metric, file.sha256, file.normalisation) == key:
+            found.setdefault(value.mark, value.value)
+    return found
+
+
+@recomputable
+def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe_zero") -> Block:
+    """Children of published runs evaluated on other data than their own: mean ± sd over seeds,
+    beside an answer without looking (`zero`)."""
+    groups = _evaluated(records, task)
+    if not groups:
+        return none(
+            f"evaluation of a recorded {task} child on other data",
+            "make one with `hkt eval` and publish it",
+        )
+    name, digits = metric_name(task, metric)
+    table = Table(digits)
+    for (corpus, _, variant, _), found in sorted(groups.items()):
+        ours, blind = (
+            stats.summary([at(one, f"metrics.{key}") for one in found]) for key in (metric, zero)
+        )
+        table.row(
+            {
+                "data": corpus,
+                "method": variant,
+                "seeds": ours.n,
+                name: ours,
+                "without looking": blind.mean,
+                "better by a tenth": "yes" if ours.mean < 0.9 * blind.mean else "no",
+            },
+            [one.id for one in found],
+        )
+    return table.block(
+        f"Recorded {task} children on real data they were not trained for; training was small and "
+        "on embedded data."
+    )
+
+
+def _evaluated(records, task: str) -> dict[tuple, list]:
+    """(data, place in tables, label, learning rate) -> evaluations of children of score runs."""
+    runs = {f"run {one.id}": one for one in records if one.kind == "run"}
+    groups: dict[tuple, list] = {}
+    for one in records:
+        run = runs.get(one.checkpoint) if one.kind == "eval" and one.task == task else None
+        if run is None or run.purpose != "score":
+            continue
+        config, pairs = run.config, one.protocol.get("pairs", 0)
+        corpus = str(one.protocol.get("corpus"))
+        if pairs:
+            corpus += f", {pairs} pair{'s' * (pairs > 1)}"
+        place = rank(config.method, config.options)[0]
+        variant = label(config.method, config.options, config.sites)
+        groups.setdefault((corpus, place, variant, config.lr), []).append(one)
+    return groups

@@ -1,0 +1,112 @@
+"""All that brings a run back at a step: weights, optimizer, random states, position, running sums."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import HKTError
+from ..files import read_tensors, write_tensors
+from .records import Epoch
+
+FILE = "state.safetensors"
+
+
+def save(run) -> None:
+    """Write the state of a `loop.Run` into its folder: one atomic file with a checksum."""
+    tensors = {f"method.{key}": value for key, value in run.method.state_dict().items()}
+    tensors |= {f"best.{key}": value for key, value in run.best.items()}
+    for i, parameter in enumerate(run.trained):
+        for name, value in run.optimizer.state[parameter].items():
+            if value is not None:
+                tensors[f"optimizer.{i}.{name}"] = value
+    tensors |= {f"seen.{name}": torch.cat(values) for name, values in run.seen.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if run.config.device == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    facts = {
+        "made_by": _made_by(run),
+        "step": run.step,
+        "sums": run.sums,
+        "best_epoch": run.best_epoch,
+        "epochs": [epoch.model_dump_json() for epoch in run.epochs],
+        "seconds": run.seconds,
+        "lr": run.optimizer.param_groups[0]["lr"],
+    }
+    write_tensors(run.folder / FILE, tensors, facts)
+
+
+def _made_by(run) -> dict:
+    """Golden runs and data: a checkpoint of others would give numbers that are nobody's."""
+    return {"golden": run.provenance.golden, "data": run.provenance.data}
+
+
+def restore(run) -> None:
+    """Bring a `loop.Run` back to its last checkpoint, if there is one of today's code and data.
+
+    Raises HKTError for a damaged file.
+    """
+    path = run.folder / FILE
+    _sweep(run.folder)
+    if not path.exists():
+        return
+    try:
+        tensors, facts = read_tensors(path)
+    except (ValueError, OSError) as error:
+        raise HKTError(
+            f"The checkpoint {path} is corrupt or truncated ({error}); delete it to start this run "
+            "anew."
+        ) from None
+    if facts["made_by"] != _made_by(run):
+        return
+    run.method.load_state_dict(_part(tensors, "method."))
+    device = run.config.device
+    run.best = {key: value.to(device) for key, value in _part(tensors, "best.").items()}
+    for key, value in _part(tensors, "optimizer.").items():
+        number, name = key.split(".")
+        parameter = run.trained[int(number)]
+        run.optimizer.state[parameter][name] = _laid_out(value, parameter)
+    run.seen = {name: [value] for name, value in _part(tensors, "seen.").items()}
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    run.step, run.sums, run.seconds = facts["step"], facts["sums"], facts["seconds"]
+    run.best_epoch = facts["best_epoch"]
+    run.epochs = [Epoch.model_validate_json(epoch) for epoch in facts["epochs"]]
+    run.optimizer.param_groups[0]["lr"] = facts["lr"]
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """What has a parameter's shape has its memory format too."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter).copy_(value)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes that were killed while writing, not of living ones."""
+    for leftover in folder.glob(".*.part"):
+        writer = leftover.name.split(".")[-2]
+        if writer.isdigit() and not _alive(int(writer)):
+            leftover.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":
+        return pid == os.getpid()  # asking would need a library there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

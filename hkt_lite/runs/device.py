@@ -1,0 +1,59 @@
+"""Where and how a run computes: threads, deterministic kernels, compilation, memory that ends."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..config import Config, HKTError, stream
+
+
+@contextmanager
+def deterministic(config: Config) -> Iterator[None]:
+    """Threads and kernels of the configuration; the caller's settings and random state afterwards."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise HKTError(
+            "device is 'cuda', but torch sees no GPU here; use --device cpu or a machine with one."
+        )
+    if config.device == "mps" and not torch.backends.mps.is_available():
+        raise HKTError("device is 'mps', but torch sees no Apple GPU here; use --device cpu.")
+    threads = torch.get_num_threads()
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(stream(config.seed, "method").initial_seed())
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(before)
+
+
+def check_compile(config: Config, hooks_modules: bool) -> None:
+    """HKTError where `compile` was asked for and cannot work."""
+    if not config.compile:
+        return
+    if hooks_modules:
+        raise HKTError(
+            f"compile does not work with {config.method!r}: it reads or replaces modules at run "
+            "time, which a compiled child does not see; use compile=False."
+        )
+    if config.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        raise HKTError(
+            "compile needs a C++ compiler for the CPU and none was found; install one or use "
+            "compile=False."
+        )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a tensor did not fit."""
+    said = str(error)
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or "can't allocate memory" in said
+        or "not enough memory" in said
+    )

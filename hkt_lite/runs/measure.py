@@ -1,0 +1,88 @@
+"""What a run costs and how its per-image numbers are summed up; and what a run would cost."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+
+import torch
+from torch import Tensor, nn
+
+from ..benchmarks.task import get, method_class
+from ..benchmarks.weights import parameters
+from ..config import Config
+from .device import deterministic
+from .records import QUANTILES
+from .store import Store
+
+
+def quantiles(values: Tensor) -> dict[str, float]:
+    """q05 … q95 and the mean of a vector, in double precision."""
+    levels = torch.tensor(list(QUANTILES.values()), dtype=torch.float64)
+    found = dict(zip(QUANTILES, torch.quantile(values.double(), levels).tolist()))
+    return {**found, "mean": values.double().mean().item()}
+
+
+def peak_memory_mb(cuda: bool = False) -> float | None:
+    """The most memory that this process, or its GPU, has held; None where nobody tells (Windows)."""
+    if cuda:
+        return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+@torch.no_grad()
+def flops(model: nn.Module, example: tuple) -> int:
+    """Floating-point operations (a multiply-add is two) of one forward pass on `example`."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    training = model.training
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(*example)
+    model.train(training)
+    return counter.get_total_flops()
+
+
+def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict:
+    """{'seconds', 'disk_mb', 'free_mb'} of a run, from `steps` plain steps of the child.
+
+    The parent is counted as one forward pass for every image and cached view, or every image and
+    epoch; other methods' own work is not.
+    """
+    task = get(config.task)(config).load()
+    with deterministic(config):
+        child = task.child().train()
+        batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
+        times = []
+        for _ in range(steps + 1):
+            began = time.perf_counter()
+            task.loss(task.predict(child, batch), batch).backward()
+            times.append(time.perf_counter() - began)
+        seconds = min(times) * (task.train_size // config.batch_size) * config.epochs
+        cache = 0
+        if method_class(config.method).needs_parent:
+            cached = config.parent_source == "cached"
+            passes = task.train_size * (config.views if cached else config.epochs)
+            seconds += passes * _parent_seconds(task, batch) / config.batch_size
+            cache = 2 * 128 * config.views * task.train_size if cached else 0
+    home = (store or Store.default()).home
+    while not home.exists():
+        home = home.parent
+    return {
+        "seconds": round(seconds),
+        "disk_mb": round((5 * 4 * parameters(child) + cache) / 2**20, 1),
+        "free_mb": shutil.disk_usage(home).free // 2**20,
+    }
+
+
+@torch.no_grad()
+def _parent_seconds(task, batch) -> float:
+    parent, _ = task.parent()
+    began = time.perf_counter()
+    task.predict(parent.eval(), batch)
+    return time.perf_counter() - began

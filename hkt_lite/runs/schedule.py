@@ -1,0 +1,45 @@
+"""The optimizer of a configuration and its learning rate at every step."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..config import Config
+
+
+def build_optimizer(config: Config, trained: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW with PyTorch's other defaults."""
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(trained, config.lr, weight_decay=config.weight_decay)
+    decay = config.weight_decay
+    return torch.optim.SGD(trained, config.lr, config.momentum, weight_decay=decay)
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """The rate of step 0 … steps - 1.
+
+    multistep: lr, a tenth after half of the steps, a hundredth after three quarters (the release's
+    100 and 150 of 200 epochs).  onecycle: from lr / 25 up to lr over the first 30 % of the steps,
+    down to 0 over the rest, both as half cosines (Smith, 2018).  A curriculum goes through its
+    schedule once in each stage, at the stage's share of lr.
+    """
+    first, unit = 0, steps // config.epochs
+    for stage in config.stages or ():
+        if step < first + stage.epochs * unit:
+            return stage.lr * _rate(config, (step - first) / (stage.epochs * unit))
+        first += stage.epochs * unit
+    return _rate(config, step / steps)
+
+
+def _rate(config: Config, done: float) -> float:
+    if config.schedule == "multistep":
+        if done < 0.5:
+            return config.lr
+        return config.lr * (0.1 if done < 0.75 else 0.01)
+    if done < 0.3:
+        low, high, share = config.lr / 25, config.lr, done / 0.3
+    else:
+        low, high, share = 0.0, config.lr, 1 - (done - 0.3) / 0.7
+    cosine = torch.cos(torch.tensor(share * torch.pi, dtype=torch.float64)).item()
+    return low + (high - low) * (1 - cosine) / 2

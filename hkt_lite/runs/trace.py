@@ -1,0 +1,74 @@
+"""One training batch, looked into.   hkt trace cifar10 hkt"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..benchmarks.task import get, resolve
+from ..config import Config, HKTError
+from ..methods.method import MethodError
+from ..methods.sites import record
+from .device import deterministic
+from .loop import Run
+from .measure import quantiles
+from .store import Store
+
+
+def trace(config: Config, store: Store | None = None) -> dict:
+    """Shapes at every site, loss terms, what was inherited, gradient norms: of the first batch.
+
+    {'run', 'batch': {name: shape}, 'sites': {site: {'parent', 'child'}}, 'terms', 'gradients' (norm
+    on the child's weights, by term), 'inherited': quantiles over the batch}.  Nothing is trained.
+    Raises HKTError as a run would.
+    """
+    config = resolve(config)
+    with deterministic(config):
+        try:
+            task = get(config.task)(config).load()
+            state = Run(config, task, store or Store.default())
+            return _traced(state)
+        except MethodError as error:
+            raise HKTError(f"Method {config.method!r}: {error}") from error
+
+
+def _traced(state: Run) -> dict:
+    task, method = state.task, state.method.train()
+    batch = task.batch(torch.arange(min(state.config.batch_size, task.train_size)), 0)
+    terms = method(batch)
+    seen = {name: quantiles(value) for name, value in method.observe().items()}
+    gradients = {name: _norm(term, state.child) for name, term in terms.items()}
+    return {
+        "run": state.config.id,
+        "batch": {name: _shape(value) for name, value in batch._asdict().items()},
+        "sites": _sites(state, batch) if method.parent else {},
+        "terms": {name: term.item() for name, term in terms.items()},
+        "gradients": gradients,
+        "inherited": seen,
+    }
+
+
+def _norm(term: torch.Tensor, child: nn.Module) -> float:
+    """Euclidean norm of a term's gradient on all weights of the child."""
+    weights = list(child.parameters())
+    parts = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+    return sum(float(part.double().square().sum()) for part in parts if part is not None) ** 0.5
+
+
+@torch.no_grad()
+def _sites(state: Run, batch) -> dict:
+    task, method = state.task, state.method
+    theirs = method.parent(batch).features
+    with record(state.child, [site.child for site in task.sites]) as own:
+        task.predict(state.child, batch)
+    return {
+        site.name: {
+            "parent": [_shape(x) for x in theirs[site.parent]],
+            "child": [_shape(x) for x in own[site.child]],
+        }
+        for site in task.sites
+    }
+
+
+def _shape(value) -> str:
+    return " x ".join(map(str, value.shape)) if isinstance(value, torch.Tensor) else str(value)

@@ -1,0 +1,205 @@
+"""Which runs are pooled as seeds, which are compared, and how variants are called."""
+
+import pytest
+
+from hkt_lite.benchmarks.task import get, names
+from hkt_lite.config import Config, HKTError
+from hkt_lite.evidence.groups import (
+    METRICS,
+    PARENT,
+    VARIANT,
+    difference,
+    group,
+    label,
+    metric_name,
+    observed,
+    panels,
+    share,
+)
+from hkt_lite.runs.store import published
+from tests.fabricated import family, inherited, run
+
+# a different value for every field of Config, so that a new field has to be thought about here
+OTHERS = {
+    "task": "lits",
+    "method": "fitnet",
+    "scale": "paper",
+    "source": "synthetic",
+    "seed": 7,
+    "options": {"temperature": 2.0},
+    "parent": "resnet110",
+    "child": "resnet8",
+    "parent_weights": "run:0123456789ab",
+    "parent_source": "live",
+    "views": 3,
+    "train_size": 123,
+    "epochs": 99,
+    "batch_size": 17,
+    "lr": 0.77,
+    "optimizer": "adamw",
+    "clip": 0.5,
+    "schedule": "multistep",
+    "momentum": 0.5,
+    "weight_decay": 5e-4,
+    "precision": "bf16",
+    "channels_last": False,
+    "threads": 2,
+    "device": "cuda",
+    "compile": True,
+    "sites": "layers",
+    "stages": [{"corpus": "chairs", "epochs": 2, "lr": 1.0, "crop": [64, 64]}],
+    "crop": [64, 64],
+    "updates": 12,
+    "parent_updates": 3,
+}
+
+
+def changed(record, **fields):
+    """The record under another configuration, whether or not the task could run it."""
+    if "method" in fields:
+        fields["options"] = {}
+    given = Config(**fields)
+    update = {name: getattr(given, name) for name in fields}
+    config = record.config.model_copy(update=update)
+    return record.model_copy(update={"config": config})
+
+
+def test_every_field_of_a_configuration_has_been_thought_about():
+    assert set(OTHERS) == set(Config.model_fields)
+    assert {*VARIANT, *PARENT} <= set(Config.model_fields)
+
+
+@pytest.mark.parametrize("field", Config.model_fields)
+def test_only_the_seed_may_differ_between_runs_pooled_as_seeds(field):
+    other = changed(run("kd", 1), **{field: OTHERS[field]})
+    together = len(group([run("kd", 0), other])) == 1
+    assert together == (field == "seed")
+
+
+@pytest.mark.parametrize("field", Config.model_fields)
+def test_only_what_makes_a_variant_may_differ_between_groups_compared(field):
+    both = [run("kd", 0), changed(run("kd", 0), **{field: OTHERS[field]})]
+    if field == "seed":
+        assert len(group(both)) == 1
+        return
+    a, b = group(both)
+    assert (len(panels([a, b])) == 1) == (field in VARIANT)
+    if field in VARIANT:
+        assert difference(a, b, "accuracy")[0].n == 1
+    else:
+        with pytest.raises(HKTError, match="same data, budget and parent"):
+            difference(a, b, "accuracy")
+
+
+def test_a_child_without_parent_is_compared_with_children_of_any():
+    plain, kd = group([run("plain", 0), run("kd", 0)])
+    assert plain.parent == "" and kd.parent and len(panels([plain, kd])) == 1
+    assert difference(kd, plain, "accuracy")[0].n == 1
+
+
+def test_another_parent_file_purpose_or_data_keeps_runs_apart():
+    assert len(group([run("kd", 0), run("kd", 1, parent="b" * 64)])) == 2
+    both = [run("kd", 0), run("kd", 1, purpose="control")]
+    assert len(group(both, ("score", "control"))) == 2
+    made = run("kd", 1)
+    other = made.provenance.model_copy(update={"data": "e" * 64})
+    assert len(panels(group([run("kd", 0), made.model_copy(update={"provenance": other})]))) == 2
+
+
+def test_an_option_at_its_default_is_no_difference():
+    short = run("hkt", 1)
+    bare = short.config.model_copy(update={"options": {"kind": "gate"}})
+    (one,) = group([run("hkt", 0), short.model_copy(update={"config": bare})])
+    assert sorted(one.runs) == [0, 1]
+
+
+def test_one_run_twice_is_refused():
+    with pytest.raises(HKTError, match="both plain with seed 0"):
+        group([run("plain", 0, 74.0), run("plain", 0, 75.0)])
+
+
+def test_published_records_form_groups_of_equal_seeds():
+    scores = group(published())
+    assert sum(len(one.runs) for one in scores) == 66
+    assert {len(one.runs) for one in scores} == {3} and len(panels(scores)) == 4
+
+
+@pytest.mark.parametrize(
+    "method, options, expected",
+    [
+        ("plain", {}, "plain"),
+        ("plain", {"weight": 3.0}, "plain ×3 loss"),
+        ("kd", {}, "KD"),
+        ("kd", {"temperature": 2.0}, "KD, temperature 2.0"),
+        ("hkt", {}, "HKT gate"),
+        ("hkt", {"kind": "forward_gate"}, "HKT forward_gate"),
+        ("hkt", {"lam": 0.3}, "HKT gate, lam 0.3"),
+        ("hkt", {"terms": ["L_c", "L_c*"]}, "HKT gate, terms L_c+L_c*"),
+    ],
+)
+def test_labels(method, options, expected):
+    assert label(method, options) == expected
+
+
+def test_sites_are_named_before_options():
+    assert label("fitnet", {"beta": 0.5}, "2hkt") == "FitNet, at 2hkt, beta 0.5"
+
+
+@pytest.mark.parametrize("task", names())
+def test_every_task_names_the_metric_that_selects(task):
+    name, digits = metric_name(task, get(task).metric)
+    assert name != get(task).metric and digits in (2, 3)
+    assert metric_name(task, "something") == ("something", 3) and "something" not in METRICS
+
+
+# -- how much is inherited -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind, low, high",
+    [
+        ("gate", 0.6 * (1 - 0.9), 0.6 * (1 - 0.2)),
+        ("forward_gate", 0.12, 0.54),
+        ("static", 0.7, 0.7),
+    ],
+)
+def test_the_share_follows_from_the_gate(kind, low, high):
+    made = run("hkt", 0, options={"kind": kind})
+    gate = {"q05": 0.2, "q25": 0.3, "q50": 0.5, "q75": 0.8, "q95": 0.9, "mean": 0.5}
+    epoch = made.epochs[0].model_copy(update={"inherited": {"gate at x": gate}})
+    made = made.model_copy(update={"epochs": [epoch]})
+    found = share(made, 0, "x")
+    assert (found["q05"], found["q95"]) == pytest.approx((low, high))
+    assert found == observed(made, 0, "share at x") and observed(made, 0, "share") is None
+
+
+def test_the_share_of_quantiles_is_the_quantile_of_shares():
+    torch = pytest.importorskip("torch")
+    g = torch.rand(101, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    at = {f"q{q:02d}": q / 100 for q in (5, 25, 50, 75, 95)}
+    seen = {name: torch.quantile(g, q).item() for name, q in at.items()}
+    made = run("hkt", 0)
+    epoch = made.epochs[0].model_copy(update={"inherited": {"gate": seen}})
+    found = share(made.model_copy(update={"epochs": [epoch]}), 0)
+    rho = 0.6 * (1 - g)
+    assert found == pytest.approx({name: torch.quantile(rho, q).item() for name, q in at.items()})
+
+
+def test_what_a_record_says_of_the_share_goes_before_what_follows_from_the_gate():
+    made, said = run("hkt", 0), {"q50": 0.123}
+    seen = {**inherited(0.1, 0.2, 0.3, made.config.options), "share": said}
+    epoch = made.epochs[0].model_copy(update={"inherited": seen})
+    assert observed(made.model_copy(update={"epochs": [epoch]}), 0, "share") == said
+
+
+def test_the_whole_features_gate_says_nothing_of_slices_mixed_apart():
+    made, gate = run("hkt", 0), {"q50": 0.5}
+    seen = {"gate": gate, "gate at feature_encoder": gate, "gate at context_encoder": gate}
+    epoch = made.epochs[0].model_copy(update={"inherited": seen})
+    made = made.model_copy(update={"epochs": [epoch]})
+    assert share(made, 0) is None and share(made, 0, "context_encoder") is None
+    assert share(made, 0, "feature_encoder") == {"q50": pytest.approx(0.3)}
+
+
+def test_a_method_that_inherits_nothing_has_no_share():
+    assert observed(family("kd", [70.0])[0], -1, "share") is None
