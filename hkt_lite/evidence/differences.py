@@ -24,9 +24,9 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     above = [found for found in compared if found.difference.low > 0]
     below = [found for found in compared if found.difference.high < 0]
     note = (
-        f"Of {len(compared)} differences to the plain child {len(above) + len(below)} have an "
-        f"interval without 0: {len(above)} above it, {len(below)} below. About one in twenty would "
-        "by chance alone, even if no method did anything."
+        f"Intervals without 0: {len(above) + len(below)} of {len(compared)} differences to the "
+        f"plain child, {len(above)} above it and {len(below)} below. By chance alone about one in "
+        "twenty would be, even if no method did anything."
     )
     if not above and not below:
         return sentence(note)
