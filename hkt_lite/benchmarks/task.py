@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
@@ -12,8 +11,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from .. import methods
 from ..config import PROJECT, Config, HKTError, data_home, nearest, runs_home, stream
-from ..methods.method import Method
+from ..methods.method import Method, MethodError
 from ..methods.sites import Site
 from .weights import load_weights
 
@@ -176,47 +176,19 @@ def get(name: str) -> type[Task]:
 
 
 def method_class(name: str) -> type[Method]:
-    from ..methods import METHODS
-
-    if name not in METHODS:
-        raise HKTError(f"There is no method {name!r}.{nearest(name, METHODS)}")
-    return METHODS[name]
+    """As `methods.get`, with an HKTError."""
+    try:
+        return methods.get(name)
+    except MethodError as error:
+        raise HKTError(str(error)) from None
 
 
 def method_options(name: str, given: dict) -> dict:
-    """The method's options with defaults filled in.  Raises HKTError for an unknown option or one of another type than its default."""
-    signature = inspect.signature(method_class(name).__init__)
-    defaults = {
-        key: parameter.default
-        for key, parameter in signature.parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
-    }
-    for key, value in given.items():
-        if key not in defaults:
-            raise HKTError(
-                f"Method {name!r} has no option {key!r}.{nearest(key, defaults) if defaults else ' It has none.'}"
-            )
-        wanted = defaults[key]
-        fits = (
-            isinstance(value, (list, tuple))
-            if isinstance(wanted, tuple)
-            else isinstance(value, (int, float)) and not isinstance(value, bool)
-            if isinstance(wanted, float)
-            else type(value) is type(wanted)
-        )
-        if not fits:
-            raise HKTError(
-                f"Option {key!r} of method {name!r} must be like {wanted!r}, got {value!r}."
-            )
-    merged = {**defaults, **given}
-    return {
-        key: list(value)
-        if isinstance(value, tuple)
-        else float(value)
-        if isinstance(defaults[key], float)
-        else value
-        for key, value in merged.items()
-    }
+    """As `methods.options`, with an HKTError."""
+    try:
+        return methods.options(name, given)
+    except MethodError as error:
+        raise HKTError(str(error)) from None
 
 
 def resolve(config: Config) -> Config:

@@ -83,7 +83,7 @@ def _last(output):
 
 
 def _program(model: nn.Module, x: tuple) -> tuple[torch.export.ExportedProgram, tuple]:
-    """The exported program and its inputs: any batch, or one example where the code fixes the batch."""
+    """The exported program and its inputs: any batch, or one example where the code fixes it."""
     any_batch = tuple({0: torch.export.Dim("batch", min=1, max=65_536)} for _ in x)
     try:
         return torch.export.export(model, x, dynamic_shapes=any_batch), x

@@ -258,7 +258,7 @@ class Run:
         return {key: value for key, value in state.items() if key not in own}
 
     def selected_child(self) -> nn.Module:
-        """The selected child from the store; the method gets the last epoch's, both in eval mode."""
+        """The selected child from the store; the method gets the last epoch's; in eval mode."""
         last = load_file(self.folder / "last.safetensors")
         extra = load_file(self.folder / "method.safetensors")
         named = {f"child.{key}": value for key, value in last.items()}

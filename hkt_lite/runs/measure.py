@@ -25,7 +25,7 @@ def quantiles(values: Tensor) -> dict[str, float]:
 
 
 def peak_memory_mb(cuda: bool = False) -> float | None:
-    """The most memory that this process, or its GPU, has held; None where nobody tells (Windows)."""
+    """The most memory that this process, or its GPU, has held; None where nobody tells."""
     if cuda:
         return torch.cuda.max_memory_allocated() / 2**20
     try:

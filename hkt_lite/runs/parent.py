@@ -1,4 +1,4 @@
-"""The parent of a run: its weights, and what its cache holds, kept on disk for all runs that share it."""
+"""The parent of a run: its weights, and its cache, kept on disk for all runs that share it."""
 
 from __future__ import annotations
 
