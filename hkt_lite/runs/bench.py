@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import torchvision
-from ..benchmarks.task import Task, get, resolve
+from ..benchmarks import Task, get, resolve
 from ..config import Config, HKTError
 from ..methods import HKT, KD, Plain
 from ..methods.parent import Cached

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..benchmarks.task import get, resolve
+from ..benchmarks import get, resolve
 from ..benchmarks.weights import load_weights
 from ..config import Config, HKTError, canonical, nearest
 from ..files import sha256, write_bytes

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from ..benchmarks.task import resolve
+from ..benchmarks import resolve
 from ..config import Config, HKTError, nearest
 from .loop import run
 from .records import RunRecord, check_purpose

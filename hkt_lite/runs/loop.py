@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
-from ..benchmarks.task import Task, get, method_class, resolve
+from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import load_weights, parameters
 from ..config import Config, HKTError, stream
 from ..files import sha256, write_bytes, write_json

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..benchmarks.task import Task, method_class
+from ..benchmarks import Task, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config, canonical, stream
 from ..files import read_tensors, sha256, write_tensors

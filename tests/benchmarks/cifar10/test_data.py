@@ -15,6 +15,7 @@ import torch
 from hkt_lite.benchmarks.cifar10 import data as cifar10
 from hkt_lite.benchmarks.cifar10 import synthetic
 from hkt_lite.config import PROJECT, HKTError, data_home
+from tests import writers
 
 REAL = data_home()
 
@@ -22,7 +23,7 @@ REAL = data_home()
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     root = tmp_path_factory.mktemp("layout")
-    assert synthetic.write_cifar10(root, train=1000, test=200) == root / cifar10.FOLDER
+    assert writers.write_cifar10(root, train=1000, test=200) == root / cifar10.FOLDER
     return root
 
 
@@ -67,11 +68,6 @@ def test_written_files_are_not_taken_for_the_official_ones(written):
         HKTError, match=r"test_batch does not have the official checksum.*fetch it again"
     ):
         cifar10.load(written, "test")
-
-
-def test_write_refuses_a_folder_that_is_there(written):
-    with pytest.raises(HKTError, match="is there already"):
-        synthetic.write_cifar10(written, 50, 10)
 
 
 def test_unknown_split_names_the_nearest():
@@ -126,6 +122,42 @@ def test_a_pickle_cannot_run_code(copy, monkeypatch):
     with pytest.raises(HKTError, match="it asks for .*mkdir"):
         cifar10.load(copy, "test", official=False)
     assert not (copy / "owned").exists()
+
+
+class Dtype:
+    """A pickled numpy.dtype whose last word, flags, says whether its values are pointers."""
+
+    def __init__(self, code: str, flags: int):
+        self.code, self.flags = code, flags
+
+    def __reduce__(self):
+        return np.dtype, (self.code, False, True), (3, "|", None, None, None, 8, 8, self.flags)
+
+
+class Pointers:
+    """An array whose values are the file's bytes, whatever its type says."""
+
+    def __init__(self, dtype: Dtype):
+        self.state = (1, (3, 3072), dtype, False, b"A" * 8 * 3 * 3072)
+
+    def __reduce__(self):
+        return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), self.state
+
+
+@pytest.mark.parametrize(
+    "code, flags, words",
+    [
+        ("O8", 0, "it holds an array of 'O8' instead of bytes"),  # NumPy alone: the process dies
+        ("V8", 63, "it holds an array of 'V8' instead of bytes"),
+        ("u1", 63, "buffer size does not match"),
+    ],
+)
+def test_a_pickle_cannot_turn_bytes_into_pointers(copy, code, flags, words):
+    value = {b"data": Pointers(Dtype(code, flags)), b"labels": [0, 1, 2]}
+    (copy / cifar10.FOLDER / "test_batch").write_bytes(pickle.dumps(value, protocol=2))
+    with pytest.raises(HKTError, match=f"not a readable CIFAR-10 batch .*{words}"):
+        cifar10.load(copy, "test", official=False)
+    assert np.dtype(np.uint8).itemsize == 1 and not np.dtype(np.uint8).hasobject
 
 
 @pytest.mark.real
