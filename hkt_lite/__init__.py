@@ -1,4 +1,6 @@
-"""HKT companion: Hereditary Knowledge Transfer on compact, readable parts.   Start with:  hkt run cifar10 hkt --scale quick
+"""HKT companion: Hereditary Knowledge Transfer on compact, readable parts.
+
+    hkt run cifar10 hkt --scale quick
 
 Importing this package is quick; torch is imported by the modules that need it.
 """
@@ -11,8 +13,9 @@ __version__ = "0.1.0"
 def torchvision():
     """The torchvision module, also where its wheel was linked against another torch build.
 
-    A wheel made for CUDA dies beside a CPU-only torch with "operator torchvision::nms does not exist", because the operators'
-    schemas are missing.  Only on that failure the two schemas are declared and the import is tried once more.
+    A wheel made for CUDA dies beside a CPU-only torch with "operator torchvision::nms does not
+    exist", because the operators' schemas are missing.  Only on that failure the two schemas are
+    declared and the import is tried once more.
     """
     import importlib
 

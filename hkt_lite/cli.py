@@ -352,22 +352,23 @@ def golden(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="step, flow, data or pages")],
+    name: Annotated[str, typer.Argument(help="cifar10, flow, lits (a step of it), data or pages")],
     rounds: Annotated[int, typer.Option(min=1)] = 7,
     as_json: Json = False,
 ) -> None:
     """Measure ratios in one run: a training step of each method, the data pipeline, the pages."""
+    from .benchmarks import names
     from .runs import bench as benches
 
-    known = {"step": benches.step, "flow": benches.flow, "data": benches.data}
+    known = ["data", "pages", *names()]
+    if name not in known:
+        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
     if name == "pages":
         from .book.build import times
 
         print("\n".join(times()))
         return
-    if name not in known:
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, [*known, 'pages'])}")
-    result = known[name](rounds=rounds)
+    result = benches.data(rounds) if name == "data" else benches.step(name, rounds)
     print(result.to_json() if as_json else result)
 
 

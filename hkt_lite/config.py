@@ -1,4 +1,7 @@
-"""Where things lie, what a run is made of, and how its randomness is divided.   hkt run cifar10 hkt --dry-run  prints a resolved Config."""
+"""Where things lie, what a run is made of, and how its randomness is divided.
+
+hkt run cifar10 hkt --dry-run   # prints a resolved Config
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 class HKTError(Exception):
-    """Something the user can mend; the message is one sentence that says what, where and what to do."""
+    """Something the user can mend; one sentence that says what, where and what to do."""
 
 
 def data_home() -> Path:
-    """Folder of the data sets in their official layouts: $HKT_DATA, else data/cache of the project."""
+    """Folder of the data sets in their official layouts: $HKT_DATA, else data/cache."""
     return Path(os.environ.get("HKT_DATA") or PROJECT / "data" / "cache").expanduser()
 
 
@@ -41,7 +44,10 @@ def nearest(name: str, choices) -> str:
 
 
 class Stage(BaseModel):
-    """One part of a curriculum: `epochs` on `corpus` with `lr` times the configuration's rate and patches of `crop` pixels (H, W)."""
+    """One part of a curriculum: `epochs` on `corpus`, at `lr` times the configuration's rate.
+
+    Patches have `crop` pixels (H, W).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,9 +58,10 @@ class Stage(BaseModel):
 
 
 class Config(BaseModel):
-    """Everything that decides a run's numbers.  A field left at None is *auto*: `tasks.resolve` fills it before it is hashed.
+    """Everything that decides a run's numbers.
 
-    The fields in OPTIONAL may stay None, where a task has no use for them; they are then no part of the hash.
+    A field left at None is *auto*: `benchmarks.resolve` fills it before it is hashed.  The fields
+    in OPTIONAL may stay None, where a task has no use for them, and are then not hashed.
     """
 
     OPTIONAL: ClassVar = (
@@ -134,7 +141,8 @@ class Config(BaseModel):
         """The run's name: the first 12 hex digits of the sha256 of the resolved configuration."""
         if self.unresolved:
             raise HKTError(
-                f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call tasks.resolve(config) first."
+                f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call "
+                "benchmarks.resolve(config) first."
             )
         values = self.model_dump(mode="json")
         if values["optimizer"] == "sgd":  # the only one when the first records were made
@@ -151,7 +159,8 @@ def canonical(value) -> str:
 def stream(seed: int, *names):
     """An independent `torch.Generator` for each (seed, names): child, order, augment, method.
 
-    Two methods with one seed start from the same child and see the same batches, whatever either draws for itself.
+    Two methods with one seed start from the same child and see the same batches, whatever either
+    draws for itself.
     """
     import torch
 

@@ -1,7 +1,7 @@
 """Files that are whole or absent: atomic writes, JSON, tensors with a checksum, sha256.
 
-write_json(path, record)            # all of it or nothing; the old file stays until the new one is on the disk
-tensors, facts = read_tensors(path) # of one reading; a damaged file is a ValueError
+write_json(path, record)             # all of it or nothing; the old file stays until then
+tensors, facts = read_tensors(path)  # of one reading; a damaged file is a ValueError
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _discard(path: Path) -> None:
 
 
 def write_json(path: Path, value) -> None:
-    """A record (or plain value) as indented JSON, atomically; NaN and infinity are strings in it."""
+    """A record (or plain value) as indented JSON, atomically; NaN is a string in it."""
     if isinstance(value, BaseModel):
         value = json.loads(value.model_dump_json())
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)

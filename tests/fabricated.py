@@ -2,7 +2,7 @@
 
 import hashlib
 
-from hkt_lite.benchmarks.task import method_class, resolve
+from hkt_lite.benchmarks import method_class, resolve
 from hkt_lite.config import Config
 from hkt_lite.runs.records import Cost, Epoch, EvalRecord, ParentInfo, Provenance, RunRecord, Score
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hkt_lite.benchmarks import names, resolve
-from hkt_lite.benchmarks.task import presets
+from hkt_lite.benchmarks import get, names, resolve
+from hkt_lite.benchmarks.scales import scales
 from hkt_lite.config import Config, HKTError, nearest, stream
 
 
@@ -33,8 +33,13 @@ def test_a_wrong_field_is_one_sentence_that_names_it(fields, words):
         ({"method": "htk"}, ["htk", "'hkt'"]),
         ({"options": {"lamb": 0.3}}, ["'lamb'", "'lam'"]),
         ({"options": {"lam": "high"}}, ["'lam'", "'high'"]),
-        ({"method": "plain", "options": {"kind": "gate"}}, ["'plain'", "'kind'", "weight"]),
+        ({"method": "plain", "options": {"kind": "gate"}}, ["Plain", "'kind'", "weight"]),
         ({"scale": "smoke", "views": 0}, ["cached", "views"]),
+        ({"batch_size": 8000}, ["batch_size 8000", "train_size 4000"]),
+        ({"epochs": 10**9}, ["'epochs'", "1000000000"]),
+        ({"method": "plain", "views": 10**9}, ["views 1000000000", "10000"]),
+        ({"threads": 10**6}, ["threads 1000000", "1024"]),
+        ({"task": "sintell"}, ["sintell", "'sintel'"]),
     ],
 )
 def test_resolving_refuses_with_a_sentence(fields, words):
@@ -44,10 +49,42 @@ def test_resolving_refuses_with_a_sentence(fields, words):
 
 
 def test_nothing_auto_is_left_and_explicit_values_win():
-    for scale in presets("cifar10"):
+    for scale in scales("cifar10"):
         assert resolve(Config(scale=scale)).unresolved == []
     assert resolve(Config(scale="smoke", lr=0.03)).lr == 0.03
     assert names() == ["cifar10", "flow", "lits"]
+
+
+def test_every_benchmark_has_its_scales_and_each_of_them_resolves():
+    for name in names():
+        assert set(scales(name)) == {"smoke", "quick", "cpu", "paper"}
+        for scale in scales(name):
+            config = resolve(Config(task=name, method="plain", scale=scale, source="synthetic"))
+            assert config.unresolved == [] and config.scale == scale
+
+
+def test_every_benchmark_defines_what_a_task_is():
+    wanted = ["load", "batch", "batches", "network", "predict", "loss", "imitate", "metrics"]
+    for name in names():
+        missing = [part for part in [*wanted, "example"] if part not in vars(get(name))]
+        assert missing == [], (name, missing)
+
+
+def test_a_preset_fills_what_was_not_given():
+    assert (
+        resolve(Config(task="sintel", scale="smoke")).id
+        == resolve(Config(task="flow", scale="smoke")).id
+    )
+    tuned = resolve(Config(task="kitti-finetuned", method="plain"))
+    assert (tuned.task, tuned.scale, tuned.source, tuned.epochs) == ("flow", "paper", "real", 140)
+    assert [stage.corpus for stage in tuned.stages] == [
+        "chairs",
+        "things",
+        "sintel+kitti+hd1k",
+        "kitti",
+    ]
+    stages = [{"corpus": "chairs", "epochs": 2, "crop": [368, 496]}]
+    assert resolve(Config(task="kitti-finetuned", method="plain", stages=stages)).epochs == 2
 
 
 def test_the_id_needs_a_resolved_config_and_covers_every_field():

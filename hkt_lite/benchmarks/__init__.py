@@ -1,5 +1,9 @@
-"""The benchmarks: a task knows its data, parent, child, sites, loss and metrics.  A new benchmark is one new folder here."""
+"""The benchmarks: data, parent, child, sites, loss and metrics.  A new one is one new folder here.
 
-from .task import Task, get, names, resolve
+The folder NAME holds task.py, with one subclass of `Task`, and scales.yaml: what auto fields mean.
+"""
 
-__all__ = ["Task", "get", "names", "resolve"]
+from .scales import get, method_class, method_options, names, resolve
+from .task import Task
+
+__all__ = ["Task", "get", "method_class", "method_options", "names", "resolve"]

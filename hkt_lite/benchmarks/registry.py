@@ -1,15 +1,15 @@
-"""Data sets and checkpoints: addresses, checksums, licences (data/registry.yaml).   hkt data status|fetch|verify
+"""Data sets and checkpoints: address, checksum, licence.   hkt data status|fetch|verify
 
-A download goes to a temporary folder beside its destination, is checked there, and only then renamed: what lies in its
-place is whole.
+A download goes to a temporary folder beside its destination, is checked there, and only then
+renamed: what lies in its place is whole.  The entries are in data/registry.yaml.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -26,7 +26,7 @@ REGISTRY = PROJECT / "data" / "registry.yaml"
 
 
 class Entry(BaseModel):
-    """One data set (an archive of `files` under the folder `path`) or one checkpoint (the file `path`)."""
+    """A data set (an archive of `files` under the folder `path`) or a checkpoint (file `path`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,13 +37,15 @@ class Entry(BaseModel):
     citation: str
     home: str
     gated: bool
-    hash: str | None = (
-        None  # algorithm:digits, possibly only the first; None: it is brought by hand
-    )
+    hash: str | None = None  # algorithm:digits, possibly only the first; None: brought by hand
     archive: str | None = None
     files: dict[str, str] = {}
     bytes: int | None = None
     note: str | None = None
+
+    @property
+    def place(self) -> Path:
+        return data_home() / self.path
 
     @property
     def download(self) -> Path:
@@ -53,18 +55,17 @@ class Entry(BaseModel):
     @property
     def parts(self) -> dict[Path, str]:
         """Every file that must be there, with its checksum; none where no checksum is known."""
-        here = data_home() / self.path
-        return {here / name: digest for name, digest in self.files.items()} or (
-            {here: self.hash} if self.hash else {}
-        )
+        if self.files:
+            return {self.place / name: digest for name, digest in self.files.items()}
+        return {self.place: self.hash} if self.hash else {}
 
     @property
     def present(self) -> bool:
-        return (
-            all(path.is_file() for path in self.parts)
-            if self.parts
-            else (data_home() / self.path).exists()
-        )
+        return all(path.is_file() for path in self.parts) if self.parts else self.place.exists()
+
+    @property
+    def whole(self) -> bool:
+        return all(judge(path, digest) == "ok" for path, digest in self.parts.items())
 
 
 @lru_cache(maxsize=4)
@@ -101,61 +102,59 @@ def judge(path: Path, expected: str) -> str:
     return "ok" if found.startswith(digits) else "wrong checksum"
 
 
-def _whole(one: Entry) -> bool:
-    return all(judge(path, digest) == "ok" for path, digest in one.parts.items())
-
-
 def status() -> list[dict]:
-    """One row an entry: name, present (all its files are there), verified (their checksums match; None if absent or unknown), size
-    of the download in bytes, gated, licence, path.
+    """One row an entry: name, present, verified, size, gated, licence, path.
+
+    `present`: all its files are there; `verified`: their checksums match, None if absent or
+    unknown; `size` of the download in bytes.
     """
-    rows = []
-    for one in entries(REGISTRY).values():
-        verified = _whole(one) if one.present and one.parts else None
-        rows.append(
-            {
-                "name": one.id,
-                "present": one.present,
-                "verified": verified,
-                "size": one.bytes,
-                "gated": one.gated,
-                "licence": one.licence,
-                "path": str(data_home() / one.path),
-            }
-        )
-    return rows
+    return [
+        {
+            "name": one.id,
+            "present": one.present,
+            "verified": one.whole if one.present and one.parts else None,
+            "size": one.bytes,
+            "gated": one.gated,
+            "licence": one.licence,
+            "path": str(one.place),
+        }
+        for one in entries(REGISTRY).values()
+    ]
 
 
 def verify(name: str) -> dict[str, str]:
-    """Verdict of each file of an entry that is here, extracted or still in its archive; HKTError if neither is here or no checksum is known."""
+    """Verdict of each file of an entry that is here, extracted or still in its archive.
+
+    Raises HKTError if neither is here or no checksum is known.
+    """
     one = entry(name)
     if not one.parts:
         raise HKTError(
-            f"There is nothing to verify: no checksum of {name} is known; its reader checks each file before training."
+            f"There is nothing to verify: no checksum of {name} is known; its reader checks each "
+            "file before training."
         )
     results = {}
     if one.archive and one.download.is_file():
         results[str(one.download)] = judge(one.download, one.hash)
-    if (data_home() / one.path).exists():
+    if one.place.exists():
         results |= {str(path): judge(path, digest) for path, digest in one.parts.items()}
     if not results:
         raise HKTError(
-            f"There is nothing to verify: {name} does not lie at {data_home() / one.path}; run "
+            f"There is nothing to verify: {name} does not lie at {one.place}; run "
             f"`hkt data fetch {name}`."
         )
     return results
 
 
 def fetch(name: str, progress: bool = False) -> Path:
-    """Bring an entry under the data folder and return its path; what is there and intact is not brought again.
+    """Bring an entry under the data folder and return its path; nothing that is there and intact.
 
-    Raises HKTError without network, for a wrong checksum, a truncated download or archive, a full disk; nothing
-    half-written stays.
+    Raises HKTError without network, for a wrong checksum, a truncated download or archive, a full
+    disk; nothing half-written stays.
     """
     one = entry(name)
-    target = data_home() / one.path
-    if _whole(one) if one.parts else one.present:
-        return target
+    if one.whole if one.parts else one.present:
+        return one.place
     by_hand = bool(one.archive) and judge(one.download, one.hash) == "ok"  # put there by the user
     if not by_hand and (one.gated or not one.urls or not one.parts):
         why = one.note or "its owners ask for a registration"
@@ -163,101 +162,93 @@ def fetch(name: str, progress: bool = False) -> Path:
             f"{name} cannot be fetched by a program ({why}); get it from {one.home} and put it at "
             f"{one.download}."
         )
-    with _mended(one), _workspace(target.parent) as folder:
-        source = one.download if by_hand else _download(one, folder, progress)
-        ready = _extract(one, source, folder) if one.archive else source
-        if target.is_dir():
-            os.rename(target, folder / "damaged")  # goes with the temporary folder
-        os.replace(ready, target)
-    return target
-
-
-@contextlib.contextmanager
-def _workspace(parent: Path):
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=".fetch-", dir=parent, ignore_cleanup_errors=True
-    ) as folder:
-        yield Path(folder)
-
-
-@contextlib.contextmanager
-def _mended(one: Entry):
-    """Failures of disk and archive as one sentence."""
     try:
-        yield
+        one.place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=".fetch-", dir=one.place.parent, ignore_cleanup_errors=True
+        ) as folder:
+            ready = one.download if by_hand else _download(one, Path(folder), progress)
+            if one.archive:
+                ready = _extract(one, ready, Path(folder))
+            if one.place.is_dir():
+                os.rename(one.place, Path(folder) / "damaged")  # goes with the temporary folder
+            os.replace(ready, one.place)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             need = f" ({one.bytes / 1e6:.0f} MB to download)" if one.bytes else ""
             raise HKTError(
-                f"The disk of {data_home()} is full while fetching {one.id}{need}; free some space or set "
-                "HKT_DATA to another disk."
+                f"The disk of {data_home()} is full while fetching {name}{need}; free some space "
+                "or set HKT_DATA to another disk."
             ) from None
         raise HKTError(
-            f"{one.id} cannot be written under {data_home()} ({error.strerror or error}); set HKT_DATA to a "
-            "folder that can."
+            f"{name} cannot be written under {data_home()} ({error.strerror or error}); set "
+            "HKT_DATA to a folder that can."
         ) from None
+    return one.place
 
 
 def _download(one: Entry, folder: Path, progress: bool) -> Path:
-    """The checked file at the first address that answers."""
+    """The checked file, from the first address that serves it whole."""
     import pooch
-    from requests.exceptions import ChunkedEncodingError, HTTPError, RequestException
+    from requests.exceptions import RequestException
 
-    pooch.get_logger().setLevel("WARNING")
-    load = pooch.HTTPDownloader(progressbar=progress and sys.stderr.isatty(), timeout=(10, 60))
-    path = folder / one.download.name
-    by_hand = f"; or put the file at {one.download} by hand" + (
-        " and fetch again." if one.archive else "."
+    load = pooch.HTTPDownloader(
+        progressbar=progress and sys.stderr.isatty(), chunk_size=1 << 16, timeout=(10, 60)
     )
-    for left, url in zip(range(len(one.urls))[::-1], one.urls):
+    path, reasons = folder / one.download.name, []
+    for url in one.urls:
         try:
             load(url, str(path), None)
-            break
         except RequestException as error:
-            if left:
-                continue
-            if isinstance(error, HTTPError):
-                reason = f"{url} answers {error.response.status_code} {error.response.reason}"
-            elif isinstance(error, ChunkedEncodingError):
-                reason = f"the download of {url} broke off"
-            else:
-                reason = f"{url} cannot be reached"
-            reason += "; check the network and try again"
-            raise HKTError(f"{one.id} could not be fetched: {reason}{by_hand}") from None
-    if judge(path, one.hash) != "ok":
+            reasons.append(_unanswered(url, error))
+            continue
+        if judge(path, one.hash) == "ok":
+            return path
         size, what = path.stat().st_size, f"does not have the checksum {one.hash}"
         if one.bytes and size < one.bytes:
             what = f"is truncated ({size} of {one.bytes} bytes)"
-        raise HKTError(
-            f"The download of {one.id} from {url} {what} and was thrown away; try again{by_hand}"
-        )
-    return path
+        reasons.append(f"the download of {url} {what} and was thrown away")
+    raise HKTError(
+        f"{one.id} could not be fetched: {', and '.join(reasons)}; check the network and try "
+        f"again; or put the file at {one.download} by hand"
+        + (" and fetch again." if one.archive else ".")
+    )
+
+
+def _unanswered(url: str, error: Exception) -> str:
+    from requests.exceptions import ChunkedEncodingError, HTTPError
+
+    if isinstance(error, HTTPError):
+        return f"{url} answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, ChunkedEncodingError):
+        return f"the download of {url} broke off"
+    return f"{url} cannot be reached"
 
 
 def _extract(one: Entry, archive: Path, folder: Path) -> Path:
-    """The listed files of a tar archive in a new folder, each checked; other members are left in it."""
+    """The listed files of a tar archive in a new folder, each checked; the rest stays in it.
+
+    The names are ours and only the contents are the archive's: no member can lead elsewhere.
+    """
     ready = folder / "extracted"
     ready.mkdir()
+    wrong = None
     try:
         with tarfile.open(archive) as tar:
-            for name in one.files:
-                with (
-                    tar.extractfile(f"{one.path}/{name}") as member,
-                    open(ready / name, "wb") as file,
-                ):
-                    while block := member.read(1 << 20):
-                        file.write(block)
+            for name, digest in one.files.items():
+                member = tar.getmember(f"{one.path}/{name}")
+                if not member.isfile():
+                    raise tarfile.ExtractError(f"{name} is a link or a device, no file")
+                with tar.extractfile(member) as source, open(ready / name, "wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+                if judge(ready / name, digest) != "ok":
+                    wrong = f"{name} in it does not have the checksum {digest}"
+                    break
     except (tarfile.TarError, EOFError, zlib.error, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].strip('":')
-        raise HKTError(
-            f"The archive {archive.name} of {one.id} is truncated or damaged ({reason}); remove it and run "
-            f"`hkt data fetch {one.id}` again."
-        ) from None
-    wrong = [name for name, digest in one.files.items() if judge(ready / name, digest) != "ok"]
+        wrong = (str(error) or type(error).__name__).splitlines()[0].strip('":')
     if wrong:
         raise HKTError(
-            f"{wrong[0]} in the archive {archive.name} of {one.id} does not have the checksum "
-            f"{one.files[wrong[0]]}; remove the archive and run `hkt data fetch {one.id}` again."
+            f"The archive {archive.name} of {one.id} is truncated or damaged ({wrong}); remove it "
+            f"and run `hkt data fetch {one.id}` again."
         )
     return ready

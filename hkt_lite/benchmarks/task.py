@@ -1,47 +1,33 @@
-"""What every task offers, and how a configuration's *auto* fields are filled in before it is hashed."""
+"""What every benchmark offers; a benchmark is a subclass of `Task` in its own folder."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
-from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from ..config import PROJECT, Config, HKTError, data_home, nearest, runs_home, stream
-from ..methods.method import Method
+from ..config import PROJECT, Config, HKTError, data_home, nearest, stream
 from ..methods.sites import Site
 from .weights import load_weights
 
-TORCH_DEFAULTS = {
-    "optimizer": "sgd",
-    "precision": "fp32",
-    "channels_last": True,
-    "compile": False,
-    "momentum": 0.9,
-    "weight_decay": 1e-4,
-    "threads": 1,
-}
 COMMITTED = PROJECT / "data" / "parents"
 
 
 class Task:
     """One benchmark under one resolved configuration.  Subclasses fill in everything below."""
 
+    title = ""  # in tables and headings
     metric = "accuracy"  # the one that selects, on validation data
     higher_is_better = True
     chance = 0.0  # the metric of an answer that has learnt nothing
-    sites: tuple[Site, ...] = ()
-    public: dict[
-        str, str
-    ] = {}  # architecture -> file of its published weights under HKT_DATA/weights
-    protocols: dict[
-        str, dict
-    ] = {}  # name -> what an evaluation of a checkpoint fixes; see `protocol`
+    shown: dict[str, tuple[str, int]]  # metric -> its name with the unit, decimals
+    zero: dict[str, str] = {}  # metric -> the metric of an answer given without looking
+    sites: tuple[Site, ...] = ()  # the chosen set
+    default_sites: str | None = None  # name of the set that `config.sites` = None stands for
+    public: dict[str, str] = {}  # architecture -> its published weights under HKT_DATA/weights
+    protocols: dict[str, dict] = {}  # name -> what an evaluation of a checkpoint fixes
     train_size: int  # examples, set when the data is loaded
     fingerprint: str  # sha256 of the examples used
 
@@ -55,50 +41,39 @@ class Task:
 
     @classmethod
     def autos(cls, config: Config) -> dict:
-        """Auto fields that depend on other fields (the data source above all); task-specific."""
+        """Auto fields that depend on other fields, on the data source above all."""
         return {}
 
-    def load(self) -> Task:
-        """Read the data; afterwards `train_size`, `fingerprint`, `batch` and `batches` work."""
-        raise NotImplementedError
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Raise HKTError for a resolved configuration that cannot be run, before any work."""
 
-    def batch(self, index: Tensor, epoch: int):
-        """An augmented training batch: examples `index` (B,) as epoch `epoch` sees them."""
-        raise NotImplementedError
+    # -- what a subclass defines; `model` is a parent or a child
 
-    def batches(self, split: str, size: int = 500) -> Iterator:
-        """The examples of 'train', 'val' or 'test' in order, not augmented."""
-        raise NotImplementedError
+    def load(self) -> Task: ...  # reads the data and sets train_size and fingerprint
+    def batch(self, index: Tensor, epoch: int): ...  # examples `index` (B,), as `epoch` sees them
+    def batches(self, split: str) -> Iterator: ...  # 'train', 'val' or 'test', not augmented
+    def cache_batches(self) -> Iterator: ...  # all examples in all views, `.key` counting from 0
+    def network(self, arch: str) -> nn.Module: ...  # a new one
+    def predict(self, model: nn.Module, batch): ...  # the output, as `loss` takes it
+    def loss(self, output, batch) -> Tensor: ...  # supervised, a scalar
+    def imitate(self, child_output, parent_output, temperature: float) -> Tensor: ...  # distilling
+    def metrics(self, model: nn.Module, split: str) -> dict[str, float]: ...  # in evaluation mode
+    def example(self) -> tuple[Tensor, ...]: ...  # inputs of one pass, for counting and export
 
-    def cache_batches(self, size: int = 500) -> Iterator:
-        """Every training example in each of the configuration's views, with `.key` counting from 0."""
-        raise NotImplementedError
+    # -- what it may leave as it is
 
-    def network(self, arch: str) -> nn.Module:
-        """A new network of that architecture."""
-        raise NotImplementedError
+    def predict_tail(self, model: nn.Module, batch):
+        """As `predict`, for the parent's pass behind the sites, where a task may ask for less."""
+        return self.predict(model, batch)
 
-    def parent_file(self) -> Path:
-        """Where the parent's weights lie: 'public', 'committed' with the project, or 'run:ID' of this machine."""
-        config = self.config
-        if config.parent_weights == "public":
-            if config.parent not in self.public:
-                raise HKTError(
-                    f"There is no public checkpoint of {config.parent!r}.{nearest(config.parent, self.public)}"
-                )
-            return data_home() / "weights" / self.public[config.parent]
-        if config.parent_weights == "committed":
-            return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
-        if config.parent_weights.startswith("run:"):
-            return self.run_weights(config.parent_weights.removeprefix("run:"))
-        raise HKTError(
-            f"parent_weights must be 'public', 'committed' or 'run:ID', got {config.parent_weights!r}."
-        )
+    def protocol(self, name: str) -> dict:
+        """In place of `load`: make `metrics` evaluate under one of `protocols`; say what it fixes.
 
-    def parent(self, path: Path | None = None) -> tuple[nn.Module, Path]:
-        """The pretrained parent and the file its weights came from; `path` where a run made it."""
-        path = path or self.parent_file()
-        return self._placed(load_weights(self.network(self.config.parent), path)), path
+        What is returned goes into the record of the evaluation.
+        """
+        self.load()
+        return self.protocols[name]
 
     def child(self) -> nn.Module:
         """A new child, initialised from the stream `child` of the seed."""
@@ -106,159 +81,27 @@ class Task:
             torch.manual_seed(stream(self.config.seed, "child").initial_seed())
             return self._placed(self.network(self.config.child))
 
+    def parent(self, path: Path | None = None) -> tuple[nn.Module, Path]:
+        """The pretrained parent and the file its weights came from; `path` where a run made it."""
+        path = path or self.parent_file()
+        return self._placed(load_weights(self.network(self.config.parent), path)), path
+
+    def parent_file(self) -> Path:
+        """The parent's weights, 'public' or 'committed' in the project; `runs` finds 'run:ID'."""
+        config, weights = self.config, self.config.parent_weights
+        if weights == "public":
+            if config.parent not in self.public:
+                raise HKTError(
+                    f"There is no public checkpoint of {config.parent!r}."
+                    f"{nearest(config.parent, self.public)}"
+                )
+            return data_home() / "weights" / self.public[config.parent]
+        if weights == "committed":
+            return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
+        raise HKTError(
+            f"parent_weights must be 'public', 'committed' or 'run:ID', got {weights!r}."
+        )
+
     def _placed(self, model: nn.Module) -> nn.Module:
         model = model.to(self.config.device)
         return model.to(memory_format=torch.channels_last) if self.config.channels_last else model
-
-    def predict(self, model: nn.Module, batch):
-        raise NotImplementedError
-
-    def predict_tail(self, model: nn.Module, batch):
-        """As `predict`, for the parent's pass behind the sites, where a task may ask for less."""
-        return self.predict(model, batch)
-
-    def loss(self, output, batch) -> Tensor:
-        raise NotImplementedError
-
-    def imitate(self, child_output, parent_output, temperature: float) -> Tensor:
-        raise NotImplementedError
-
-    def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
-        raise NotImplementedError
-
-    def protocol(self, name: str) -> dict:
-        """Set the task up to evaluate under one of `protocols` instead of `load`, and say in a record's words what that fixes."""
-        self.load()
-        return self.protocols[name]
-
-    def example(self):
-        """Inputs of one forward pass, as a tuple, for counting operations and for export."""
-        raise NotImplementedError
-
-    def run_weights(self, run_id: str) -> Path:
-        """The selected weights of a local run, for parents trained here."""
-        path = runs_home() / run_id / "child.safetensors"
-        if not path.is_file():
-            raise HKTError(
-                f"Parent weights 'run:{run_id}' need {path}; train that run first or name other weights."
-            )
-        return path
-
-
-@lru_cache
-def presets(task: str) -> dict[str, dict]:
-    """Scale -> auto fields of a task, from data/scales.yaml; they are part of each run's hashed configuration.
-
-    'presets' instead of a task gives the names that stand for a task with some fields set.
-    """
-    return yaml.safe_load((PROJECT / "data" / "scales.yaml").read_text(encoding="utf-8"))[task]
-
-
-def names() -> list[str]:
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/task.py"))
-
-
-def get(name: str) -> type[Task]:
-    """The task class of that name or preset: the one subclass of `Task` that benchmarks/NAME/task.py defines."""
-    name = presets("presets").get(name, {"task": name})["task"]
-    if name not in names():
-        raise HKTError(
-            f"There is no task {name!r}.{nearest(name, [*names(), *presets('presets')])}"
-        )
-    module = import_module(f"{__package__}.{name}.task")
-    return next(
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Task)
-        and value.__module__ == module.__name__
-    )
-
-
-def method_class(name: str) -> type[Method]:
-    from ..methods import METHODS
-
-    if name not in METHODS:
-        raise HKTError(f"There is no method {name!r}.{nearest(name, METHODS)}")
-    return METHODS[name]
-
-
-def method_options(name: str, given: dict) -> dict:
-    """The method's options with defaults filled in.  Raises HKTError for an unknown option or one of another type than its default."""
-    signature = inspect.signature(method_class(name).__init__)
-    defaults = {
-        key: parameter.default
-        for key, parameter in signature.parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
-    }
-    for key, value in given.items():
-        if key not in defaults:
-            raise HKTError(
-                f"Method {name!r} has no option {key!r}.{nearest(key, defaults) if defaults else ' It has none.'}"
-            )
-        wanted = defaults[key]
-        fits = (
-            isinstance(value, (list, tuple))
-            if isinstance(wanted, tuple)
-            else isinstance(value, (int, float)) and not isinstance(value, bool)
-            if isinstance(wanted, float)
-            else type(value) is type(wanted)
-        )
-        if not fits:
-            raise HKTError(
-                f"Option {key!r} of method {name!r} must be like {wanted!r}, got {value!r}."
-            )
-    merged = {**defaults, **given}
-    return {
-        key: list(value)
-        if isinstance(value, tuple)
-        else float(value)
-        if isinstance(defaults[key], float)
-        else value
-        for key, value in merged.items()
-    }
-
-
-def resolve(config: Config) -> Config:
-    """The configuration with every auto field filled in: explicit value, then the task's preset for the scale, then the default.
-
-    Raises HKTError for an unknown task, method or option, and for a scale the task does not have.
-    """
-    task = get(config.task)
-    if preset := presets("presets").get(config.task):
-        fits = {
-            key: value
-            for key, value in preset.items()
-            if key in ("task", "scale") or getattr(config, key) in (None, "auto")
-        }
-        config = config.but(**fits)
-    scales = presets(config.task)
-    if config.scale not in scales:
-        raise HKTError(
-            f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, scales)}"
-        )
-    given = {
-        key: value
-        for key, value in config.model_dump().items()
-        if value is not None and value != "auto"
-    }
-    given["options"] = method_options(config.method, config.options)
-    filled = {**TORCH_DEFAULTS, **scales[config.scale], **given}
-    filled = {**filled, **task.autos(Config(**filled)), **given}
-    if not method_class(config.method).needs_parent:
-        filled |= {"parent": "none", "parent_weights": "none", "parent_source": "live"}
-    if not method_class(config.method).needs_sites:
-        filled |= {"sites": None, "parent_updates": None}
-    filled.setdefault(
-        "device", "cuda" if config.scale == "paper" and torch.cuda.is_available() else "cpu"
-    )
-    resolved = Config(**filled)
-    if resolved.unresolved:
-        raise HKTError(
-            f"Task {config.task!r} at scale {config.scale!r} leaves {resolved.unresolved[0]!r} open; give it a value."
-        )
-    if resolved.parent_source == "cached" and not resolved.views:
-        raise HKTError(
-            "A cached parent needs fixed views of each image: set views to 1 or more, or parent_source to 'live'."
-        )
-    return resolved

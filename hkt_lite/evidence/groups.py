@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from ..benchmarks.task import get, method_options
+from ..benchmarks import get, method_options
 from ..config import Config, HKTError, canonical, nearest
 from ..methods.attention import KINDS, PARENT_SHARE
 from ..runs.records import EvalRecord, RunRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..benchmarks.task import get
+from ..benchmarks import get
 from ..config import HKTError
 from . import stats
 from .groups import Group, at, chosen, difference, group, label, metric_name, panels, scope

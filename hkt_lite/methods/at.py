@@ -1,56 +1,59 @@
-"""Attention transfer: where the child is active, not what it says.  Zagoruyko and Komodakis, "Paying more attention to attention", 2017."""
+"""Attention transfer: where the child is active, not what it says.
 
-from __future__ import annotations
+Zagoruyko and Komodakis, "Paying more attention to attention", 2017.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .etm import RESIZE
+from .etm import check_pair, resized
 from .method import Method
-from .sites import SiteError, record
+from .options import number
+from .sites import SiteError
 
 
 def attention_map(feature: Tensor) -> Tensor:
-    """Mean square over the channels of a map (B, C, H, W[, D]), flattened and scaled to length 1: (B, positions)."""
-    return F.normalize(feature.float().square().mean(1).flatten(1), dim=1)
+    """(B, positions): mean square over the channels of a map (B, C, H, W[, D]), of length 1."""
+    # half precision, as under autocast, would lose the small entries
+    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
+    return F.normalize(feature.square().mean(1).flatten(1), dim=1)
 
 
 class AT(Method):
-    """L_c + beta / 2 times the sum over sites of the mean squared difference of the attention maps; beta = 1000 as its authors use."""
+    """L_c + beta / 2 times the sum over sites of the mean squared difference of attention maps.
 
+    beta = 1000 as its authors use.  Raises SiteError for sites that are no maps.
+    """
+
+    name, title, order = "at", "AT", 30
     needs_sites = hooks_modules = True
 
-    def __init__(self, child, parent, *, beta: float = 1000.0, **parts):
-        super().__init__(child, parent, **parts)
-        if not self.sites:
-            raise ValueError(
-                "AT needs at least one site, a pair of module paths such as Site('layer2', 'layer2')."
-            )
-        self.beta = beta
+    class Options(Method.Options):
+        beta: float = number(1000.0)
+
+    def setup(self, batch) -> None:
+        for site, own, theirs in self.first_features(batch):
+            self._difference(own[0], theirs[0], site.name)
 
     def forward(self, batch) -> dict[str, Tensor]:
-        p = self.parent(batch, output=False).features
-        with record(self.child, [site.child for site in self.sites]) as own:
-            output = self.predict(self.child, batch)
+        output, own, inherited = self.features(batch)
         differences = [
-            self._difference(mine, theirs, site.name)
+            self._difference(c, p, site.name)
             for site in self.sites
-            for mine, theirs in zip(own[site.child], p[site.parent])
+            for c, p in zip(own[site.child], inherited.features[site.parent])
         ]
         return {
             "L_c": self.loss(output, batch),
-            "L_at": self.beta / 2 * torch.stack(differences).sum(),
+            "L_at": self.options.beta / 2 * torch.stack(differences).sum(),
         }
 
     @staticmethod
-    def _difference(mine: Tensor, theirs: Tensor, site: str) -> Tensor:
-        if mine.ndim < 3 or mine.ndim != theirs.ndim:
+    def _difference(c: Tensor, p: Tensor, site: str) -> Tensor:
+        check_pair(c, p, site)
+        if c.ndim < 3:
             raise SiteError(
-                f"Site {site!r}: attention transfer compares maps (B, C, H, W), got {tuple(mine.shape)} and {tuple(theirs.shape)}."
+                f"Site {site!r}: attention transfer compares maps (B, C, H, W), got "
+                f"{tuple(c.shape)} and {tuple(p.shape)}; choose a site before the pooling."
             )
-        if mine.shape[2:] != theirs.shape[2:]:
-            theirs = F.interpolate(
-                theirs, mine.shape[2:], mode=RESIZE[theirs.ndim], align_corners=False
-            )
-        return (attention_map(mine) - attention_map(theirs)).square().mean()
+        return (attention_map(c) - attention_map(resized(p, c))).square().mean()

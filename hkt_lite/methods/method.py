@@ -1,31 +1,43 @@
-"""What every method is: a module around the child whose `forward(batch)` returns the named terms of its objective."""
-
-from __future__ import annotations
+"""What every method is: a module around the child, whose `forward` gives the objective's terms."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from .parent import Live
-from .sites import MethodError, Site  # noqa: F401
+from .options import MethodError, Options
+from .parent import Inherited, Live
+from .sites import Site, SiteError, record, statistics_kept
+
+_Options = Options  # the nested class of each method has the same name
 
 
 class Method(nn.Module):
     """Base of all methods; `Plain` is the smallest example, `HKT` the one this project is about.
 
-    child    the network that is trained; the only registered submodule besides what a method adds for training
-    parent   an `nn.Module`, which is frozen and read live, or a source from `methods.parent`; never registered here
+    child    the network that is trained; the only registered submodule but for what a method adds
+    parent   an `nn.Module`, which is frozen and read live, or a source from `methods.parent`
     sites    pairs of module paths at which features meet
     predict  predict(model, batch) -> output
     loss     loss(output, batch) -> scalar, the task's supervised loss
-    imitate  imitate(child_output, parent_output, temperature) -> scalar, what output distillation means for the task
+    imitate  imitate(child_output, parent_output, temperature) -> scalar, distillation's loss
+    options  of the method, by the names and ranges of its class `Options`
 
-    `forward` returns {name: scalar}; their sum is the objective.  It is `forward`, so that autocast and parallel wrappers work.
+    `forward`, so that autocast and parallel wrappers work, returns {name: scalar}; their sum is the
+    objective.  Raises MethodError for a missing parent or site and for an option out of range.
     """
 
+    name: str  # in commands and records; a class without one is a base and no method
+    title: str  # in tables
+    order: int = 50  # of the rows in tables
     needs_parent = True
-    hooks_modules = False  # a compiled child would not see what is read or replaced at run time
     needs_sites = False  # whether features meet anywhere, or outputs only
+    hooks_modules = False  # reads or replaces modules as they run, which torch.compile does not see
+    parent: Any  # a `Live`, a `Cached` or None
+
+    class Options(_Options):
+        """None."""
 
     def __init__(
         self,
@@ -35,32 +47,82 @@ class Method(nn.Module):
         sites: Sequence[Site] = (),
         predict: Callable,
         loss: Callable,
-        imitate: Callable | None = None,
+        imitate: Any = None,
+        **options,
     ):
         super().__init__()
+        self.options: Any = self.Options(**options)
         if self.needs_parent and parent is None:
-            raise ValueError(f"{type(self).__name__} needs a parent network.")
-        self.child, self.sites, self.predict, self.loss, self.imitate = (
-            child,
-            tuple(sites),
-            predict,
-            loss,
-            imitate,
-        )
-        source = Live(parent, predict, sites) if isinstance(parent, nn.Module) else parent
+            raise MethodError(f"{self.title} needs a parent network.")
+        if self.needs_sites and not sites:
+            raise MethodError(
+                f"{self.title} needs at least one site, such as Site('conv', 'conv')."
+            )
+        self.child, self.sites = child, tuple(sites)
+        self.predict, self.loss, self.imitate = predict, loss, imitate
+        source = parent if self.needs_parent else None
+        if isinstance(source, nn.Module):
+            source = Live(source, predict, sites)
         object.__setattr__(self, "parent", source)  # out of parameters(), state_dict() and train()
 
+    @classmethod
+    def label(cls, options: dict, sites: str | None = None) -> str:
+        """A variant's name in tables: 'HKT gate, at 2hkt, lam 0.3'.
+
+        A choice is always said, another option where it is not at its default, and the name of a
+        set of sites where the task has several.
+        """
+        given, default = cls.Options(**options), cls.Options()
+        title, words = cls.title, [f"at {sites}"] if sites else []
+        for name, value in sorted(vars(given).items()):
+            if name in cls.Options.choices():
+                title += f" {value}"
+            elif value != getattr(default, name):
+                words.append(f"{name} {'+'.join(value) if isinstance(value, tuple) else value}")
+        return ", ".join([title, *words])
+
+    @classmethod
+    def rank(cls, options: dict) -> int:
+        """Where a variant stands in tables among those of its method: by its (first) choice."""
+        given = cls.Options(**options)
+        ranks = [known.index(getattr(given, name)) for name, known in given.choices().items()]
+        return ranks[0] if ranks else 0
+
     def setup(self, batch) -> None:
-        """Look at one training batch before the optimizer is made; methods that add fitted parts build them here."""
+        """Build fitted parts from a batch, before the optimizer is made; SiteError for misfits."""
 
     def forward(self, batch) -> dict[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} does not say what its terms are.")
 
     def extra_parameters(self) -> Iterator[nn.Parameter]:
-        """What is trained beside the child and thrown away afterwards."""
+        """What is trained with the child and thrown away afterwards."""
         own = {id(parameter) for parameter in self.child.parameters()}
         return (parameter for parameter in self.parameters() if id(parameter) not in own)
 
     def observe(self) -> dict[str, Tensor]:
-        """Per-sample vectors (B,) of the last forward pass, for the record: how much was inherited.  Empty where nothing is."""
+        """Per-sample vectors (B,) of the last forward pass, see `Mixture.observe`; here none."""
         return {}
+
+    def features(self, batch, upstream=()) -> tuple[object, dict[str, list[Tensor]], Inherited]:
+        """(the child's output, {path: [feature of each call]} of its sites and `upstream`, p).
+
+        Raises SiteError where parent and child do not call a site equally often.
+        """
+        inherited = self.parent(batch, output=False)
+        with record(self.child, [*(site.child for site in self.sites), *upstream]) as own:
+            output = self.predict(self.child, batch)
+        for site in self.sites:
+            theirs, ours = len(inherited.features[site.parent]), len(own[site.child])
+            if theirs != ours or not ours:
+                raise SiteError(
+                    f"Site {site.name!r} is called {theirs} times in the parent and {ours} times "
+                    "in the child; choose modules that both call equally often, and do call."
+                )
+        return output, own, inherited
+
+    def first_features(self, batch) -> Iterator[tuple[Site, list[Tensor], list[Tensor]]]:
+        """For `setup`: (site, the child's calls, the parent's calls); nothing is moved by it."""
+        with torch.no_grad(), statistics_kept(self.child):
+            _, own, inherited = self.features(batch)
+        for site in self.sites:
+            yield site, own[site.child], inherited.features[site.parent]

@@ -1,22 +1,19 @@
-"""Sites: the pairs of places where a parent's feature meets a child's; reading and replacing features without editing a model.
+"""Sites: where a parent's feature meets a child's; features are read and replaced from outside.
 
-with record(model, ["layer3", "avgpool"]) as seen:            # seen["avgpool"] -> [tensor of each call]
+with record(model, ["layer3", "avgpool"]) as seen:            # seen["avgpool"]: one tensor a call
     model(x)
-with replay(model, {"avgpool": lambda own, call: own * 2}):   # or a tensor, then the module itself is not executed
+with replay(model, {"avgpool": lambda own, call: own * 2}):   # or a tensor: it is not executed
     model(x)
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 
 from torch import Tensor, nn
 
-
-class MethodError(ValueError):
-    """Something a method or its parts refuse; the message is one sentence."""
+from .options import MethodError
 
 
 class SiteError(MethodError):
@@ -27,12 +24,12 @@ class SiteError(MethodError):
 class Site:
     """One place of inheritance: a module path in the parent and one in the child.
 
-    `upstream_*` name modules that lie before the site and on which nothing after it depends except through the site or through
-    their own outputs; a second pass replays their recorded outputs, so that it executes only what depends on the site.
-
-    parts  (parent's, child's) channels of slices with roles of their own, joined in one tensor: each is transferred and mixed alone
-    alone  the module is called once a pass and depends on no other site: the second pass does not execute it, and a parent
-           with such sites only is run no further than to the last of them
+    upstream_*  modules before the site, on which nothing after it depends except through the site
+                or their own outputs; a second pass replays these instead of executing them
+    parts       (parent's, child's) channels of slices with roles of their own, joined in one
+                tensor: each is transferred and mixed alone
+    alone       the module is called once a pass and depends on no other site: a second pass does
+                not execute it, and the parent is run no further than to the last of such sites
     """
 
     parent: str
@@ -48,37 +45,44 @@ class Site:
 
 
 def locate(model: nn.Module, path: str) -> tuple[object, str]:
-    """The object and attribute to replace for `path`: a submodule's `forward`, or a method of a submodule ('encoder.features')."""
-    owner: object = model
-    for depth, name in enumerate(parts := path.split(".")):
+    """What to replace for `path`: (a submodule, 'forward'), or a submodule's method by its name."""
+    owner = model
+    names = path.split(".")
+    for depth, name in enumerate(names, 1):
         if not hasattr(owner, name):
+            children = [key for key, _ in owner.named_children()] or ["no submodules"]
             raise SiteError(
-                f"Site {path!r}: {type(model).__name__} has no {'.'.join(parts[: depth + 1])!r}; it has "
-                f"{', '.join(key for key, _ in getattr(owner, 'named_children', lambda: [])()) or 'no submodules'} there."
+                f"Site {path!r}: {type(model).__name__} has no {'.'.join(names[:depth])!r}; "
+                f"it has {', '.join(children)} there."
             )
-        if isinstance(target := getattr(owner, name), nn.Module):
+        target = getattr(owner, name)
+        if isinstance(target, nn.Module):
             owner = target
-        elif depth == len(parts) - 1 and callable(target):
+        elif depth == len(names) and callable(target):
             return owner, name
         else:
             raise SiteError(
-                f"Site {path!r}: {name!r} of {type(owner).__name__} is a {type(target).__name__}, neither a module nor a method."
+                f"Site {path!r}: {name!r} of {type(owner).__name__} is a "
+                f"{type(target).__name__}, neither a module nor a method."
             )
     return owner, "forward"
 
 
 @contextmanager
-def _replaced(owner: object, name: str, function: Callable) -> Iterator[None]:
-    """`owner.name` is `function` inside the block and exactly what it was afterwards, also after an exception."""
-    had, before = name in vars(owner), vars(owner).get(name)
-    object.__setattr__(owner, name, function)
-    try:
+def _wrapped(
+    model: nn.Module, paths: Iterable[str], wrap: Callable[[str, Callable], Callable]
+) -> Iterator[None]:
+    """In the block a call of each path is one of wrap(path, original); then all is as it was."""
+    with ExitStack() as stack:
+        for path in paths:
+            owner, name = locate(model, path)
+            original = getattr(owner, name)
+            if name in vars(owner):
+                stack.callback(object.__setattr__, owner, name, original)
+            else:
+                stack.callback(object.__delattr__, owner, name)
+            object.__setattr__(owner, name, wrap(path, original))
         yield
-    finally:
-        if had:
-            object.__setattr__(owner, name, before)
-        else:
-            object.__delattr__(owner, name)
 
 
 class _Enough(Exception):
@@ -89,19 +93,20 @@ class _Enough(Exception):
 def record(
     model: nn.Module, paths: Sequence[str], enough: bool = False
 ) -> Iterator[dict[str, list[Tensor]]]:
-    """Keep the outputs of the named modules while the block runs: {path: [output of the first call, of the second, …]}.
+    """Keep the outputs of the named modules while the block runs: {path: [one tensor a call]}.
 
-    With `enough` the block ends as soon as each of them was called once, and the rest of the model is not executed.
-    Raises SiteError for a path that is not in the model and for an output that is not a tensor.
+    With `enough` the block ends once each of them was called; the rest is not executed.  Raises
+    SiteError for a path that is not in the model and for an output that is not a tensor.
     """
     seen: dict[str, list[Tensor]] = {path: [] for path in paths}
 
-    def keeper(path: str, original: Callable) -> Callable:
+    def keeping(path: str, original: Callable) -> Callable:
         def forward(*args, **kwargs):
             output = original(*args, **kwargs)
             if not isinstance(output, Tensor):
+                kind = type(output).__name__
                 raise SiteError(
-                    f"Site {path!r} returns a {type(output).__name__}, not a tensor; name a module inside it."
+                    f"Site {path!r} returns a {kind}, not a tensor; name a module inside it."
                 )
             seen[path].append(output)
             if enough and all(seen.values()):
@@ -110,12 +115,8 @@ def record(
 
         return forward
 
-    with ExitStack() as stack:
-        for path in seen:
-            owner, name = locate(model, path)
-            stack.enter_context(_replaced(owner, name, keeper(path, getattr(owner, name))))
-        with suppress(_Enough):
-            yield seen
+    with _wrapped(model, seen, keeping), suppress(_Enough):
+        yield seen
 
 
 @contextmanager
@@ -125,54 +126,48 @@ def replay(
 ) -> Iterator[None]:
     """Make the named modules return something else while the block runs.
 
-    A tensor, or a list with one tensor a call, is returned without executing the module.  A function is given the module's own output
-    and the number of the call (0, 1, …) and returns what takes its place.  Raises SiteError for a missing path, for more calls than
-    the list has tensors, and for a replacement of another rank or batch than the module's own output.
+    A tensor, or a list with one a call, is returned without executing the module.  A function is
+    given the module's own output and the number of the call (0, 1, …).  Raises SiteError for a
+    missing path, for more calls than tensors, and for a replacement of another rank or batch.
     """
 
-    def player(path: str, value, original: Callable) -> Callable:
-        calls = 0
+    def playing(path: str, original: Callable) -> Callable:
+        value, calls = values[path], count()
 
         def forward(*args, **kwargs):
-            nonlocal calls
-            call, calls = calls, calls + 1
+            call = next(calls)
             if isinstance(value, Tensor):
                 return value
             if not callable(value):
                 if call >= len(value):
                     raise SiteError(
-                        f"Site {path!r} was called {call + 1} times, but only {len(value)} recorded outputs are to be replayed."
+                        f"Site {path!r} was called {call + 1} times, but only {len(value)} "
+                        "recorded outputs are to be replayed."
                     )
                 return value[call]
             own = original(*args, **kwargs)
             given = value(own, call)
             if given.ndim != own.ndim or given.shape[0] != own.shape[0]:
                 raise SiteError(
-                    f"Site {path!r}: {tuple(given.shape)} cannot take the place of {tuple(own.shape)}; rank and batch must agree."
+                    f"Site {path!r}: {tuple(given.shape)} cannot take the place of "
+                    f"{tuple(own.shape)}; rank and batch must agree."
                 )
             return given
 
         return forward
 
-    with ExitStack() as stack:
-        for path, value in values.items():
-            owner, name = locate(model, path)
-            stack.enter_context(_replaced(owner, name, player(path, value, getattr(owner, name))))
+    with _wrapped(model, values, playing):
         yield
 
 
 @contextmanager
 def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Batch normalisation in training mode uses the batch as ever, but its running statistics are left alone inside the block."""
-    layers = [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats
-    ]
-    for layer in layers:
-        layer.track_running_stats = (
-            not layer.training
-        )  # in eval mode the running statistics are needed
+    """Batch normalisation works as ever in the block, but moves no running statistics."""
+    kinds = nn.modules.batchnorm._NormBase
+    layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
+    layers = [layer for layer in layers if layer.track_running_stats]
+    for layer in layers:  # evaluation needs the running statistics
+        layer.track_running_stats = not layer.training
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
-"""What inheriting costs: the release's training step, ours and the plain child's; images a second.   hkt bench step
+"""What inheriting costs, as ratios in one run.   hkt bench step | flow | lits | data
 
-Contestants take turns, round by round, so that a slow moment of the machine hits each; ratios are taken inside a round.
+Contestants take turns, round by round, so that a slow moment of the machine hits each; ratios are
+taken inside a round.
 """
 
 from __future__ import annotations
@@ -8,65 +9,51 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import repeat
-from types import SimpleNamespace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from ..benchmarks.cifar10.augment import Augment
-from ..benchmarks.cifar10.network import resnet
-from ..benchmarks.cifar10.task import MEAN, STD, Batch, Cifar10
-from ..config import HKTError
+from .. import torchvision
+from ..benchmarks import Task, get, resolve
+from ..config import Config, HKTError
 from ..methods import HKT, KD, Plain
-from ..methods.parent import Cached, Inherited
+from ..methods.parent import Cached
 from ..methods.sites import record, replay
+from .device import deterministic
 
-STEPS = {
-    "release": 1,
-    "live": 2,
-    "cached": 6,
-    "plain": 6,
-}  # steps a round: short ones are timed long enough
-PAIRS = [("release", "live"), ("release", "cached"), ("live", "plain"), ("cached", "plain")]
+SIZES = {  # what is measured where nothing else is asked for
+    "cifar10": {"parent": "resnet110", "child": "resnet20", "batch_size": 128},
+    "flow": {"parent": "raft_base", "child": "raft_tiny", "batch_size": 4, "updates": 4},
+    "lits": {"parent": "resunet2d-24x4", "child": "resunet2d-6x4", "batch_size": 8},
+}
+AGAINST = {"spelt out": "hkt", "hkt": "plain", "kd": "plain", "hkt, cached parent": "plain"}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """`rounds`: each contestant's seconds per unit ('step', 'image'); `ratios`: {'a / b': (median, min, max)}."""
+    """`rounds`: each contestant's seconds a unit; `ratios`: {'a / b': (median, min, max)}."""
 
     name: str
     unit: str
     setting: dict
     rounds: dict[str, list[float]]
     ratios: dict[str, tuple[float, float, float]]
-    memory: dict[str, float] = field(
-        default_factory=dict
-    )  # MiB that an objective keeps for its backward pass
+    memory: dict[str, float] = field(default_factory=dict)  # MiB kept for the backward pass
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
 
     def __str__(self) -> str:
-        times = {
-            f"{name}, ms a {self.unit}": [1e3 * x for x in spread(taken)]
-            for name, taken in self.rounds.items()
-        }
-        rows = [
-            f"  {name:<26}{mid:10.3f}  ({a:.3f} to {b:.3f})"
-            for name, (mid, a, b) in (times | self.ratios).items()
-        ]
-        rows += [f"  {f'{name}, MiB kept':<26}{mib:10.1f}" for name, mib in self.memory.items()]
-        return f"bench {self.name}: " + "\n".join(
-            [", ".join(f"{key} {x}" for key, x in self.setting.items()), *rows]
-        )
+        rows = {f"{name}, s a {self.unit}": spread(took) for name, took in self.rounds.items()}
+        lines = [f"bench {self.name}: " + ", ".join(f"{k} {v}" for k, v in self.setting.items())]
+        for name, (middle, low, high) in {**rows, **self.ratios}.items():
+            lines.append(f"  {name:<34}{middle:12.5f}  ({low:.5f} to {high:.5f})")
+        lines += [f"  {f'{name}, MiB kept':<34}{mib:12.1f}" for name, mib in self.memory.items()]
+        return "\n".join(lines)
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
@@ -74,259 +61,146 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 
 def compared(
-    name: str, unit: str, setting: dict, timers: dict[str, Callable], pairs: list[tuple[str, str]]
+    name: str, unit: str, setting: dict, timers: dict[str, Callable[[], float]], against: dict
 ) -> Bench:
-    """Every timer once without counting, then `setting['rounds']` times in turn, in alternating order."""
+    """Every timer once without counting, then `setting['rounds']` times in turn, back and forth."""
+    if setting["rounds"] < 1:
+        raise HKTError(f"A benchmark needs at least 1 round, got {setting['rounds']}.")
     rounds: dict[str, list[float]] = {key: [] for key in timers}
     for number in range(setting["rounds"] + 1):
         for key in list(timers)[:: -1 if number % 2 else 1]:
             rounds[key].append(timers[key]())
     rounds = {key: seconds[1:] for key, seconds in rounds.items()}
-    return Bench(
-        name,
-        unit,
-        {**setting, "torch": torch.__version__},
-        rounds,
-        {f"{a} / {b}": spread([x / y for x, y in zip(rounds[a], rounds[b])]) for a, b in pairs},
-    )
-
-
-def checked(**setting) -> dict:  # each of its numbers must be at least 1
-    if wrong := [key for key, value in setting.items() if isinstance(value, int) and value < 1]:
-        raise HKTError(f"A benchmark's {wrong[0]} must be at least 1, got {setting[wrong[0]]}.")
-    return setting
-
-
-@contextmanager
-def using(threads: int) -> Iterator[None]:
-    """So many CPU threads inside the block, as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def release_loss(child: nn.Module, parent: nn.Module, batch: Batch) -> Tensor:
-    """The released trainer's objective, restated: both networks run twice, the graph runs through the parent."""
-
-    def run(
-        net: nn.Module, mixing: Callable[[Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        x = F.relu(net.bn1(net.conv1(batch.x)))
-        feature = net.avgpool(net.layer3(net.layer2(net.layer1(x))))  # (B, C)
-        return net.linear(mixing(feature) if mixing else feature), feature
-
-    def mixture(c: Tensor, p: Tensor) -> Tensor:
-        g = torch.sigmoid((c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5)  # (B, 1)
-        return c + 0.6 * (p - (g * p + (1 - g) * c))
-
-    plain, c = run(child)
-    _, p = run(parent)
-    inherited, _ = run(child, lambda own: mixture(own, p))
-    returned, _ = run(parent, lambda own: mixture(c, own))
-    return sum(F.cross_entropy(output, batch.y) for output in (plain, inherited, returned))
-
-
-def contestants(
-    batch: Batch, parent: nn.Module, child: nn.Module
-) -> dict[str, tuple[nn.Module, Callable]]:
-    """{name: (the child it trains, what returns its objective)}, each with networks of its own."""
-    parts = {
-        "sites": Cifar10.sites,
-        "predict": lambda model, batch: model(batch.x),
-        "loss": lambda output, batch: F.cross_entropy(output, batch.y),
+    ratios = {
+        f"{a} / {b}": spread([x / y for x, y in zip(rounds[a], rounds[b])])
+        for a, b in against.items()
+        if a in rounds and b in rounds
     }
-    cache = Cached(deepcopy(parent), parts["predict"], Cifar10.sites).fill([batch], len(batch.y))
-    ours = {
-        "live": HKT(deepcopy(child), deepcopy(parent), **parts),
-        "cached": HKT(deepcopy(child), cache, **parts),
-        "plain": Plain(deepcopy(child), **parts),
-    }
-    return {
-        "release": (child, lambda: release_loss(child, parent, batch)),
-        **{name: (m.child, lambda m=m: sum(m(batch).values())) for name, m in ours.items()},
-    }
-
-
-def step(
-    rounds: int = 7,
-    batch: int = 128,
-    parent: str = "resnet110",
-    child: str = "resnet20",
-    threads: int | None = None,
-    steps: dict[str, int] = STEPS,
-) -> Bench:
-    """A CPU training step (objective, backward, SGD) on random images (batch, 3, 32, 32), channels last for all."""
-    threads = torch.get_num_threads() if threads is None else threads
-    setting = checked(rounds=rounds, batch=batch, parent=parent, child=child, threads=threads)
-    x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    nets = [resnet(name).to(memory_format=torch.channels_last) for name in (parent, child)]
-
-    def timed(
-        repeats: int, objective: Callable[[], Tensor], optimizer: torch.optim.Optimizer
-    ) -> float:
-        begin = time.perf_counter()
-        for _ in range(repeats):
-            optimizer.zero_grad()
-            objective().backward()
-            optimizer.step()
-        return (time.perf_counter() - begin) / repeats
-
-    racers = contestants(Batch(x, torch.randint(10, (batch,)), torch.arange(batch)), *nets)
-    with using(threads):
-        timers = {
-            name: partial(timed, steps[name], loss, torch.optim.SGD(child.parameters(), 0.01, 0.9))
-            for name, (child, loss) in racers.items()
-        }
-        return compared("step", "step", setting, timers, PAIRS)
-
-
-def pictures(transform: Callable, arrays: list) -> Tensor:
-    """What a worker does for torchvision's CIFAR10: array (H, W, 3) -> PIL image -> transforms, one by one."""
-    from PIL import Image
-
-    return torch.stack([transform(Image.fromarray(array)) for array in arrays])
-
-
-def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int = 2) -> Bench:
-    """An epoch of `Augment` and of torchvision's DataLoader: 4 px crop, flip, normalisation, shuffled batches."""
-    from .. import torchvision
-
-    setting = checked(
-        rounds=rounds, images=images, batch=batch, workers=workers, threads=torch.get_num_threads()
-    )
-    x, t = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8), torchvision().transforms
-    chain = t.Compose(
-        [t.RandomCrop(32, 4), t.RandomHorizontalFlip(), t.ToTensor(), t.Normalize(MEAN, STD)]
-    )
-    loader = DataLoader(
-        x.movedim(1, -1).contiguous().numpy(),
-        batch,
-        True,
-        num_workers=workers,
-        collate_fn=partial(pictures, chain),
-        persistent_workers=True,
-    )
-    ours, epochs = Augment(SimpleNamespace(x=x), 0, MEAN, STD), iter(range(rounds + 1))
-
-    def augmented() -> Iterator[Tensor]:
-        return map(ours.batch, torch.randperm(images).split(batch), repeat(next(epochs)))
-
-    def timed(batches: Callable[[], Iterable[Tensor]]) -> float:
-        begin, seen = time.perf_counter(), sum(len(x) for x in batches())
-        return (time.perf_counter() - begin) / seen
-
-    timers = {"DataLoader": partial(timed, lambda: loader), "Augment": partial(timed, augmented)}
-    return compared("data", "image", setting, timers, [("DataLoader", "Augment")])
-
-
-def flow(
-    rounds: int = 7,
-    batch: int = 4,
-    crop: tuple[int, int] = (64, 96),
-    parent: str = "raft_base",
-    child: str = "raft_tiny",
-    updates: int = 4,
-    threads: int | None = None,
-) -> Bench:
-    """A training step of optical flow on random pairs: HKT spelt out (each pass whole, a graph through the parent), ours, KD, the plain child.
-
-    Its `memory` is what each objective's graph holds on to, which is the same on every device.
-    """
-    from ..benchmarks.flow.network import raft
-    from ..benchmarks.flow.task import Batch as Pairs
-    from ..benchmarks.flow.task import sequence_loss, sites
-
-    threads = torch.get_num_threads() if threads is None else threads
-    setting = checked(
-        rounds=rounds, batch=batch, parent=parent, child=child, updates=updates, threads=threads
-    ) | {"crop": f"{crop[0]}x{crop[1]}"}
-    x = torch.rand(2, batch, 3, *crop) * 2 - 1
-    pairs = Pairs(
-        x[0],
-        x[1],
-        torch.randn(batch, 2, *crop),
-        torch.ones(batch, *crop, dtype=torch.bool),
-        torch.arange(batch),
-    )
-    nets = [raft(name).to(memory_format=torch.channels_last) for name in (parent, child)]
-    parts = {
-        "predict": lambda model, b: model(b.first, b.second, num_flow_updates=updates),
-        "loss": lambda output, b: sequence_loss(output, b.flow, b.valid),
-        "imitate": lambda mine, theirs, _: sequence_loss(mine, theirs[-1], pairs.valid),
-    }
-    makers = {
-        "plain": lambda c, p: Plain(c, **parts),
-        "kd": lambda c, p: KD(c, p, **parts),
-        **{
-            name: lambda c, p, name=name: HKT(c, p, sites=sites(name, parent, child), **parts)
-            for name in ("2hkt", "3hkt")
-        },
-    }
-    methods = {name: make(*map(deepcopy, nets[::-1])) for name, make in makers.items()}
-    methods["2hkt spelt out"] = SpeltOut(
-        *map(deepcopy, nets[::-1]), sites=sites("2hkt", parent, child), **parts
-    )
-
-    def timed(method: nn.Module) -> float:
-        begin = time.perf_counter()
-        sum(method(pairs).values()).backward()
-        return time.perf_counter() - begin
-
-    with using(threads):
-        for method in methods.values():
-            method.setup(pairs)
-        memory = {name: kept(lambda m=m: sum(m(pairs).values())) for name, m in methods.items()}
-        pairings = [
-            ("2hkt spelt out", "2hkt"),
-            *((name, "plain") for name in ("kd", "2hkt", "3hkt", "2hkt spelt out")),
-        ]
-        return replace(
-            compared(
-                "flow",
-                "step",
-                setting,
-                {name: partial(timed, method) for name, method in methods.items()},
-                pairings,
-            ),
-            memory=memory,
-        )
+    return Bench(name, unit, {**setting, "torch": torch.__version__}, rounds, ratios)
 
 
 class SpeltOut(HKT):
-    """HKT as one would first write it: four whole passes, the parent's with a graph, nothing kept from one to the next."""
+    """HKT as one would first write it, and as the release does: four whole passes a step.
 
-    def __init__(self, child: nn.Module, parent: nn.Module, **parts):
-        super().__init__(child, parent, **parts)
-        self.kept = [parent.requires_grad_(True)]  # in a list: not a submodule
+    The parent's run with a graph, and nothing is kept from one pass to the next.
+    """
+
+    def __init__(self, child: nn.Module, parent: nn.Module, **given):
+        super().__init__(child, parent, **given)
+        self.whole = [parent.requires_grad_(True)]  # in a list: not a submodule
 
     def forward(self, batch) -> dict[str, Tensor]:
-        (parent,), mixed = self.kept, {site.parent: [] for site in self.sites}
-        with record(parent, [site.parent for site in self.sites]) as seen:
-            inherited = Inherited(self.predict(parent, batch), seen)
-        self._observed = {site.name: [] for site in self.sites}
+        (parent,), pairs = self.whole, list(zip(self.sites, self.transfers))
+        with record(parent, [site.parent for site in self.sites]) as theirs:
+            self.predict(parent, batch)
         terms = {"L_c": self.loss(self.predict(self.child, batch), batch)}
-        with replay(
-            self.child,
-            {
-                site.child: self._mixing(site, transfer, inherited, mixed)
-                for site, transfer in zip(self.sites, self.transfers)
-            },
-        ):
+        mixed: dict[str, list[Tensor]] = {site.parent: [] for site in self.sites}
+
+        def mixing(site, transfer, own: Tensor, call: int) -> Tensor:
+            p = transfer(theirs[site.parent][call], own)
+            mixed[site.parent].append(self.mixture(own, p, site.parts))
+            return mixed[site.parent][call]
+
+        def returning(site, transfer, own: Tensor, call: int) -> Tensor:
+            return transfer.back(mixed[site.parent][call], own)
+
+        with replay(self.child, {s.child: partial(mixing, s, T) for s, T in pairs}):
             terms["L_c*"] = self.loss(self.predict(self.child, batch), batch)
-        back = {
-            site.parent: (
-                lambda own, call, site=site, transfer=transfer: transfer.back(
-                    mixed[site.parent][call], own
-                )
-            )
-            for site, transfer in zip(self.sites, self.transfers)
-        }
-        with replay(parent, back):
+        with replay(parent, {s.parent: partial(returning, s, T) for s, T in pairs}):
             terms["L_p*"] = self.loss(self.predict(parent, batch), batch)
         return terms
+
+
+def contestants(task: Task, batch) -> dict[str, nn.Module]:
+    """The methods, each with networks of its own (random weights) and set up on `batch`."""
+    config = task.config
+    parts = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
+    parent, child = (task._placed(task.network(arch)) for arch in (config.parent, config.child))
+    made = {
+        "plain": Plain(deepcopy(child), **parts),
+        "kd": KD(deepcopy(child), deepcopy(parent), **parts),
+        "hkt": HKT(deepcopy(child), deepcopy(parent), sites=task.sites, **parts),
+        "spelt out": SpeltOut(deepcopy(child), deepcopy(parent), sites=task.sites, **parts),
+    }
+    if [site.child for site in task.sites] == ["avgpool"]:  # vectors, which can be cached
+        cache = Cached(deepcopy(parent), task.predict, task.sites)
+        cache.fill([batch], int(batch.key.max()) + 1)
+        made["hkt, cached parent"] = HKT(deepcopy(child), cache, sites=task.sites, **parts)
+    for method in made.values():
+        method.setup(batch)
+    return made
+
+
+def step(task: str = "cifar10", rounds: int = 7, threads: int = 1, **sizes) -> Bench:
+    """A training step of each method on one batch of embedded data; `sizes` as in SIZES."""
+    fields = {**SIZES[task], **sizes}
+    size = {"train_size": fields["batch_size"], "parent_source": "live", "threads": threads}
+    config = resolve(
+        Config(task=task, method="hkt", scale="smoke", source="synthetic", **fields, **size)
+    )
+    with deterministic(config):
+        loaded = get(task)(config).load()
+        batch = loaded.batch(torch.arange(config.batch_size), 0)
+        methods = contestants(loaded, batch)
+        memory = {name: kept(partial(_objective, one, batch)) for name, one in methods.items()}
+        timers = {name: partial(_timed_step, one, batch) for name, one in methods.items()}
+        setting = {"rounds": rounds, **fields, "threads": threads}
+        made = compared(f"step, {task}", "step", setting, timers, AGAINST)
+    return Bench(**{**vars(made), "memory": memory})
+
+
+def _objective(method: nn.Module, batch) -> Tensor:
+    return sum(method(batch).values())
+
+
+def _timed_step(method: nn.Module, batch) -> float:
+    begin = time.perf_counter()
+    method.zero_grad()
+    _objective(method, batch).backward()
+    return time.perf_counter() - begin
+
+
+def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int = 2) -> Bench:
+    """An epoch of CIFAR-10's `Augment` and of torchvision's DataLoader: crop, flip, normalise."""
+    from types import SimpleNamespace
+
+    from torch.utils.data import DataLoader
+
+    from ..benchmarks.cifar10.augment import Augment
+    from ..benchmarks.cifar10.task import MEAN, STD
+
+    x = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8)
+    t = torchvision().transforms
+    crop, flip = t.RandomCrop(32, 4), t.RandomHorizontalFlip()
+    chain = t.Compose([t.ToPILImage(), crop, flip, t.ToTensor(), t.Normalize(MEAN, STD)])
+    arrays = list(x.movedim(1, -1).contiguous().numpy())
+    collate = partial(_transformed, chain)
+    loader = DataLoader(
+        arrays, batch, True, num_workers=workers, collate_fn=collate, persistent_workers=True
+    )
+    ours, epochs = Augment(SimpleNamespace(x=x), 0, MEAN, STD), iter(range(rounds + 1))
+
+    def theirs() -> int:
+        return sum(len(images) for images in loader)
+
+    def augmented() -> int:
+        epoch = next(epochs)
+        return sum(len(ours.batch(part, epoch)) for part in torch.randperm(images).split(batch))
+
+    timers = {"DataLoader": partial(_per_image, theirs), "Augment": partial(_per_image, augmented)}
+    setting = {"rounds": rounds, "images": images, "batch": batch, "workers": workers}
+    return compared("data", "image", setting, timers, {"DataLoader": "Augment"})
+
+
+def _transformed(chain: Callable, arrays: list) -> Tensor:
+    """What a worker does for torchvision's CIFAR10: each array (H, W, 3) by itself."""
+    return torch.stack([chain(array) for array in arrays])
+
+
+def _per_image(epoch: Callable[[], int]) -> float:
+    begin = time.perf_counter()
+    seen = epoch()
+    return (time.perf_counter() - begin) / seen
 
 
 def kept(objective: Callable[[], Tensor]) -> float:

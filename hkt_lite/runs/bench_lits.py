@@ -106,7 +106,7 @@ def _worker(name: str, number: int) -> None:
     from ..benchmarks.lits import data as reader
 
     reader.cache_home = lambda: Path(os.environ["HKT_DATA"]) / "cache"
-    config = resolve(Config(**SETTING, train_size=number if name != "interrupt" else 1))
+    config = resolve(Config(**SETTING, train_size=number if name != "interrupt" else 8))
     if name == "interrupt":
         build, built = reader.build, []
 

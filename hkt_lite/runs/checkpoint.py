@@ -1,4 +1,4 @@
-"""All that brings a run back at a step: weights, optimizer, random states, position, running sums."""
+"""What brings a run back at a step: weights, optimizer, random states, position, running sums."""
 
 from __future__ import annotations
 

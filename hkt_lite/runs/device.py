@@ -13,7 +13,7 @@ from ..config import Config, HKTError, stream
 
 @contextmanager
 def deterministic(config: Config) -> Iterator[None]:
-    """Threads and kernels of the configuration; the caller's settings and random state afterwards."""
+    """Threads and kernels as configured; the caller's settings and random state afterwards."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise HKTError(
             "device is 'cuda', but torch sees no GPU here; use --device cpu or a machine with one."

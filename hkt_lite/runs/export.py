@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..benchmarks.task import get, resolve
+from ..benchmarks import get, resolve
 from ..benchmarks.weights import load_weights
 from ..config import Config, HKTError, canonical, nearest
 from ..files import sha256, write_bytes
@@ -83,7 +83,7 @@ def _last(output):
 
 
 def _program(model: nn.Module, x: tuple) -> tuple[torch.export.ExportedProgram, tuple]:
-    """The exported program and its inputs: any batch, or one example where the code fixes the batch."""
+    """The exported program and its inputs: any batch, or one example where the code fixes it."""
     any_batch = tuple({0: torch.export.Dim("batch", min=1, max=65_536)} for _ in x)
     try:
         return torch.export.export(model, x, dynamic_shapes=any_batch), x

@@ -2,9 +2,9 @@
 
     hkt grid data/grids/cifar10-cpu.yaml
 
-A grid file is YAML: `base` (fields every run has), `runs` (a list of changes; a field whose value is
-{"each": [...]} is expanded into one run a value), `purpose` and `about`.  Nothing else, so that a
-grid reads like the table it fills.
+A grid file is YAML: `base` (fields every run has), `runs` (a list of changes; a field whose value
+is {"each": [...]} is expanded into one run a value), `purpose` and `about`.  Nothing else, so that
+a grid reads like the table it fills.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from ..benchmarks.task import resolve
+from ..benchmarks import resolve
 from ..config import Config, HKTError, nearest
 from .loop import run
 from .records import RunRecord, check_purpose
@@ -27,7 +27,7 @@ MOST = 10_000  # runs of one grid
 
 
 def read(path: Path) -> tuple[list[Config], str]:
-    """The resolved configurations of a grid file in order, without repetitions, and their purpose."""
+    """The resolved configurations of a grid file, without repetitions, and their purpose."""
     value = _parsed(Path(path))
     purpose = value.get("purpose", "score")
     try:
@@ -93,7 +93,7 @@ def sweep(
     said: Callable[[str], None] = print,
     progress: Callable | None = None,
 ) -> list[RunRecord]:
-    """Run them one after the other, or only the one at `index`; a failing one does not stop the rest.
+    """Run them one after the other, or only the one at `index`; a failing one stops no other.
 
     Raises HKTError at the end if any failed, and for an index outside the grid.
     """

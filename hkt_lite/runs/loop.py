@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
-from ..benchmarks.task import Task, get, method_class, resolve
+from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import load_weights, parameters
 from ..config import Config, HKTError, stream
 from ..files import sha256, write_bytes, write_json
@@ -258,7 +258,7 @@ class Run:
         return {key: value for key, value in state.items() if key not in own}
 
     def selected_child(self) -> nn.Module:
-        """The selected child from the store; the method gets the last epoch's, both in eval mode."""
+        """The selected child from the store; the method gets the last epoch's; in eval mode."""
         last = load_file(self.folder / "last.safetensors")
         extra = load_file(self.folder / "method.safetensors")
         named = {f"child.{key}": value for key, value in last.items()}

@@ -9,10 +9,11 @@ import time
 import torch
 from torch import Tensor, nn
 
-from ..benchmarks.task import get, method_class
+from ..benchmarks import get, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config
 from .device import deterministic
+from .parent import parent_file
 from .records import QUANTILES
 from .store import Store
 
@@ -25,7 +26,7 @@ def quantiles(values: Tensor) -> dict[str, float]:
 
 
 def peak_memory_mb(cuda: bool = False) -> float | None:
-    """The most memory that this process, or its GPU, has held; None where nobody tells (Windows)."""
+    """The most memory that this process, or its GPU, has held; None where nobody tells."""
     if cuda:
         return torch.cuda.max_memory_allocated() / 2**20
     try:
@@ -54,7 +55,7 @@ def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict
     The parent is counted as one forward pass for every image and cached view, or every image and
     epoch; other methods' own work is not.
     """
-    task = get(config.task)(config).load()
+    task, store = get(config.task)(config).load(), store or Store.default()
     with deterministic(config):
         child = task.child().train()
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
@@ -68,9 +69,9 @@ def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict
         if method_class(config.method).needs_parent:
             cached = config.parent_source == "cached"
             passes = task.train_size * (config.views if cached else config.epochs)
-            seconds += passes * _parent_seconds(task, batch) / config.batch_size
+            seconds += passes * _parent_seconds(task, batch, store) / config.batch_size
             cache = 2 * 128 * config.views * task.train_size if cached else 0
-    home = (store or Store.default()).home
+    home = store.home
     while not home.exists():
         home = home.parent
     return {
@@ -81,8 +82,8 @@ def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict
 
 
 @torch.no_grad()
-def _parent_seconds(task, batch) -> float:
-    parent, _ = task.parent()
+def _parent_seconds(task, batch, store: Store) -> float:
+    parent, _ = task.parent(parent_file(task.config, task, store))
     began = time.perf_counter()
     task.predict(parent.eval(), batch)
     return time.perf_counter() - began

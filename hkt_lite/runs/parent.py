@@ -1,4 +1,4 @@
-"""The parent of a run: its weights, and what its cache holds, kept on disk for all runs that share it."""
+"""The parent of a run: its weights, and its cache, kept on disk for all runs that share it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..benchmarks.task import Task, method_class
+from ..benchmarks import Task, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config, canonical, stream
 from ..files import read_tensors, sha256, write_tensors

@@ -111,8 +111,8 @@ def manifest_flaws() -> Iterable[tuple[str, str]]:
         elif sha256(home / name) != listed[name]:
             yield (
                 name,
-                f"The record {home / name} differs from its sha256 in MANIFEST.json: one of the two "
-                "was altered; restore it.",
+                f"The record {home / name} differs from its sha256 in MANIFEST.json: one of the "
+                "two was altered; restore it.",
             )
 
 

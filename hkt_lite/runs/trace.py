@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..benchmarks.task import get, resolve
+from ..benchmarks import get, resolve
 from ..config import Config, HKTError
 from ..methods.method import MethodError
 from ..methods.sites import record

@@ -22,13 +22,16 @@ def sha(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def packed(folder: str = "things", **changes) -> bytes:
+def packed(*odd: tarfile.TarInfo, folder: str = "things", **changes) -> bytes:
+    """FILES in an archive, some of them changed; `odd` members come last and hide earlier ones."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, data in {**FILES, **changes}.items():
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
+        for member in odd:
+            tar.addfile(member)
     return buffer.getvalue()
 
 
@@ -160,6 +163,23 @@ def test_second_address_is_tried(served):
     assert registry.fetch("net").read_bytes() == WEIGHTS
 
 
+def test_second_address_is_tried_when_the_first_serves_something_else(served):
+    address = served.net["urls"][0]
+    served.serves["/other.th"] = (b"another file", 0)
+    served.net["urls"] = [address.replace("net.th", "other.th"), address]
+    served.write()
+    assert registry.fetch("net").read_bytes() == WEIGHTS
+    assert served.asked == ["/other.th", "/net.th"] and remains(served) == ["weights/net.th"]
+
+
+def test_every_address_that_failed_is_named(served):
+    address = served.net["urls"][0]
+    served.serves["/net.th"] = (b"another file", 0)
+    served.net["urls"] = [address.replace("net.th", "gone.th"), address]
+    served.write()
+    refused(served, "net", "gone.th answers 404 .*, and the download of .*net.th does not have the")
+
+
 def refused(served, name, words):
     with pytest.raises(HKTError, match=words) as caught:
         registry.fetch(name)
@@ -212,7 +232,7 @@ def test_wrong_checksum(served):
 
 
 @pytest.mark.parametrize(
-    "data", [ARCHIVE[: len(ARCHIVE) - 60], b"no archive at all", packed("elsewhere")]
+    "data", [ARCHIVE[: len(ARCHIVE) - 60], b"no archive at all", packed(folder="elsewhere")]
 )
 def test_archive_that_cannot_be_unpacked(served, data):
     served.serves["/things.tar.gz"] = (data, 0)
@@ -229,8 +249,34 @@ def test_wrong_file_inside_the_archive(served):
     served.things["bytes"] = None
     served.write()
     refused(
-        served, "things", "two in the archive things.tar.gz of things does not have the checksum"
+        served,
+        "things",
+        r"archive things.tar.gz of things is truncated or damaged \(two in it does not have the",
     )
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_are_refused(served, kind, tmp_path):
+    (tmp_path / "secret").write_bytes(FILES["two"])
+    link = tarfile.TarInfo("things/two")
+    link.type, link.linkname = kind, str(tmp_path / "secret")
+    data = packed(link)
+    served.serves["/things.tar.gz"] = (data, 0)
+    served.things |= {"hash": sha(data), "bytes": len(data)}
+    served.write()
+    refused(served, "things", "things is truncated or damaged .two is a link or a device")
+
+
+def test_members_that_lead_elsewhere_stay_in_the_archive(served, tmp_path):
+    odd = [tarfile.TarInfo(name) for name in ("../escaped", "things/../../escaped", "/escaped")]
+    way = tarfile.TarInfo("things/way")
+    way.type, way.linkname = tarfile.SYMTYPE, str(tmp_path)
+    data = packed(*odd, way, tarfile.TarInfo("things/way/escaped"))
+    served.serves["/things.tar.gz"] = (data, 0)
+    served.things |= {"hash": sha(data), "bytes": len(data)}
+    served.write()
+    registry.fetch("things")
+    assert remains(served) == ["things/one", "things/two"] and not (tmp_path / "escaped").exists()
 
 
 def test_damaged_data_stays_until_something_better_came(served):

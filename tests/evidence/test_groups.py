@@ -2,7 +2,7 @@
 
 import pytest
 
-from hkt_lite.benchmarks.task import get, names
+from hkt_lite.benchmarks import get, names
 from hkt_lite.config import Config, HKTError
 from hkt_lite.evidence.groups import (
     METRICS,

@@ -436,7 +436,7 @@ def test_a_method_keeps_its_look_and_a_new_one_gets_its_own(monkeypatch):
 
 def flow_run(method, seed, epe, **fields):
     """A made-up run of the flow task: lower is better."""
-    from hkt_lite.benchmarks.task import resolve
+    from hkt_lite.benchmarks import resolve
     from hkt_lite.config import Config
     from hkt_lite.runs.records import Epoch, Score
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -28,7 +30,7 @@ from hkt_lite.config import PROJECT, HKTError
 from hkt_lite.methods import at, attention, etm, fitnet, hkt
 from hkt_lite.runs import golden, schedule
 
-from . import corpora
+from . import compare, corpora
 from .cases import GOLDENS
 from .measure import measure
 
@@ -55,8 +57,8 @@ def test_golden(name, homes, tmp_path):
     """What today's code computes is what is committed; with a reason in the environment it becomes what is committed."""
     values = measured(name, homes, tmp_path)
     if WHY:
-        golden.accept(name, values, WHY)
-    found = golden.differences(name, values)
+        compare.accept(name, values, WHY)
+    found = compare.differences(name, values)
     if found:
         more = f"\n… and {len(found) - 12} more" if len(found) > 12 else ""
         pytest.fail("\n".join(found[:12]) + more, pytrace=False)
@@ -90,29 +92,29 @@ VALUES = {
 
 
 def test_a_version_rises_only_where_something_differs(empty):
-    assert golden.accept("toy-plain-real", VALUES, "first")
-    assert not golden.accept("toy-plain-real", VALUES, "nothing new")
+    assert compare.accept("toy-plain-real", VALUES, "first")
+    assert not compare.accept("toy-plain-real", VALUES, "nothing new")
     assert golden.version("toy-plain-real") == 1
     near = json.loads(json.dumps(VALUES).replace("2.0", "2.000001"))
-    assert not golden.accept("toy-plain-real", near, "rounding")
+    assert not compare.accept("toy-plain-real", near, "rounding")
     far = json.loads(json.dumps(VALUES).replace("2.0", "2.1"))
-    assert golden.differences("toy-plain-real", far) == [
+    assert compare.differences("toy-plain-real", far) == [
         "toy-plain-real: a / epochs / 0 / val / loss is 2.1, the golden says 2.0."
     ]
-    assert golden.accept("toy-plain-real", far, "another loss")
+    assert compare.accept("toy-plain-real", far, "another loss")
     read = golden.read("toy-plain-real")
     assert (read["version"], [entry["why"] for entry in read["history"]]) == (
         2,
         ["first", "another loss"],
     )
-    assert golden.accept("toy-plain-real", {**far, "b": far["a"]}, "a new case")
+    assert compare.accept("toy-plain-real", {**far, "b": far["a"]}, "a new case")
     assert golden.version("toy-plain-real") == 3
     assert [path.name for path in empty.iterdir()] == ["toy-plain-real.json"]
 
 
 def test_no_acceptance_without_a_reason(empty):
     with pytest.raises(HKTError, match="reason"):
-        golden.accept("toy-plain-real", VALUES, "  ")
+        compare.accept("toy-plain-real", VALUES, "  ")
     assert not list(empty.iterdir())
     with pytest.raises(HKTError, match="no golden"):
         golden.read("toy-plain-real")
@@ -131,13 +133,13 @@ def test_no_acceptance_without_a_reason(empty):
     ],
 )
 def test_what_counts_as_a_difference(empty, old, new):
-    golden.accept("toy-plain-real", VALUES, "first")
+    compare.accept("toy-plain-real", VALUES, "first")
     text = (
         json.dumps(VALUES)
         .replace(old, new)
         .replace('"float32 [2]", 0.5]', '"float32 [2]", 0.5' + (", 0.5]" if old == "[0.5" else "]"))
     )
-    assert golden.differences("toy-plain-real", json.loads(text))
+    assert compare.differences("toy-plain-real", json.loads(text))
 
 
 def test_the_command_compares_and_names_unknown_goldens():
@@ -320,7 +322,7 @@ def test_a_mutation_turns_its_golden_red(mutation, homes, tmp_path, monkeypatch)
 
 
 def changed(name: str, values: dict) -> list[str]:
-    return [line for line in golden.differences(name, values) if "was not measured" not in line]
+    return [line for line in compare.differences(name, values) if "was not measured" not in line]
 
 
 # -- and what must not ---------------------------------------------------------------------------------------------------
@@ -344,14 +346,12 @@ def test_rewriting_the_source_changes_nothing(name, case, homes, tmp_path):
     for path in (PROJECT / "hkt_lite").rglob("*.py"):
         text = ast.unparse(ast.parse(path.read_text(encoding="utf-8")))
         for old, new in (("_rate", "_rate_of"), ("_mixing", "_joining"), ("_Draw", "_Dice")):
-            text = (
-                text.replace(f"{old}(", f"{new}(")
-                .replace(f"class {old}:", f"class {new}:")
-                .replace(f"{old})", f"{new})")
-            )
+            text = re.sub(rf"\b{old}\b", new, text)
         target = tmp_path / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+    for path in (PROJECT / "hkt_lite").rglob("*.yaml"):
+        shutil.copy(path, tmp_path / path.relative_to(PROJECT))
     (tmp_path / "data").symlink_to(PROJECT / "data")
     words = [str(tmp_path), str(PROJECT / "tests"), name, case, str(homes["all"])]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

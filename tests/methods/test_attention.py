@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hkt_lite.methods import attention, etm
-from hkt_lite.methods.attention import KINDS, gate, mix, similarity
+from hkt_lite.methods import MethodError, attention, etm
+from hkt_lite.methods.attention import KINDS, gate, mix, share, similarity
 from hkt_lite.methods.etm import Mixture
 from tests.reference import released
 
@@ -180,21 +180,25 @@ def test_gradients_reach_child_and_parent(kind):
 
 def test_error_sentences():
     c, p = features(0, (3, 4))
-    with pytest.raises(
-        ValueError, match=r"two features of one shape .*got \(3, 4\) and \(3, 3\)\."
-    ):
+    with pytest.raises(MethodError, match=r"features of one shape .*got \(3, 4\) and \(3, 3\)\."):
         mix(c, p[:, :3])
-    with pytest.raises(ValueError, match="'softmax' weighs positions, so it needs maps"):
-        mix(c, p, "softmax")
-    for call in (lambda: mix(c, p, "gates"), lambda: Mixture("gates")):
+    for call in (mix, share):
+        with pytest.raises(MethodError, match=r"'softmax' .* needs maps, not \(3, 4\)\."):
+            call(c, p, "softmax")
         with pytest.raises(
-            ValueError, match="Unknown kind .* 'gates'; known: gate, forward_gate, static, softmax"
+            MethodError, match="Unknown kind .* 'gates'; known: gate, forward_gate, static, softmax"
         ):
-            call()
-    for lam in (-0.1, 1.1, "much", None):
-        with pytest.raises(ValueError, match="lam is a share between 0 and 1, got"):
+            call(c, p, "gates")
+    with pytest.raises(
+        MethodError,
+        match="'kind' of Mixture must be a name out of gate, forward_gate, static, softmax, "
+        "got 'gates'. Did you mean 'gate'?",
+    ):
+        Mixture("gates")
+    for lam in (-0.1, 1.1, "much", None, True, math.nan):
+        with pytest.raises(MethodError, match="'lam' of Mixture must be a number from 0 to 1, got"):
             Mixture("gate", lam)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(MethodError, match="one shape"):
         gate(c[0], p[0])
 
 
@@ -209,10 +213,89 @@ def test_mixture_is_mix_without_parameters_and_observes_per_sample():
     seen = mixture.observe(c.requires_grad_(), p, m)
     torch.testing.assert_close(seen["gate"], gate(c, p).mean((1, 2, 3)).detach())
     torch.testing.assert_close(
-        seen["inherited"], ((m - c).flatten(1).norm(dim=1) / c.flatten(1).norm(dim=1)).detach()
+        seen["share"], 0.4 * gate(c, p).mean((1, 2, 3)).detach(), rtol=1e-12, atol=0
     )
+    torch.testing.assert_close(
+        seen["displacement"], ((m - c).flatten(1).norm(dim=1) / c.flatten(1).norm(dim=1)).detach()
+    )
+    assert list(seen) == ["gate", "share", "displacement"]
     assert all(value.shape == (6,) and not value.requires_grad for value in seen.values())
-    assert torch.isfinite(mixture.observe(0 * c, p, m)["inherited"]).all()
+    assert torch.isfinite(mixture.observe(0 * c, p, m)["displacement"]).all()
+
+
+def shares_by_hand(
+    c: list[list[float]], p: list[list[float]], kind: str, lam: float
+) -> list[float]:
+    """rho at each position of one sample in plain Python; c and p are [position][channel]."""
+    scores = [sum(a * b for a, b in zip(x, y)) / math.sqrt(len(x)) for x, y in zip(c, p)]
+    gates = [1 / (1 + math.exp(-s)) for s in scores]
+    total = sum(map(math.exp, scores))
+    return {
+        "gate": [lam * (1 - g) for g in gates],
+        "forward_gate": [lam * g for g in gates],
+        "static": [0.7 for _ in gates],
+        "softmax": [lam * (1 - math.exp(s) / total) for s in scores],
+    }[kind]
+
+
+def check_observed(kind: str, lam: float = 0.45):
+    """Gate, share and displacement of each sample: number by number."""
+    c, p = features(7, (3, 4, 2, 3), 0.8)
+    mixture = Mixture(kind, lam)
+    seen = mixture.observe(c, p, mixture(c, p))
+    for b in range(3):
+        rows = [z[b].flatten(1).T.tolist() for z in (c, p)]
+        shares = shares_by_hand(*rows, kind, lam)
+        gates = shares_by_hand(*rows, "forward_gate", 1.0)
+        towards = 0.0 if kind == "softmax" else 1.0  # softmax adds p, the others go from c to p
+        moved = length = 0.0
+        for x, y, rho in zip(*rows, shares):
+            moved += sum((rho * (v - towards * u)) ** 2 for u, v in zip(x, y))
+            length += sum(u * u for u in x)
+        assert seen["gate"][b].item() == pytest.approx(sum(gates) / 6, rel=1e-10)
+        assert seen["share"][b].item() == pytest.approx(sum(shares) / 6, rel=1e-10)
+        assert seen["displacement"][b].item() == pytest.approx((moved / length) ** 0.5, rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_observed_of_every_kind(kind):
+    check_observed(kind)
+
+
+@pytest.mark.parametrize("kind", ["gate", "forward_gate"])
+def test_the_share_of_vectors(kind):
+    c, p = features(8, (5, 6), 0.7)
+    seen = Mixture(kind, 0.3).observe(c, p, mix(c, p, kind, 0.3))
+    for b in range(5):
+        (wanted,) = shares_by_hand([c[b].tolist()], [p[b].tolist()], kind, 0.3)
+        assert seen["share"][b].item() == pytest.approx(wanted, rel=1e-10)
+
+
+def test_slices_have_shares_of_their_own():
+    """The mean over channels: a slice counts by its width."""
+    c, p = features(9, (3, 6), 0.9)
+    mixture, parts = Mixture("gate", 0.6), ((9, 2), (9, 4))
+    m = mixture(c, p, parts)
+    assert torch.equal(m, torch.cat([mix(c[:, :2], p[:, :2]), mix(c[:, 2:], p[:, 2:])], 1))
+    seen = mixture.observe(c, p, m, parts)
+    first, second = (0.6 * (1 - gate(c[:, s], p[:, s])[:, 0]) for s in (slice(2), slice(2, 6)))
+    torch.testing.assert_close(seen["share"], (2 * first + 4 * second) / 6)
+    torch.testing.assert_close(seen["gate"], gate(c, p)[:, 0])
+
+
+SHARES = {
+    "gate inverted": lambda c, p, kind, lam: lam - share(c, p, kind, lam),
+    "lambda left out": lambda c, p, kind, lam: share(c, p, kind, 1.0),
+    "sign": lambda c, p, kind, lam: -share(c, p, kind, lam),
+    "sum over positions": lambda c, p, kind, lam: 6 * share(c, p, kind, lam),
+}
+
+
+@pytest.mark.parametrize("fault", SHARES)
+def test_observed_shares_see(fault, monkeypatch):
+    monkeypatch.setattr(etm, "share", SHARES[fault])
+    with pytest.raises(AssertionError):
+        check_observed("gate")
 
 
 # -- mutations -------------------------------------------------------------------------------------------------------

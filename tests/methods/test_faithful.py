@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-import hkt_lite.methods.hkt as hkt_module
+import hkt_lite.methods.method as method_module
 from hkt_lite.benchmarks.cifar10 import data as cifar10
 from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.benchmarks.cifar10.task import MEAN, STD
@@ -88,8 +88,9 @@ def test_equals_the_release_with_an_open_gate(pair, sites):
     assert (
         seen["gate"].shape == (8,)
         and 0.1 < float(seen["gate"].min())
-        and float(seen["inherited"].min()) > 0
+        and float(seen["displacement"].min()) > 0
     )
+    torch.testing.assert_close(seen["share"], 0.6 * (1 - seen["gate"]))
 
 
 def test_parent_in_training_mode_is_what_we_left_out(pair):
@@ -181,7 +182,7 @@ def _detached_tail(patch):
 
 
 def _statistics_instead_of_batch(patch):
-    patch.setattr(hkt_module, "record", _evaluated(hkt_module.record))
+    patch.setattr(method_module, "record", _evaluated(method_module.record))
 
 
 def _evaluated(record):
@@ -268,7 +269,8 @@ def test_equals_the_release_on_public_checkpoints(child_file, dtype, pictures):
     parent = load_weights(resnet("resnet56"), WEIGHTS / "resnet56-4bfd9763.th").to(dtype).eval()
     batch = pictures._replace(x=pictures.x.to(dtype))
     method = check_faithful(child, parent, batch)  # as they are: nearly closed, but not quite
-    assert 0 < float(method.observe()["inherited"].median()) < 0.3
+    assert 0 < float(method.observe()["share"].median()) < 0.3
+    assert 0 < float(method.observe()["displacement"].median()) < 0.3
     scaled = opened(child, parent, batch.x)
     check_open(*scaled, batch)
     check_faithful(*scaled, batch)

@@ -57,7 +57,6 @@ def test_fitnet_by_hand(nets):
         child, parent, sites=[Site("stem", "stem"), Site("body", "body")], beta=0.7, **PARTS
     )
     method.setup(batch)
-    method.double()
     terms, wanted = method(batch), []
     for regressor, path in zip(method.regressors, ("stem", "body")):
         c, p = (
@@ -70,7 +69,7 @@ def test_fitnet_by_hand(nets):
         )
         wanted.append(((r - p) ** 2).mean())
     assert terms["L_hint"].item() == pytest.approx(
-        0.7 * (wanted[0] + wanted[1]).item() / 2, rel=1e-5
+        0.7 * (wanted[0] + wanted[1]).item() / 2, rel=1e-10
     )
     assert terms["L_c"].item() == pytest.approx(F.cross_entropy(child(batch[0]), batch[1]).item())
     assert {id(p) for p in method.extra_parameters()} == {
@@ -102,7 +101,7 @@ def test_attention_transfer_by_hand(nets):
         maps = [(x**2).mean(1).flatten(1) for x in (c, p)]
         a, b = (x / (x**2).sum(1, keepdim=True).sqrt() for x in maps)
         wanted += 5.0 * ((a - b) ** 2).mean()
-    assert terms["L_at"].item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert terms["L_at"].item() == pytest.approx(wanted.item(), rel=1e-10)
     assert not list(method.extra_parameters())
 
 
@@ -121,7 +120,21 @@ def test_an_attention_map_does_not_know_the_width_or_the_size_of_a_feature():
         (lambda c, p, b: AT(c, p, sites=[Site("head", "head")], **PARTS)(b), "compares maps"),
         (
             lambda c, p, b: FitNet(c, p, sites=[Site("head", "body")], **PARTS).setup(b),
-            "'head -> body'.*must agree",
+            "'head -> body': .* differ in rank or batch",
+        ),
+        (
+            lambda c, p, b: AT(c, p, sites=[Site("head", "body")], **PARTS).setup(b),
+            "'head -> body': .* differ in rank or batch",
+        ),
+        (
+            lambda c, p, b: AT(c, p, sites=[Site("head", "head")], **PARTS).setup(b),
+            "'head': attention transfer compares maps",
+        ),
+        (
+            lambda c, p, b: HKT(c, p, kind="softmax", sites=[Site("head", "head")], **PARTS).setup(
+                b
+            ),
+            "'head': kind 'softmax' weighs positions",
         ),
         (
             lambda c, p, b: HKT(
@@ -134,6 +147,61 @@ def test_an_attention_map_does_not_know_the_width_or_the_size_of_a_feature():
 def test_what_they_refuse(nets, make, words):
     with pytest.raises((ValueError, SiteError), match=words):
         make(*nets)
+
+
+class Twice(Net):
+    """Calls its body twice."""
+
+    def forward(self, x):
+        return self.head(torch.relu(self.body(self.body(self.stem(x)))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("make", [FitNet, AT, HKT])
+def test_a_site_that_is_called_more_often_in_one_network_is_refused(nets, make):
+    child, _, batch = nets
+    method = make(child, Twice(6).double(), sites=[Site("body", "body")], **PARTS)
+    with pytest.raises(SiteError, match="'body' is called 2 times in the parent and 1 times in"):
+        method.setup(batch)
+
+
+def test_peers_keep_the_precision_of_what_they_are_given(nets):
+    """float64 stays; half precision, as under autocast, is compared in single."""
+    x = torch.rand(2, 3, 4, 4)
+    for given, wanted in [("float64",) * 2, ("float32",) * 2, ("bfloat16", "float32")]:
+        z = x.to(getattr(torch, given))
+        assert attention_map(z).dtype == hint(z, z + 1).dtype == getattr(torch, wanted), given
+    z = x.bfloat16()
+    assert torch.equal(attention_map(z), attention_map(z.float()))
+    assert torch.equal(hint(z, 2 * z), hint(z.float(), 2 * z.float()))
+    assert hint(x, x.double() + 1e-9).item() == pytest.approx(1e-18, rel=1e-6)
+    child, parent, batch = nets
+    for make in (FitNet, AT):  # in double precision throughout, without a conversion by hand
+        method = make(child, parent, sites=[Site("body", "body")], **PARTS)
+        method.setup(batch)
+        assert {term.dtype for term in method(batch).values()} == {torch.float64}
+
+
+def test_peers_compare_in_single_precision_under_autocast(nets):
+    child, parent, batch = nets[0].float(), nets[1].float(), (nets[2][0].float(), nets[2][1])
+    for make in (FitNet, AT):
+        method = make(child, parent, sites=[Site("body", "body")], **PARTS)
+        method.setup(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = method(batch)
+        assert {term.dtype for term in terms.values()} == {torch.float32}
+        sum(terms.values()).backward()
+        assert all(torch.isfinite(p.grad).all() for p in method.parameters())
+
+
+def test_looking_at_a_batch_moves_nothing(nets):
+    """`setup` of a method with sites leaves running statistics, weights and gradients alone."""
+    child, parent, batch = nets
+    child.body.append(nn.BatchNorm2d(6).double())
+    before = {name: value.clone() for name, value in child.state_dict().items()}
+    for make in (FitNet, AT, HKT):
+        make(child, parent, sites=[Site("stem", "stem")], **PARTS).setup(batch)
+    assert all(torch.equal(value, before[name]) for name, value in child.state_dict().items())
+    assert all(p.grad is None for p in child.parameters())
 
 
 def test_slices_are_transferred_and_mixed_each_for_itself(nets):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hkt_lite.methods import HKT, Site
-from hkt_lite.methods.attention import mix
+from hkt_lite.methods.attention import gate, mix
 from hkt_lite.methods.sites import SiteError, locate, record, replay, statistics_kept
 from tests.methods.nets import (
     PARTS,
@@ -277,6 +277,14 @@ def test_several_sites_against_the_same_thing_by_hand():
     seen = method.observe()
     assert seen["gate"].shape == (14,) and torch.equal(
         torch.cat([seen[f"gate at {site.name}"] for site in method.sites]), seen["gate"]
+    )
+    with torch.no_grad():  # what is observed behind a mixture is that pass's own feature
+        first = mix(child[:2](batch.x), features[1])
+        c, p = child[2:4](first), features[3]
+    gone = 0.6 * (1 - gate(c, p)[:, 0])
+    torch.testing.assert_close(seen["share at 3"], gone)
+    torch.testing.assert_close(
+        seen["displacement at 3"], gone * (p - c).norm(dim=1) / c.norm(dim=1)
     )
 
 

@@ -1,1 +1,1 @@
-"""CIFAR-10: ResNets, one pooled site as in the authors' release."""
+"""CIFAR-10: ResNets that meet at one pooled site, as in the authors' release, or at maps."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009) from its official python files: one uint8 tensor, a committed 45,000 / 5,000 split."""
+"""CIFAR-10 (Krizhevsky, 2009) from its official python files, with a committed validation split."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ...config import PROJECT, HKTError, nearest
+from ...files import read_json
 
 FOLDER = "cifar-10-batches-py"
 SPLIT = PROJECT / "data" / "splits" / "cifar10.json"
@@ -25,11 +26,12 @@ MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+RECONSTRUCT = np.empty(0).__reduce__()[0]  # what pickled arrays are made with
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
 class Images(NamedTuple):
-    """Images of one split: x uint8 (N, 3, 32, 32), y int64 (N,), index int64 (N,) in the official order."""
+    """One split: x uint8 (N, 3, 32, 32), y int64 (N,), index int64 (N,) in the official order."""
 
     x: Tensor
     y: Tensor
@@ -38,21 +40,28 @@ class Images(NamedTuple):
     classes: list[str]
 
 
+def _dtype(code, *_) -> np.dtype:
+    """In place of numpy.dtype: NumPy's own uint8, which no pickled state can turn into pointers."""
+    if code not in ("u1", b"u1"):
+        raise pickle.UnpicklingError(f"it holds an array of {code!r} instead of bytes")
+    return np.dtype(np.uint8)
+
+
 class _Plain(pickle.Unpickler):
-    """Reads the official pickles and nothing else: arrays of bytes and strings, no other object can be made."""
+    """Reads the official pickles and nothing else: no object can be made but arrays of bytes."""
 
     ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
+        ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
+        ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): _dtype,
+        ("_codecs", "encode"): str.encode,
     }
 
     def find_class(self, module, name):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return self.ALLOWED[module, name]
 
 
 def present(root: Path) -> bool:
@@ -65,8 +74,8 @@ def _unpickled(path: Path, data: bytes, read):
         return read(_Plain(io.BytesIO(data), encoding="bytes").load())
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise HKTError(
-            f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with `hkt data fetch "
-            "cifar10`."
+            f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with "
+            "`hkt data fetch cifar10`."
         ) from None
 
 
@@ -77,36 +86,38 @@ def _pictures(value: dict) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
+def _class_names(value: dict) -> list[str]:
+    return [name.decode() for name in value[b"label_names"]]
+
+
 @lru_cache(maxsize=12)
 def _read(path: Path, official: bool) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (N, 3, 32, 32) and classes int64 (N,) of one batch file."""
     if not path.is_file():
         raise HKTError(
-            f"CIFAR-10 is not complete: there is no {path}; run `hkt data fetch cifar10`, or set HKT_DATA "
-            f"to the folder that holds {FOLDER}."
+            f"CIFAR-10 is not complete: there is no {path}; run `hkt data fetch cifar10`, or set "
+            f"HKT_DATA to the folder that holds {FOLDER}."
         )
     data = path.read_bytes()
     if official and hashlib.md5(data).hexdigest() != MD5[path.name]:
         raise HKTError(
-            f"{path} does not have the official checksum: it is damaged or truncated; fetch it again "
-            "with `hkt data fetch cifar10`."
+            f"{path} does not have the official checksum: it is damaged or truncated; fetch it "
+            "again with `hkt data fetch cifar10`."
         )
     return _unpickled(path, data, _pictures)
 
 
 @lru_cache(maxsize=1)
 def _split(path: Path = SPLIT) -> dict[str, list[int]]:
-    from ...files import read_json
-
     return read_json(path, "split")
 
 
 def load(root: Path, split: str, size: int | None = None, official: bool = True) -> Images:
     """The images of 'train' (45,000), 'val' (5,000) or 'test' (10,000).
 
-    `size` takes the first of the committed, shuffled list.  `official` = False is for other images in this layout, in
-    any number: it skips the checksums, takes the class names from batches.meta and the part of the list that exists.
-    Raises HKTError naming the file.
+    `size` takes the first of the committed, shuffled list.  `official` = False is for other images
+    in this layout, in any number: it skips the checksums, takes the class names from batches.meta
+    and the part of the list that exists.  Raises HKTError naming the file.
     """
     if split not in ("train", "val", "test"):
         raise HKTError(
@@ -121,10 +132,6 @@ def load(root: Path, split: str, size: int | None = None, official: bool = True)
         meta = Path(root) / FOLDER / "batches.meta"
         name, index = f"images in {meta.parent}", index[index < len(y)]
         if meta.is_file():
-            classes = _unpickled(
-                meta,
-                meta.read_bytes(),
-                lambda value: [one.decode() for one in value[b"label_names"]],
-            )
+            classes = _unpickled(meta, meta.read_bytes(), _class_names)
     index = torch.from_numpy(index[:size])
     return Images(torch.from_numpy(x)[index], torch.from_numpy(y)[index], index, name, classes)

@@ -1,7 +1,8 @@
 """CIFAR ResNets with parameter-free shortcuts: ResNet-8, 20, 32, 44, 56, 110.
 
-He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, section 4.2, shortcut option A.  Module names follow the
-public checkpoints of akamaster/pytorch_resnet_cifar10 and of the HKT release, so that their files load as they are.
+He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016, section 4.2, shortcut
+option A.  Module names follow the public checkpoints of akamaster/pytorch_resnet_cifar10 and of the
+HKT release, so that their files load as they are.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 
 from ...config import HKTError
 
+DEEPEST = 1202  # of He et al.
+
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut that subsamples and pads the channels with zeros (option A)."""
+    """Two 3x3 convolutions and a shortcut that subsamples and pads with zeros (option A)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -34,9 +37,10 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Depth 6n + 2: a 3x3 stem, three stages of n blocks with width, 2 width and 4 width channels, average pooling, a linear head.
+    """Depth 6n + 2: a 3x3 stem, three stages of n blocks, average pooling, a linear head.
 
-    forward: images (B, 3, H, W) -> logits (B, classes).  `avgpool` returns the pooled feature (B, 4 width), the site of the release.
+    The stages have `width`, 2 width and 4 width channels.  Images (B, 3, H, W) -> logits
+    (B, classes).  `avgpool` returns the pooled feature (B, 4 width), the site of the release.
     """
 
     def __init__(self, depth: int, width: int = 16, classes: int = 10):
@@ -55,12 +59,8 @@ class ResNet(nn.Module):
 
     @staticmethod
     def _stage(inputs: int, outputs: int, n: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(
-            *(
-                Block(inputs if k == 0 else outputs, outputs, stride if k == 0 else 1)
-                for k in range(n)
-            )
-        )
+        first = Block(inputs, outputs, stride)
+        return nn.Sequential(first, *(Block(outputs, outputs, 1) for _ in range(n - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
@@ -68,13 +68,19 @@ class ResNet(nn.Module):
         return self.linear(self.avgpool(x))
 
 
+def depth(name: str) -> int:
+    """20 for 'resnet20'.  Raises HKTError for a depth that is not 6n + 2 between 8 and 1202."""
+    digits = name.removeprefix("resnet")
+    if name.startswith("resnet") and digits.isdecimal() and len(digits) < 5:
+        layers = int(digits)
+        if layers % 6 == 2 and 8 <= layers <= DEEPEST:
+            return layers
+    raise HKTError(
+        f"There is no CIFAR ResNet {name!r}; the depth must be 6n + 2 and at most {DEEPEST}, such "
+        "as resnet8, resnet20, resnet56 or resnet110."
+    )
+
+
 def resnet(name: str, width: int = 16, classes: int = 10) -> ResNet:
-    """A ResNet by name, 'resnet20'.  Raises HKTError for a depth that is not 6n + 2."""
-    depth = name.removeprefix("resnet")
-    if not (
-        name.startswith("resnet") and depth.isdigit() and int(depth) >= 8 and int(depth) % 6 == 2
-    ):
-        raise HKTError(
-            f"There is no CIFAR ResNet {name!r}; the depth must be 6n + 2, such as resnet8, resnet20, resnet56 or resnet110."
-        )
-    return ResNet(int(depth), width, classes)
+    """A ResNet by name, such as 'resnet20'.  Raises HKTError as `depth` does."""
+    return ResNet(depth(name), width, classes)

@@ -1,5 +1,6 @@
-"""CIFAR-10: a ResNet parent, a ResNet child, one pooled site, as in the authors' release.   hkt run cifar10 hkt --scale cpu
+"""CIFAR-10: a ResNet parent and a ResNet child.   hkt run cifar10 hkt --scale cpu
 
+They meet at one pooled site as in the authors' release, or at maps:  -s sites=layers
 Normalisation is ImageNet's, because the public checkpoints and the release were trained with it.
 """
 
@@ -13,20 +14,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...config import Config, HKTError, data_home
+from ...config import Config, HKTError, data_home, nearest
 from ...methods.kd import soft_divergence
 from ...methods.sites import Site
+from ..scales import needs_maps
 from ..task import Task
 from . import data as cifar10
 from . import synthetic
 from .augment import Augment
-from .network import resnet
+from .network import depth, resnet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-NORMALISATIONS = {
+NORMALISATIONS = {  # the usual figures; those of CIFAR-10 are the mean of per-image ones
     "imagenet": (MEAN, STD),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-}  # the usual figures; the second is the mean of per-image ones
+}
 PUBLIC = {
     "resnet20": "resnet20-12fca82f.th",
     "resnet32": "resnet32-d509ac18.th",
@@ -34,8 +36,21 @@ PUBLIC = {
     "resnet56": "resnet56-4bfd9763.th",
     "resnet110": "resnet110-1d1ed7c2.th",
 }
-BEFORE_POOLING = ("conv1", "bn1", "layer1", "layer2", "layer3")
+LARGEST = 45_000  # training images; of embedded ones no more are drawn either
 SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits
+
+STEM = ("conv1", "bn1")
+BEFORE_POOLING = (*STEM, "layer1", "layer2", "layer3")
+LAYERS = (  # maps of 16, 32 and 64 channels; what comes out of one changes what the next one sees
+    Site("layer1", "layer1", STEM, STEM, alone=True),
+    Site("layer2", "layer2", STEM, STEM),
+    Site("layer3", "layer3", STEM, STEM),
+)
+SITES = {
+    "pooled": (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),),
+    "layers": LAYERS,
+    "layers+pooled": (*LAYERS, Site("avgpool", "avgpool", STEM, STEM)),
+}
 
 
 class Batch(NamedTuple):
@@ -47,10 +62,17 @@ class Batch(NamedTuple):
 
 
 class Cifar10(Task):
+    title = "CIFAR-10"
     chance = 10.0  # percent, one of ten classes
+    shown = {"accuracy": ("accuracy (%)", 2), "loss": ("cross-entropy", 3)}
     public = PUBLIC
-    protocols = {"imagenet": {"normalisation": "imagenet"}, "cifar10": {"normalisation": "cifar10"}}
-    sites = (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),)
+    protocols = {name: {"normalisation": name} for name in NORMALISATIONS}
+    sites = SITES["pooled"]
+    default_sites = "pooled"
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.sites = SITES[config.sites or self.default_sites]
 
     @classmethod
     def autos(cls, config: Config) -> dict:
@@ -58,28 +80,42 @@ class Cifar10(Task):
         if source == "auto":
             source = "real" if cifar10.present(data_home()) else "synthetic"
         real = source == "real"
-        return {
+        found = {
             "source": source,
             "parent": config.parent or ("resnet56" if real else "resnet20"),
             "parent_weights": "public" if real else "committed",
         }
+        if config.sites not in (None, cls.default_sites):
+            found["parent_source"] = "live"  # maps are too large for a cache
+        return found
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        for arch in {config.parent, config.child} - {"none"}:
+            depth(arch)
+        if config.train_size > LARGEST:
+            raise HKTError(
+                f"train_size {config.train_size} is more than the {LARGEST} training images of "
+                "CIFAR-10."
+            )
+        sites = config.sites or cls.default_sites
+        if sites not in SITES:
+            raise HKTError(f"CIFAR-10 has no sites {sites!r}.{nearest(sites, SITES)}")
+        if needs_maps(config) and sites != "layers":
+            raise HKTError(
+                f"Method {config.method!r} with these options compares maps (B, C, H, W), and the "
+                f"sites {sites!r} hold the pooled feature (B, C); use -s sites=layers."
+            )
+        if config.parent_source == "cached" and sites != cls.default_sites:
+            raise HKTError(
+                f"A cached parent keeps vectors, and the sites {sites!r} hold maps; use "
+                "-s parent_source=live."
+            )
 
     def load(self) -> Cifar10:
         config = self.config
-        if config.source == "real":
-            read = lambda split, size=None: cifar10.load(data_home(), split, size)  # noqa: E731
-        else:
-            read = lambda split, size=None: synthetic.images(split, size or SIZES[split])  # noqa: E731
-        self.images = {
-            "train": read("train", config.train_size),
-            "val": read("val"),
-            "test": read("test"),
-        }
+        self.images = {split: self._read(split) for split in ("train", "val", "test")}
         self.classes, self.train_size = self.images["train"].classes, len(self.images["train"].y)
-        if self.train_size < config.train_size:
-            raise HKTError(
-                f"train_size {config.train_size} is more than the {self.train_size} training images of {self.images['train'].name}."
-            )
         digest = hashlib.sha256()
         for images in self.images.values():
             digest.update(images.x.numpy().tobytes() + images.y.numpy().tobytes())
@@ -90,6 +126,12 @@ class Cifar10(Task):
         }
         self.labels = {split: images.y.to(config.device) for split, images in self.images.items()}
         return self
+
+    def _read(self, split: str) -> cifar10.Images:
+        size = self.config.train_size if split == "train" else None
+        if self.config.source == "real":
+            return cifar10.load(data_home(), split, size)
+        return synthetic.images(split, size or SIZES[split])
 
     def _batch(self, split: str, x: Tensor, index: Tensor, view: int) -> Batch:
         index = index.to(self.config.device)
@@ -127,7 +169,7 @@ class Cifar10(Task):
 
     @torch.no_grad()
     def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
-        """{'accuracy': percent of the images, 'loss': mean cross-entropy} of `model` in evaluation mode."""
+        """{'accuracy': percent of the images, 'loss': mean cross-entropy} in evaluation mode."""
         training, right, loss, count = model.training, 0, 0.0, 0
         model.eval()
         for batch in self.batches(split):
@@ -139,7 +181,7 @@ class Cifar10(Task):
         return {"accuracy": 100 * right / count, "loss": loss / count}
 
     def protocol(self, name: str) -> dict:
-        """The test images under a normalisation: 'imagenet', as the public checkpoints were trained, or 'cifar10'."""
+        """The test images, normalised as the public checkpoints were ('imagenet') or 'cifar10'."""
         self.load()
         self.views["test"] = Augment(
             self.images["test"], self.config.seed, *NORMALISATIONS[name], self.config.device, 0

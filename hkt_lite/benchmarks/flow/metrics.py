@@ -1,11 +1,12 @@
-"""Errors of optical flow, by Sintel's and KITTI's conventions.
+"""Errors of optical flow over valid pixels, by Sintel's and KITTI's conventions.
 
     meter = Meter()
-    for sample in samples: meter.add(flow, sample)              # flow (2, H, W) in pixels
-    meter.result()                                              # Sintel: every pixel of all images counts the same
-    meter.result(per_image=True)                                # KITTI: the mean of the images' mean errors
+    for sample in samples:
+        meter.add(flow, sample)             # flow (2, H, W) in pixels
+    meter.result()                          # Sintel: every pixel of all images counts the same
+    meter.result(per_image=True)            # KITTI: the mean of the images' mean errors
 
-All numbers are over valid pixels.  A number no pixel qualifies for has no key; it is never NaN.
+A number that no pixel qualifies for has no key; it is never NaN.
 """
 
 from __future__ import annotations
@@ -16,26 +17,21 @@ import torch
 from torch import Tensor
 
 from ...config import HKTError
-
-PERCENT = (
-    "fl_all",
-    "px1",
-    "px3",
-    "px5",
-)  # shares of pixels; the other keys are mean errors in pixels
+from .data import Sample
 
 
 def epe_map(flow: Tensor, truth: Tensor) -> Tensor:
-    """End-point error (..., H, W), the length of the difference of flows (..., 2, H, W), in pixels."""
+    """End-point error (..., H, W) in pixels: the length of the difference of (..., 2, H, W)."""
     return (flow - truth).pow(2).sum(-3).sqrt()
 
 
-def _sums(flow: Tensor, sample) -> dict[str, tuple[float, int]]:
-    """Sum over the qualifying pixels and their number, for each key."""
+def _sums(flow: Tensor, sample: Sample) -> dict[str, tuple[float, int]]:
+    """Sum over the qualifying pixels and their number, for each key of `metrics`."""
     truth, valid = sample.flow.to(flow.device), sample.valid.to(flow.device)
     if flow.shape != truth.shape:
         raise HKTError(
-            f"A flow of shape {tuple(flow.shape)} cannot be compared with one of {tuple(truth.shape)}; crop the padding off first."
+            f"A flow of shape {tuple(flow.shape)} cannot be compared with one of "
+            f"{tuple(truth.shape)}; crop the padding off first."
         )
     error, length = epe_map(flow.float(), truth)[valid].double(), truth.norm(dim=0)[valid].double()
     if not error.isfinite().all():
@@ -52,24 +48,9 @@ def _sums(flow: Tensor, sample) -> dict[str, tuple[float, int]]:
         occluded = sample.occluded.to(flow.device)[valid]
         groups |= {"epe_matched": ~occluded, "epe_unmatched": occluded}
     sums = {key: (float(error[here].sum()), int(here.sum())) for key, here in groups.items()}
-    wrong = {
-        "fl_all": (error > 3) & (error > 0.05 * length),
-        **{f"px{n}": error > n for n in (1, 3, 5)},
-    }
+    wrong = {"fl_all": (error > 3) & (error > 0.05 * length)}
+    wrong |= {f"px{n}": error > n for n in (1, 3, 5)}
     return sums | {key: (100.0 * int(here.sum()), len(error)) for key, here in wrong.items()}
-
-
-def metrics(flow: Tensor, sample) -> dict[str, float]:
-    """Errors of one flow (2, H, W) against a datasets.flow.Sample, and the number of pixels behind each as 'n/KEY'.
-
-    epe, epe_matched, epe_unmatched (visible and occluded pixels; only where the sample tells), s0-10, s10-40, s40+ (by the true speed, the
-    upper end excluded) are mean end-point errors in pixels.  fl_all is the percentage with an error above 3 pixels and 5 % of the true
-    length (KITTI 2015), px1, px3, px5 that with an error above so many pixels.  Raises HKTError for another size or a flow that is not finite.
-    """
-    sums = {key: pair for key, pair in _sums(flow, sample).items() if pair[1]}
-    return {key: total / n for key, (total, n) in sums.items()} | {
-        f"n/{key}": float(n) for key, (_, n) in sums.items()
-    }
 
 
 class Meter:
@@ -79,20 +60,19 @@ class Meter:
         self.total, self.count = Counter(), Counter()
         self.image_epe = []
 
-    def add(self, flow: Tensor, sample) -> None:
+    def add(self, flow: Tensor, sample: Sample) -> None:
         """One flow (2, H, W); see `metrics` for what is raised."""
-        sums = _sums(flow, sample)
-        for key, (total, n) in sums.items():
+        for key, (total, n) in _sums(flow, sample).items():
             self.total[key] += total
             self.count[key] += n
-        if sums["epe"][1]:
-            self.image_epe.append(sums["epe"][0] / sums["epe"][1])
+            if key == "epe" and n:
+                self.image_epe.append(total / n)
 
     def result(self, per_image: bool = False) -> dict[str, float]:
-        """The keys of `metrics` over all images, pooled over pixels (Sintel).
+        """The mean errors of `metrics` over all images, pooled over pixels (Sintel).
 
-        `per_image` replaces 'epe' alone by the mean of the images' EPEs; Fl-all and the rest stay pooled over all valid pixels.  So does
-        RAFT's evaluation on KITTI, whose EPE papers quote and torchvision calls per_image_epe.
+        `per_image` replaces 'epe' alone by the mean of the images' EPEs, as RAFT's evaluation on
+        KITTI does, whose EPE papers quote and torchvision calls per_image_epe.
         """
         found = {key: self.total[key] / n for key, n in self.count.items() if n}
         if per_image and self.image_epe:
@@ -100,22 +80,35 @@ class Meter:
         return found
 
 
-def warm_start(flow: Tensor) -> Tensor:
-    """The first guess for the next pair of a sequence: flow (2, H, W) carried along itself, on the same grid.
+def metrics(flow: Tensor, sample: Sample) -> dict[str, float]:
+    """Errors of one flow (2, H, W), and the number of pixels behind each as 'n/KEY'.
 
-    Each pixel takes the flow of the vector that lands nearest to it (RAFT, section 4: forward projection, then nearest neighbours).
-    Without a vector that lands inside the guess is zero.  RAFT does this at an eighth of the resolution, in pixels of that grid.
+    Mean end-point errors in pixels: epe; epe_matched and epe_unmatched (visible and occluded
+    pixels, where the sample tells); s0-10, s10-40, s40+ (by the true speed in pixels, upper end
+    excluded), as Sintel's server has them.  Percentages of pixels: fl_all with an error above 3
+    pixels and 5 % of the true length (KITTI 2015); px1, px3, px5 above so many pixels.  Raises
+    HKTError for another size or a flow that is not finite.
+    """
+    meter = Meter()
+    meter.add(flow, sample)
+    return meter.result() | {f"n/{key}": float(n) for key, n in meter.count.items() if n}
+
+
+def warm_start(flow: Tensor) -> Tensor:
+    """The first guess for a sequence's next pair: flow (2, H, W) carried along itself.
+
+    In pixels of its own grid, an eighth of the image's in RAFT (section 4).  Each pixel takes the
+    flow of the vector that lands nearest to it; where none lands inside the guess is zero.
     """
     from scipy.spatial import cKDTree
 
     height, width = flow.shape[-2:]
-    grid = torch.stack(
-        torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
-    ).float()
+    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    grid = torch.stack([x, y]).float().reshape(2, -1)
     vectors = flow.detach().cpu().float().reshape(2, -1)
-    landed = grid.reshape(2, -1) + vectors
+    landed = grid + vectors
     inside = (landed > 0).all(0) & (landed[0] < width) & (landed[1] < height)
     if not inside.any():
         return torch.zeros_like(flow)
-    _, nearest = cKDTree(landed[:, inside].T.numpy()).query(grid.reshape(2, -1).T.numpy())
+    _, nearest = cKDTree(landed[:, inside].T.numpy()).query(grid.T.numpy())
     return vectors[:, inside][:, torch.from_numpy(nearest)].reshape(flow.shape).to(flow)

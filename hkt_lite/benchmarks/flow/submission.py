@@ -1,6 +1,9 @@
-"""Flows of a trained child as the files that Sintel's and KITTI's servers take.   hkt submit RUN sintel-clean OUT [--warm]
+"""Flows of a trained child as the files that Sintel's and KITTI's servers take.
 
-Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.  `--warm` starts each frame of a Sintel scene from the flow before it.
+    hkt submit RUN sintel-clean OUT [--warm]
+
+Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.  `--warm` starts each frame
+of a Sintel scene from the flow before it.
 """
 
 from __future__ import annotations
@@ -13,16 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from ...config import HKTError, data_home, nearest
-from . import data as corpora
-from . import files as flow_files
+from . import data, files
+from .data import Pair
 from .metrics import warm_start
 from .network import smallest
+from .task import UPDATES
 
 CORPORA = {
-    "sintel-clean": ("clean", "sintel", 32),
-    "sintel-final": ("final", "sintel", 32),
-    "kitti2015": ("flow", "kitti", 24),
-    "kitti2012": ("flow", "kitti", 24),
+    "sintel-clean": "clean",
+    "sintel-final": "final",
+    "kitti2015": "flow",
+    "kitti2012": "flow",
 }
 
 
@@ -30,9 +34,11 @@ CORPORA = {
 def refine(
     model: nn.Module, first: Tensor, second: Tensor, updates: int, initial: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """RAFT's loop from a flow that is given: (flow (B, 2, H, W) in pixels, the same at an eighth of the resolution, in its pixels).
+    """RAFT's loop from a given flow: images (B, 3, H, W) in [-1, 1], initial (B, 2, H/8, W/8).
 
-    torchvision's forward always starts from zero; this is the same loop with its parts, and with `initial` None the same numbers.
+    Returns flow (B, 2, H, W) in pixels, and at an eighth of the resolution in its pixels.
+    torchvision's forward always starts from zero; this is the same loop with its parts, and with
+    `initial` None the same numbers.
     """
     from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
 
@@ -43,36 +49,30 @@ def refine(
     start = make_coords_grid(first.shape[0], *context.shape[-2:]).to(first.device)
     places = start if initial is None else start + initial
     for _ in range(updates):
-        hidden, delta = model.update_block(
-            hidden, context, model.corr_block.index_pyramid(places), places - start
-        )
+        corr = model.corr_block.index_pyramid(places)
+        hidden, delta = model.update_block(hidden, context, corr, places - start)
         places = places + delta
     mask = None if model.mask_predictor is None else model.mask_predictor(hidden)
     return upsample_flow(places - start, up_mask=mask), places - start
 
 
 def flows(
-    model: nn.Module,
-    arch: str,
-    pairs: list[corpora.Pair],
-    updates: int,
-    mode: str,
-    warm: bool = False,
-) -> Iterator[tuple[corpora.Pair, Tensor]]:
-    """(pair, flow (2, H, W)) of each pair.  With `warm` a pair begins where the one before it in its scene has led, if their frames follow."""
+    model: nn.Module, arch: str, pairs: list[Pair], updates: int, family: str, warm: bool = False
+) -> Iterator[tuple[Pair, Tensor]]:
+    """(pair, flow (2, H, W) in pixels) of each pair, padded after `family`.
+
+    With `warm` a pair begins where the one before it has led, if it goes on from its last frame.
+    """
     model.eval()
     before, carried = None, None
     for pair in pairs:
-        sample = corpora.read(pair._replace(flow=None, occlusion=None, invalid=None))
-        images, back = corpora.pad(
-            torch.stack([sample.first, sample.second]).float() / 127.5 - 1,
-            mode=mode,
-            least=smallest(arch),
-        )
-        goes_on = warm and before is not None and before.second == pair.first
-        full, low = refine(
-            model, images[:1], images[1:], updates, warm_start(carried)[None] if goes_on else None
-        )
+        sample = data.read(pair._replace(flow=None, occlusion=None, invalid=None))
+        images = torch.stack([sample.first, sample.second]).float() / 127.5 - 1
+        images, back = data.pad(images, mode=family, least=smallest(arch))
+        initial = None
+        if warm and before is not None and before.second == pair.first:
+            initial = warm_start(carried)[None]
+        full, low = refine(model, images[:1], images[1:], updates, initial)
         before, carried = pair, low[0]
         yield pair, back(full[0])
 
@@ -87,27 +87,28 @@ def write(
 ) -> int:
     """Write the flows of a corpus' test part to the new folder `out`: how many.
 
-    Raises HKTError for a corpus without a server, a folder that is there already, data that is missing; nothing half-written stays.
+    Raises HKTError for a corpus without a server, a folder that is there already, data that is
+    missing; nothing half-written stays.
     """
     if corpus not in CORPORA:
         raise HKTError(f"No server takes flows of {corpus!r}.{nearest(corpus, CORPORA)}")
-    folder, mode, updates = CORPORA[corpus]
-    if warm and mode != "sintel":
+    folder, family = CORPORA[corpus], data.family(corpus)
+    if warm and family != "sintel":
         raise HKTError(
             f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out."
         )
     out = Path(out)
     if out.exists():
         raise HKTError(f"{out} is there already; name another folder or remove it first.")
-    pairs = corpora.pairs(root or data_home(), corpus, need_flow=False, part="test")
+    pairs = data.pairs(root or data_home(), corpus, need_flow=False, part="test")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        for pair, flow in flows(model, arch, pairs, updates, mode, warm):
-            if mode == "sintel":
-                flow_files.write_flo(part / folder / f"{pair.name}.flo", flow)
+        for pair, flow in flows(model, arch, pairs, UPDATES[family], family, warm):
+            if family == "sintel":
+                files.write_flo(part / folder / f"{pair.name}.flo", flow)
             else:
-                flow_files.write_kitti(part / folder / f"{pair.name}.png", flow.clamp(-511, 511))
+                files.write_kitti(part / folder / f"{pair.name}.png", flow.clamp(-511, 511))
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

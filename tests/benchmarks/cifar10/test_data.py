@@ -128,6 +128,42 @@ def test_a_pickle_cannot_run_code(copy, monkeypatch):
     assert not (copy / "owned").exists()
 
 
+class Dtype:
+    """A pickled numpy.dtype whose last word, flags, says whether its values are pointers."""
+
+    def __init__(self, code: str, flags: int):
+        self.code, self.flags = code, flags
+
+    def __reduce__(self):
+        return np.dtype, (self.code, False, True), (3, "|", None, None, None, 8, 8, self.flags)
+
+
+class Pointers:
+    """An array whose values are the file's bytes, whatever its type says."""
+
+    def __init__(self, dtype: Dtype):
+        self.state = (1, (3, 3072), dtype, False, b"A" * 8 * 3 * 3072)
+
+    def __reduce__(self):
+        return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), self.state
+
+
+@pytest.mark.parametrize(
+    "code, flags, words",
+    [
+        ("O8", 0, "it holds an array of 'O8' instead of bytes"),  # NumPy alone: the process dies
+        ("V8", 63, "it holds an array of 'V8' instead of bytes"),
+        ("u1", 63, "buffer size does not match"),
+    ],
+)
+def test_a_pickle_cannot_turn_bytes_into_pointers(copy, code, flags, words):
+    value = {b"data": Pointers(Dtype(code, flags)), b"labels": [0, 1, 2]}
+    (copy / cifar10.FOLDER / "test_batch").write_bytes(pickle.dumps(value, protocol=2))
+    with pytest.raises(HKTError, match=f"not a readable CIFAR-10 batch .*{words}"):
+        cifar10.load(copy, "test", official=False)
+    assert np.dtype(np.uint8).itemsize == 1 and not np.dtype(np.uint8).hasobject
+
+
 @pytest.mark.real
 @pytest.mark.skipif(not cifar10.present(REAL), reason="HKT_DATA holds no cifar-10-batches-py")
 def test_real_images():

@@ -73,7 +73,17 @@ def test_shortcuts_are_option_a():
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "resnet2", "resnet", "vgg16", "resnet20x", "resnet-20"]
+    "name",
+    [
+        "resnet18",
+        "resnet2",
+        "resnet",
+        "vgg16",
+        "resnet20x",
+        "resnet-20",
+        "resnet9999998",
+        "resnet²",
+    ],
 )
 def test_other_depths_are_refused(name):
     with pytest.raises(HKTError, match=rf"no CIFAR ResNet '{name}'; the depth must be 6n \+ 2"):

@@ -9,7 +9,7 @@ import torch
 from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.flow import synthetic as moving
 from hkt_lite.benchmarks.flow.network import NAMES, raft, smallest
-from hkt_lite.benchmarks.flow.task import Batch, sequence_loss, sites
+from hkt_lite.benchmarks.flow.task import LEARNT, UPDATES, VAL_UPDATES, Batch, sequence_loss, sites
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import Config, HKTError
 from hkt_lite.methods import HKT
@@ -211,9 +211,9 @@ def test_what_no_gradient_needs_is_done_once(task):
     }
     seen = method.observe()
     assert (
-        seen["inherited at feature_encoder"].shape == (8,)
-        and seen["inherited at context_encoder"].shape == (4,)
-        and seen["inherited"].shape == (12,)
+        seen["displacement at feature_encoder"].shape == (8,)
+        and seen["displacement at context_encoder"].shape == (4,)
+        and seen["displacement"].shape == (12,)
     )
 
 
@@ -255,7 +255,7 @@ def test_every_method_runs_through_the_curriculum(method, fields):
     assert record.cost.parameters == parameters(raft("raft_tiny"))
     assert (record.cost.extra_parameters > 0) == (method in ("hkt", "fitnet"))
     if fields.get("sites") == "3hkt":
-        assert "inherited at update_block.recurrent_block" in record.epochs[-1].inherited
+        assert "displacement at update_block.recurrent_block" in record.epochs[-1].inherited
 
 
 def test_both_names_of_the_benchmark_are_one_run():
@@ -292,12 +292,32 @@ def test_batches_depend_on_index_and_epoch_only(task):
 
 def test_zero_flow_is_the_length_of_the_true_one(task):
     lengths = torch.cat([s.flow.norm(dim=0)[s.valid] for s in task.val])
-    assert task.measure(None, task.val, 1, "sintel")["epe"] == pytest.approx(
+    assert task.measure(task.child(), task.val, 1, "sintel")["epe_zero"] == pytest.approx(
         lengths.double().mean().item(), rel=1e-6
     )
+    images = torch.stack([s.flow.norm(dim=0)[s.valid].mean() for s in task.tests["kitti"]])
+    assert task.measure(task.child(), task.tests["kitti"], 1, "kitti")["epe_zero"] == pytest.approx(
+        images.double().mean().item(), rel=1e-5
+    )  # per image
     assert task.metrics(task.child(), "val")["epe_zero"] == pytest.approx(
         lengths.double().mean().item(), rel=1e-6
     )
+
+
+def test_learnt_is_a_tenth_better_than_zero_flow_on_sintel_or_what_there_is():
+    flow = get("flow")
+    assert LEARNT == 0.9
+    assert flow.learnt({"sintel_epe": 8.9, "sintel_epe_zero": 10.0, "kitti_epe": 99.0})
+    assert not flow.learnt({"sintel_epe": 9.1, "sintel_epe_zero": 10.0})
+    assert flow.learnt({"epe": 1.0, "epe_zero": 2.0}) and not flow.learnt({"epe": 2, "epe_zero": 2})
+    assert {"epe", "sintel_epe", "kitti_epe", "kitti_fl_all"} == flow.shown.keys()
+    assert flow.zero["sintel_epe"] == "sintel_epe_zero" and flow.title
+
+
+def test_measuring_leaves_the_model_as_it_was(task):
+    child = task.child().train()
+    task.measure(child, task.val[:2], 1, "sintel")
+    assert child.training
 
 
 def test_real_layouts_train_and_are_tested_on(tmp_path, monkeypatch):
@@ -336,8 +356,19 @@ def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(
     )
     assert record.protocol["pairs"] == 4 and record.protocol["updates"] == 32
     assert record.metrics["epe"] > 0 and record.metrics["epe_zero"] > 0
+    assert not any(key.startswith("sintel") for key in record.metrics)  # one corpus: no prefix
     with pytest.raises(HKTError, match="no evaluation protocol 'sintel-clear'"):
         evaluate("sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clear")
+
+
+def test_updates_are_those_of_the_corpus_and_few_on_embedded_scenes(task, tmp_path, monkeypatch):
+    assert task._as_tested("kitti") == (VAL_UPDATES, "kitti")
+    monkeypatch.setenv("HKT_DATA", str(tmp_path))
+    moving.write_kitti(tmp_path, count=1, size=(66, 130))
+    one = get("flow")(task.config)
+    assert one.protocol("kitti2015")["updates"] == UPDATES["kitti"] == 24
+    assert one._as_tested("kitti2015") == (24, "kitti")
+    assert get("flow").protocols["middlebury"]["updates"] == UPDATES["sintel"] == 32
 
 
 @pytest.mark.parametrize(
@@ -350,9 +381,14 @@ def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(
         ({"stages": [{"corpus": "layers", "epochs": 1, "crop": [68, 64]}]}, "needs multiples of 8"),
         (
             {"stages": [{"corpus": "layer", "epochs": 1, "crop": [64, 64]}]},
-            "no embedded scenes 'layer'. Did you mean 'layers'",
+            "no embedded scene 'layer'. Did you mean 'layers'",
         ),
-        ({"method": "hkt", "sites": "4hkt"}, "no sites '4hkt'.*hkt"),
+        ({"method": "hkt", "sites": "4hkt"}, "no set of flow sites '4hkt'. Did you mean '.hkt'"),
+        ({"sites": "zzz"}, "no set of flow sites 'zzz'. Valid: 2hkt, 3hkt"),
+        ({"child": "raft_tinyy"}, "no RAFT 'raft_tinyy'. Did you mean 'raft_tiny'"),
+        ({"method": "hkt", "parent": "raft_bas"}, "no RAFT 'raft_bas'. Did you mean 'raft_base'"),
+        ({"method": "kd", "parent": "raft_bas"}, "no RAFT 'raft_bas'"),
+        ({"method": "kd", "parent": "raft_large"}, "raft_large needs .* at least 128"),
         ({"epochs": 5}, "stages have 2 epochs and the configuration 5"),
     ],
 )

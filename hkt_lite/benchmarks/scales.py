@@ -1,0 +1,159 @@
+"""Benchmarks and methods by name, and what the *auto* fields of a configuration mean."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import torch
+import yaml
+
+from .. import methods
+from ..config import Config, HKTError, nearest
+from ..methods.method import Method, MethodError
+from .task import Task
+
+DEFAULTS = {
+    "optimizer": "sgd",
+    "precision": "fp32",
+    "channels_last": True,
+    "compile": False,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "threads": 1,
+}
+LARGEST = {"views": 10_000, "threads": 1_024}  # more than this is a slip
+
+
+def names() -> list[str]:
+    """The folders that hold a benchmark."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/task.py"))
+
+
+@lru_cache
+def _settings(name: str) -> dict[str, dict]:
+    path = Path(__file__).parent / name / "scales.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def scales(name: str) -> dict[str, dict]:
+    """Scale -> auto fields of a benchmark; they are part of each run's hashed configuration."""
+    return {scale: fields for scale, fields in _settings(name).items() if scale != "presets"}
+
+
+def presets() -> dict[str, dict]:
+    """Names that stand for a benchmark with some fields set, such as 'sintel' for flow."""
+    return {
+        preset: {"task": name, **fields}
+        for name in names()
+        for preset, fields in _settings(name).get("presets", {}).items()
+    }
+
+
+def get(name: str) -> type[Task]:
+    """The task class of that benchmark or preset: the one subclass of `Task` in NAME/task.py."""
+    folder = presets().get(name, {"task": name})["task"]
+    if folder not in names():
+        raise HKTError(f"There is no task {name!r}.{nearest(name, [*names(), *presets()])}")
+    module = import_module(f"{__package__}.{folder}.task")
+    for value in vars(module).values():
+        own = isinstance(value, type) and value.__module__ == module.__name__
+        if own and issubclass(value, Task):
+            return value
+    raise HKTError(f"{module.__file__} defines no subclass of Task.")
+
+
+def method_class(name: str) -> type[Method]:
+    """As `methods.get`, with an HKTError."""
+    try:
+        return methods.get(name)
+    except MethodError as error:
+        raise HKTError(str(error)) from None
+
+
+def method_options(name: str, given: dict) -> dict:
+    """As `methods.options`, with an HKTError."""
+    try:
+        return methods.options(name, given)
+    except MethodError as error:
+        raise HKTError(str(error)) from None
+
+
+def needs_maps(config: Config) -> bool:
+    """Whether the method compares positions, which a pooled feature (B, C) does not have."""
+    return config.method == "at" or config.options.get("kind") == "softmax"
+
+
+def resolve(config: Config) -> Config:
+    """The configuration with every auto field filled in, and checked.
+
+    A field is what was given, else what the benchmark derives from others (`Task.autos`), else
+    what its scale says, else the default.  Raises HKTError for an unknown task, method, option or
+    scale, and for what cannot be run.
+    """
+    task, method = get(config.task), method_class(config.method)
+    config = _without_preset(config)
+    known = scales(config.task)
+    if config.scale not in known:
+        raise HKTError(
+            f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, known)}"
+        )
+    given = {key: value for key, value in config.model_dump().items() if _is_given(value)}
+    given["options"] = method_options(config.method, config.options)
+    if not method.needs_sites:
+        given.pop("sites", None)
+    filled = {**DEFAULTS, **known[config.scale], **given}
+    filled = {**filled, **task.autos(Config(**filled)), **given}
+    if not method.needs_parent:
+        filled |= {"parent": "none", "parent_weights": "none", "parent_source": "live"}
+    if not method.needs_sites:
+        filled |= {"sites": None, "parent_updates": None}
+    if filled.get("sites") == task.default_sites:
+        filled["sites"] = None  # one set, one hash
+    if "device" not in filled:
+        large = config.scale == "paper" and torch.cuda.is_available()
+        filled["device"] = "cuda" if large else "cpu"
+    resolved = Config(**filled)
+    _check(resolved)
+    task.check(resolved)
+    return resolved
+
+
+def _is_given(value) -> bool:
+    return value is not None and value != "auto"
+
+
+def _without_preset(config: Config) -> Config:
+    """The task that a preset stands for; of its fields, those that were not given."""
+    preset = presets().get(config.task)
+    if preset is None:
+        return config
+    fits = {
+        key: value
+        for key, value in preset.items()
+        if key in ("task", "scale") or not _is_given(getattr(config, key))
+    }
+    return config.but(**fits)
+
+
+def _check(config: Config) -> None:
+    """What no benchmark can run."""
+    if config.unresolved:
+        raise HKTError(
+            f"Task {config.task!r} at scale {config.scale!r} leaves {config.unresolved[0]!r} open; "
+            "give it a value."
+        )
+    for field, most in LARGEST.items():
+        if (value := getattr(config, field)) > most:
+            raise HKTError(f"{field} {value} is more than {most}; choose a smaller number.")
+    if config.batch_size > config.train_size:
+        raise HKTError(
+            f"batch_size {config.batch_size} is more than train_size {config.train_size}; make the "
+            "batch smaller or the training set larger."
+        )
+    if config.parent_source == "cached" and not config.views:
+        raise HKTError(
+            "A cached parent needs fixed views of each image: set views to 1 or more, or "
+            "parent_source to 'live'."
+        )

@@ -1,0 +1,117 @@
+"""CIFAR-10's sites by name: what a run may ask for, and that methods train at maps as at the pooled feature."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hkt_lite.benchmarks import get, method_class, names, resolve
+from hkt_lite.benchmarks.cifar10.task import LAYERS, SITES, Cifar10
+from hkt_lite.config import Config, HKTError, runs_home
+from hkt_lite.methods.attention import mix
+from hkt_lite.methods.parent import Live
+from hkt_lite.runs.loop import run
+from tests.helpers import tiny
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"sites": "zzz"}, "CIFAR-10 has no sites 'zzz'. Valid: layers, layers.pooled, pooled."),
+        ({"sites": "layer"}, "Did you mean 'layers'?"),
+        ({"method": "at"}, "'at' .*compares maps .*'pooled' .*use -s sites=layers"),
+        ({"method": "at", "sites": "layers+pooled"}, "use -s sites=layers"),
+        ({"options": {"kind": "softmax"}}, "'hkt' .*compares maps .*use -s sites=layers"),
+        ({"sites": "layers", "parent_source": "cached"}, "vectors.*use -s parent_source=live"),
+        ({"child": "resnet9999998"}, "no CIFAR ResNet 'resnet9999998'; .*at most 1202"),
+        ({"parent": "resnet21"}, "no CIFAR ResNet 'resnet21'"),
+        ({"train_size": 45_001}, "train_size 45001 is more than the 45000 training images"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_any_work(fields, words):
+    with pytest.raises(HKTError, match=words) as error:
+        resolve(Config(scale="smoke", **fields))
+    assert "\n" not in str(error.value)
+
+
+def test_the_pooled_site_is_the_default_and_has_no_name_in_the_hash():
+    default, named = tiny(), tiny(sites="pooled")
+    assert default.sites is named.sites is None and default.id == named.id
+    assert default.parent_source == "cached"
+    assert get("cifar10")(default).sites == Cifar10.sites == SITES["pooled"]
+    assert tiny(sites="layers").id != default.id
+
+
+def test_maps_have_a_live_parent_and_methods_without_sites_do_not_care():
+    assert tiny(sites="layers").parent_source == "live"
+    assert tiny("kd", sites="layers").id == tiny("kd").id
+    assert tiny("plain", sites="layers").id == tiny("plain").id
+
+
+@pytest.mark.parametrize("method", ["at", "fitnet", "hkt"])
+@pytest.mark.parametrize("sites", ["layers", "layers+pooled"])
+def test_methods_train_at_maps_end_to_end(method, sites):
+    if method == "at" and sites != "layers":
+        pytest.skip("attention transfer has no use for a pooled feature")
+    config = tiny(method, sites=sites, train_size=64, epochs=1)
+    run(config)
+    record = json.loads((runs_home() / config.id / "record.json").read_text())
+    assert record["config"]["sites"] == sites
+    terms = {"at": ["L_at"], "fitnet": ["L_hint"], "hkt": ["L_c*", "L_p*"]}[method]
+    assert list(record["epochs"][0]["train"]) == ["L_c", *terms]
+    assert record["epochs"][0]["train"][terms[0]] > 0
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """(task, child, method) of HKT on the three layers, after its set-up."""
+    config = tiny(sites="layers", train_size=64)
+    task = get("cifar10")(config).load()
+    child, (parent, _) = task.child(), task.parent()
+    source = Live(parent, task.predict, task.sites, task.predict_tail)
+    parts = {"predict": task.predict, "loss": task.loss}
+    method = method_class("hkt")(child, source, sites=task.sites, **parts, **config.options)
+    method.setup(task.batch(torch.arange(32), 0))
+    return task, child, method
+
+
+def stem(net, x):
+    return F.relu(net.bn1(net.conv1(x)))
+
+
+def test_hkt_at_layers_is_the_algorithm_written_plainly(trained):
+    """The mixture at a layer is what the next layer sees; the parent's tail sees the last mixture."""
+    task, child, method = trained
+    batch, parent = task.batch(torch.arange(16), 0), method.parent.parent
+    assert not list(method.extra_parameters()), "widths are equal, Transfer is the identity"
+    child.eval()
+    terms = method(batch)
+    theirs, own, plain = stem(parent, batch.x), stem(child, batch.x), stem(child, batch.x)
+    for name in ("layer1", "layer2", "layer3"):
+        theirs, own = getattr(parent, name)(theirs), getattr(child, name)(own)
+        plain, own = getattr(child, name)(plain), mix(own, theirs, "gate", 0.6)
+    for term, net, feature in (("L_c", child, plain), ("L_c*", child, own), ("L_p*", parent, own)):
+        expected = task.loss(net.linear(net.avgpool(feature)), batch)
+        torch.testing.assert_close(terms[term], expected, rtol=1e-4, atol=1e-5)
+    assert terms["L_c*"] != terms["L_c"]
+    child.train()
+
+
+@pytest.mark.parametrize("sites", SITES)
+def test_replaying_what_lies_before_the_sites_changes_nothing(sites, trained):
+    """With nothing inherited the second passes are the first ones, whatever is replayed."""
+    task, child, method = trained
+    source = Live(method.parent.parent, task.predict, SITES[sites])
+    parts = {"predict": task.predict, "loss": task.loss}
+    still = method_class("hkt")(child, source, sites=SITES[sites], lam=0.0, **parts)
+    batch = task.batch(torch.arange(16), 0)
+    still.setup(batch)
+    terms = still(batch)
+    torch.testing.assert_close(terms["L_c*"], terms["L_c"], rtol=1e-5, atol=1e-6)
+
+
+def test_what_a_table_needs_comes_with_the_benchmark():
+    assert Cifar10.title == "CIFAR-10" and Cifar10.metric in Cifar10.shown
+    assert [site.name for site in LAYERS] == ["layer1", "layer2", "layer3"]
+    assert "cifar10" in names()
