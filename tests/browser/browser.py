@@ -35,11 +35,16 @@ MISSING = (
 
 def find() -> str | None:
     """The path of a browser that starts."""
-    candidates = [shutil.which(name) for name in NAMES] + [*APPLICATIONS, _playwrights_own()]
-    for path in candidates:
+    for path in _candidates():
         if path and Path(path).exists() and _works([path, "--version"], seconds=60):
-            return str(path)
+            return path
     return None
+
+
+def _candidates() -> Iterator[str | None]:
+    yield from map(shutil.which, NAMES)
+    yield from APPLICATIONS
+    yield _playwrights_own()
 
 
 def _playwrights_own() -> str | None:
