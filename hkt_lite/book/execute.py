@@ -122,16 +122,11 @@ def _children() -> float:
 def _kernel_manager():
     """A kernel manager that knows one kernel: this interpreter's, importing this package."""
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
-    class OwnKernelSpec(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name):
-            return self.kernel_spec_class(resource_dir=RESOURCES, **get_kernel_dict())
-
     class OwnKernel(AsyncKernelManager):
-        def _kernel_spec_manager_default(self):
-            return OwnKernelSpec(parent=self)
+        kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
         async def start_kernel(self, **options):
             # Its own notices, such as those of being stopped, are nothing for the user's terminal;

@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from itertools import zip_longest
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 from .. import config
 from ..config import HKTError
@@ -196,38 +196,34 @@ def difference(shown, made) -> str:
     differ."""
     if shown == made:
         return ""
-    if isinstance(shown, dict) and isinstance(made, dict):
-        absent = object()
-        names = [*made, *shown]
-        name = next(one for one in names if shown.get(one, absent) != made.get(one, absent))
-        found = difference(shown.get(name), made.get(name))
-        return f"{name}: {found or 'only one of the two has it'}"
-    if isinstance(shown, list) and isinstance(made, list) and len(shown) == len(made):
-        place = next(place for place, pair in enumerate(zip(shown, made)) if pair[0] != pair[1])
-        return f"[{place}] {difference(shown[place], made[place])}"
-    if isinstance(shown, str) and isinstance(made, str):
-        return _text_difference(shown, made)
-    return f"shows {shown!r} where the records give {made!r}"
-
-
-def _text_difference(shown: str, made: str) -> str:
-    for row, right_row in zip_longest(_rows(shown), _rows(made), fillvalue=[]):
-        for text, right in zip_longest(row, right_row, fillvalue="nothing"):
-            if text != right:
-                name, text, right = (
-                    shorten(part, 80) for part in ((right_row or row)[0], text, right)
-                )
-                return f"the row of {name!r} shows {text!r} where the records give {right!r}"
+    before, now = dict(_entries(shown)), dict(_entries(made))
+    for place in [*now, *before]:
+        old, new = (repr(values.get(place, "nothing")) for values in (before, now))
+        if old != new:
+            return f"{place}shows {shorten(old, 80)} where the records give {shorten(new, 80)}"
     return "the picture, markup or white space differs"
+
+
+def _entries(value, place: str = "") -> Iterator[tuple[str, Any]]:
+    """(where, what) of every number and text; texts by the cells of their tables."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _entries(inner, f"{place}{name}: ")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _entries(inner, f"{place}[{number}] ")
+    elif isinstance(value, str) and sum(map(len, _rows(value))) > 1:
+        for number, row in enumerate(_rows(value), 1):
+            for column, text in enumerate(row, 1):
+                name = f" ({row[0]})" if column > 1 else ""
+                yield f"{place}row {number}{name}, cell {column}, ", text
+    else:
+        yield place, " ".join(value.split()) if isinstance(value, str) else value
 
 
 def _rows(text: str) -> list[list[str]]:
     """The cells' texts of an HTML table's rows, or of the lines of a plain table (columns two
     blanks apart)."""
     parts = re.split(r"<tr[^>]*>", text) if "<tr" in text else text.splitlines()
-    rows = []
-    for part in parts:
-        cells = [cell.strip() for cell in re.split(r"<[^>]*>|\s{2,}|\n", part)]
-        if any(cells):
-            rows.append([cell for cell in cells if cell])
-    return rows
+    cells = [[cell.strip() for cell in re.split(r"<[^>]*>|\s{2,}|\n", part)] for part in parts]
+    return [[cell for cell in row if cell] for row in cells if any(row)]

@@ -97,18 +97,17 @@ def _jupyter_book(root: Path, fresh: bool) -> None:
     log = folder / "build.log"
     print("rendering the book ..." if fresh else "rendering what changed ...", flush=True)
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", "book", *OPTIONS]
-    with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.run(
-            command + ["--all"] * fresh,
-            check=False,
-            cwd=root,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment(PYTHONUTF8="1"),
-        ).returncode
-    text = plain(log.read_text(encoding="utf-8", errors="replace"))
+    done = subprocess.run(
+        command + ["--all"] * fresh,
+        check=False,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(PYTHONUTF8="1"),
+    )
+    text = plain(done.stdout.decode(errors="replace"))
     log.write_text(text, encoding="utf-8")
-    if code:
+    if done.returncode:
         found = [line.strip() for line in text.splitlines() if WARNING.search(line)]
         lines = "\n  ".join(found or text.strip().splitlines()[-5:])
         raise HKTError(

@@ -49,7 +49,7 @@ def test_a_record_altered_together_with_its_manifest_contradicts_the_page(toy_pr
     found = problems("number", "page")
     assert says(
         found,
-        "01_toy, code cell 4, toy(), text/html: the row of 'toy000000000' shows '91.50' where the records give '92.50'",
+        "01_toy, code cell 4, toy(), text/html: row 1 (toy000000000), cell 2, shows '91.50' where the records give '92.50'",
     )
     assert says(found, "page of 01_toy is stale")
 
@@ -142,13 +142,13 @@ def test_altered_prose_and_code_of_a_page_are_named_too(toy_project):
             "text/plain",
             "91.50",
             "99.50",
-            "text/plain: the row of 'toy000000000' shows '99.50' where the records give '91.50'",
+            "text/plain: row 1 (toy000000000), cell 2, shows '99.50' where the records give '91.50'",
         ),
         (
             "text/html",
             "91.50",
             "99.50",
-            "text/html: the row of 'toy000000000' shows '99.50' where the records give '91.50'",
+            "text/html: row 1 (toy000000000), cell 2, shows '99.50' where the records give '91.50'",
         ),
         (
             provenance.MIME,
@@ -294,17 +294,17 @@ def test_missing_added_and_outdated_files_of_the_book_are_named(toy_project):
             {"a": [1, {"b": 2.5}]},
             "a: [1] b: shows 2.0 where the records give 2.5",
         ),
-        ({"a": 1}, {"a": 1, "b": 2}, "b: shows None where the records give 2"),
-        ([1], [1, 2], "shows [1] where the records give [1, 2]"),
+        ({"a": 1}, {"a": 1, "b": 2}, "b: shows 'nothing' where the records give 2"),
+        ([1], [1, 2], "[1] shows 'nothing' where the records give 2"),
         (
             "kd  90.0 ± 0.1\nhkt  91.0 ± 0.2",
             "kd  90.0 ± 0.1\nhkt  91.0 ± 0.3",
-            "the row of 'hkt' shows '91.0 ± 0.2' where the records give '91.0 ± 0.3'",
+            "row 2 (hkt), cell 2, shows '91.0 ± 0.2' where the records give '91.0 ± 0.3'",
         ),
         (
             "kd  90.0",
             "kd  90.0\nhkt  91.0",
-            "the row of 'hkt' shows 'nothing' where the records give 'hkt'",
+            "row 2, cell 1, shows 'nothing' where the records give 'hkt'",
         ),
         ("a  b", "a   b", "the picture, markup or white space differs"),
         (None, "x", "shows None where the records give 'x'"),
