@@ -9,6 +9,7 @@ import time
 import pytest
 
 from hkt_lite.config import PROJECT
+from tests import writers
 from tests.helpers import TINY, child_environment
 
 SETTINGS = [
@@ -53,7 +54,7 @@ def test_help_needs_no_torch(tmp_path):
         (["run", "cifar10", "hkt", "--scale", "huge"], "'huge'"),
         (["runs", "show", "ffff"], "beginning with 'ffff'"),
         (["grid", "nowhere.yaml"], "nowhere.yaml cannot be read"),
-        (["bench", "stepp"], "Did you mean 'step'"),
+        (["bench", "cifar01"], "Did you mean 'cifar10'"),
         (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
     ],
 )
@@ -149,10 +150,8 @@ def test_a_flow_child_from_run_to_evaluation_and_files(tmp_path):
     """By the benchmark's name, on embedded scenes; then evaluated and handed in on the same in Sintel's layout."""
     import shutil
 
-    from hkt_lite.benchmarks.flow import synthetic as moving
-
     data = {"HKT_DATA": str(tmp_path / "data")}
-    folder = moving.write_sintel(tmp_path / "data", scenes=1, frames=3, size=(66, 74))
+    folder = writers.write_sintel(tmp_path / "data", scenes=1, frames=3, size=(66, 74))
     shutil.copytree(
         folder / "training",
         folder / "test",

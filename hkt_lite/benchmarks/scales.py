@@ -101,8 +101,6 @@ def resolve(config: Config) -> Config:
         )
     given = {key: value for key, value in config.model_dump().items() if _is_given(value)}
     given["options"] = method_options(config.method, config.options)
-    if not method.needs_sites:
-        given.pop("sites", None)
     filled = {**DEFAULTS, **known[config.scale], **given}
     filled = {**filled, **task.autos(Config(**filled)), **given}
     if not method.needs_parent:

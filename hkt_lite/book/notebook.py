@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ..runs.provenance import provenance
 from ..runs.records import Provenance, load
 from ..runs.store import MANIFEST
 
+DIAGRAM = re.compile(r"!\[([^\]]*)\]\(\.\./book/(_static/\S+)-light\.svg\)")
 NOT_COMMITTED = ("results", "runs", "cache", "golden")  # of data/: records count by their manifest
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -107,6 +109,9 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
         _describe(f"{notebook.name}, code cell {number}", cell)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace("# Parameters", "# set for this page", 1)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = light_and_dark(cell.source)
     page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata["kernelspec"] = kernel
@@ -136,6 +141,12 @@ def _describe(where: str, cell) -> None:
     if images and alt_of(images[0]):
         image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
         image["alt"] = alt_of(images[0])
+
+
+def light_and_dark(text: str) -> str:
+    """A notebook's images of book/_static/NAME-light.svg as a page's pairs, one for each theme."""
+    pair = "![{0}](../{1}-light.svg){{.only-light}}\n![{0}](../{1}-dark.svg){{.only-dark}}"
+    return DIAGRAM.sub(lambda match: pair.format(*match.groups()), text)
 
 
 def _footer(notebook: Path, facts: dict, made: Provenance) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...config import Config, HKTError, data_home, nearest
 from ...methods.kd import soft_divergence
 from ...methods.sites import Site
-from ..scales import needs_maps
+from ..scales import method_class, needs_maps
 from ..task import Task
 from . import data as cifar10
 from . import synthetic
@@ -72,7 +72,7 @@ class Cifar10(Task):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.sites = SITES[config.sites or self.default_sites]
+        self.sites = SITES[self._sites(config)]
 
     @classmethod
     def autos(cls, config: Config) -> dict:
@@ -85,9 +85,17 @@ class Cifar10(Task):
             "parent": config.parent or ("resnet56" if real else "resnet20"),
             "parent_weights": "public" if real else "committed",
         }
-        if config.sites not in (None, cls.default_sites):
+        sites = cls._sites(config)  # refused here for methods without sites, too
+        if sites != cls.default_sites and method_class(config.method).needs_sites:
             found["parent_source"] = "live"  # maps are too large for a cache
         return found
+
+    @classmethod
+    def _sites(cls, config: Config) -> str:
+        name = config.sites or cls.default_sites
+        if name not in SITES:
+            raise HKTError(f"CIFAR-10 has no sites {name!r}.{nearest(name, SITES)}")
+        return name
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -98,9 +106,7 @@ class Cifar10(Task):
                 f"train_size {config.train_size} is more than the {LARGEST} training images of "
                 "CIFAR-10."
             )
-        sites = config.sites or cls.default_sites
-        if sites not in SITES:
-            raise HKTError(f"CIFAR-10 has no sites {sites!r}.{nearest(sites, SITES)}")
+        sites = cls._sites(config)
         if needs_maps(config) and sites != "layers":
             raise HKTError(
                 f"Method {config.method!r} with these options compares maps (B, C, H, W), and the "

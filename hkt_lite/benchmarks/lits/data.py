@@ -1,11 +1,10 @@
-"""LiTS (Bilic et al., 2023) from its official NIfTI files, or the Decathlon's Task03_Liver: 131 CT volumes with liver and tumour labels.
+"""LiTS (Bilic et al., 2023) in its official NIfTI files, or the Decathlon's Task03_Liver.
 
-    cases = index(root);  check(cases)                          # pairs of files, and everything that may be wrong with them
-    parts = load(root, size=256)                                # {"train": [slices.Volume, …], "val": …, "test": …}, memory-mapped
+    parts = load(root, size=256)         # {"train": [slices.Volume, …], "val": …, "test": …}
 
-A volume is read a slab of slices at a time, turned so that the patient's right is on the left of the image, windowed, resized in-plane and
-kept as 8-bit slices in a cache on disk.  A volume's place in the cache appears when it is whole; a build that was cut off goes on behind
-the last whole one.  The committed split is by volume number, in both layouts.
+A volume is read a slab of slices at a time, turned so that the patient's right is on the left of
+the image, windowed, resized in-plane and kept as 8-bit slices in a cache on disk.  Its place there
+appears when it is whole, so a build that was cut off goes on behind the last whole volume.
 """
 
 from __future__ import annotations
@@ -16,18 +15,21 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ...config import PROJECT, HKTError, canonical, runs_home
-from .slices import SPLITS, WINDOW, Volume, resized, split_list, windowed
+from ...files import read_json
+from .slices import SPLITS, WINDOW, Volume, by_split, resized, windowed
 
-FOLDERS = ("LiTS", "Task03_Liver")  # under HKT_DATA
+FOLDERS = ("LiTS", "Task03_Liver", "")  # under HKT_DATA, or that folder itself
 SPLIT = PROJECT / "data" / "splits" / "lits.json"
-NAME = re.compile(r"(volume|segmentation)-(\d+)\.nii(?:\.gz)?")
+NAME = re.compile(
+    r"/(?:(volume-|imagesTr/liver_)|segmentation-|labelsTr/liver_)(\d+)\.nii(?:\.gz)?$"
+)
 LABELS = (0, 1, 2)  # background, liver, tumour
 THICK = 16  # slices in memory at a time: 32 MB of a 512 x 512 volume as float64
 MADE_AS = 1  # of the cache: raise it when its contents would change
@@ -40,196 +42,161 @@ class Case(NamedTuple):
     mask: Path
 
 
+def _named(path: Path) -> tuple[str, int] | None:
+    """('volume' or 'segmentation', number) of a file in either layout, None for any other."""
+    found = NAME.search(f"/{path.as_posix()}")
+    return found and ("volume" if found[1] else "segmentation", int(found[2]))
+
+
 def present(root: Path) -> Path | None:
-    """The folder under `root` that holds LiTS or Task03_Liver, if one does."""
+    """The folder under `root`, or `root` itself, that holds volumes in one of the two layouts."""
     for name in FOLDERS:
         folder = Path(root) / name
-        if folder.is_dir() and any(True for _ in _named(folder)):
+        depths = ("**/*.nii*",) if name else ("*.nii*", "imagesTr/*.nii*")
+        if any(_named(path) for depth in depths for path in folder.glob(depth)):
             return folder
     return None
-
-
-def _named(root: Path) -> Iterator[tuple[str, int, Path]]:
-    """(volume or segmentation, number, file) of either layout; whatever else lies there is left alone."""
-    for path in sorted(Path(root).rglob("*.nii*")):
-        if path.name.startswith(
-            "."
-        ):  # the Decathlon's archives hold '._liver_1.nii.gz' of another system
-            continue
-        if found := NAME.fullmatch(path.name):
-            yield found[1], int(found[2]), path
-        elif (
-            found := re.fullmatch(r"liver_(\d+)\.nii(?:\.gz)?", path.name)
-        ) and path.parent.name in ("imagesTr", "labelsTr"):
-            yield (
-                ("volume" if path.parent.name == "imagesTr" else "segmentation"),
-                int(found[1]),
-                path,
-            )
 
 
 def index(root: Path) -> list[Case]:
     """The cases under `root` by number, in whichever subfolders their files lie.
 
-    Raises HKTError naming the file that lacks its partner or is there twice, or the folder that holds none.
+    Raises HKTError naming the file that lacks its partner or is there twice, or an empty folder.
     """
-    found: dict[str, dict[int, Path]] = {"volume": {}, "segmentation": {}}
-    for kind, number, path in _named(root):
-        if number in found[kind]:
+    files: dict[int, dict[str, Path]] = {}
+    for path in sorted(Path(root).rglob("*.nii*")):
+        named = _named(path)
+        if named is None:
+            continue
+        kind, number = named
+        pair = files.setdefault(number, {})
+        if kind in pair:
             raise HKTError(
-                f"{path} and {found[kind][number]} are both the {kind} of case {number}; remove one of them."
+                f"{path} and {pair[kind]} are both the {kind} of case {number}; remove one of them."
             )
-        found[kind][number] = path
-    images, masks = found["volume"], found["segmentation"]
-    if not images and not masks:
+        pair[kind] = path
+    if not files:
         raise HKTError(
-            f"There are no volume-N.nii and segmentation-N.nii (LiTS) or imagesTr/ and labelsTr/ (Task03_Liver) under {root}."
+            "There are no volume-N.nii and segmentation-N.nii (LiTS) or imagesTr/ and labelsTr/ "
+            f"(Task03_Liver) under {root}."
         )
-    for number in sorted(images.keys() ^ masks.keys()):
-        path, other = (
-            (images[number], "segmentation") if number in images else (masks[number], "volume")
-        )
-        raise HKTError(
-            f"{path} has no {other} of the same number; add that file or remove this one."
-        )
-    return [Case(number, images[number], masks[number]) for number in sorted(images)]
-
-
-# --- looking at files -------------------------------------------------------------------------------------------------
+    for _, pair in sorted(files.items()):
+        for kind, partner in (("volume", "segmentation"), ("segmentation", "volume")):
+            if partner not in pair:
+                raise HKTError(
+                    f"{pair[kind]} has no {partner} of the same number; add or remove one."
+                )
+    return [Case(n, pair["volume"], pair["segmentation"]) for n, pair in sorted(files.items())]
 
 
 def _opened(path: Path):
-    """The NIfTI image, nothing of its voxels read.  Raises HKTError naming a file that is no NIfTI, truncated, not 3-D or without orientation."""
+    """The NIfTI image, of which only the header is read.  Raises HKTError naming a bad file."""
     import nibabel as nib
 
     try:
-        image = nib.load(
-            path, keep_file_open=True
-        )  # or each slab of a .nii.gz would be unpacked from its beginning
-    except FileNotFoundError:
-        raise HKTError(f"There is no {path}.") from None
+        # kept open, or each slab of a .nii.gz would be unpacked from its beginning
+        image = nib.load(path, keep_file_open=True)
     except Exception as error:  # a damaged header can raise nearly anything
-        raise HKTError(
-            f"{path} is not a readable NIfTI file ({str(error).splitlines()[0][:90]}); copy it again."
-        ) from None
+        said = " ".join(str(error).split())[:90]
+        raise HKTError(f"{path} is not a readable NIfTI file ({said}); copy it again.") from None
     needed = image.dataobj.offset + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
-    if path.suffix != ".gz" and (size := path.stat().st_size) < needed:
-        raise HKTError(
-            f"{path} is truncated: its header announces {needed:,} bytes and it has {size:,}; copy it again."
-        )
-    if len(image.shape) != 3 or min(image.shape) < 1:
-        raise HKTError(
-            f"{path} has shape {image.shape}; a CT volume or its labels have three dimensions."
-        )
-    matrix = image.affine[:3, :3]
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(matrix)) < 1e-9:
-        raise HKTError(
-            f"{path} has no valid orientation: its affine is singular; repair its header (sform or qform)."
-        )
+    size, problem = path.stat().st_size, None
+    if path.suffix != ".gz" and size < needed:
+        problem = f"is truncated: its header announces {needed:,} bytes and it has {size:,}"
+    elif len(image.shape) != 3 or min(image.shape) < 1:
+        problem = f"has shape {image.shape}; a CT volume or its labels have three dimensions"
+    elif not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+        problem = "has no valid orientation, for its affine is singular; repair its sform or qform"
+    if problem:
+        raise HKTError(f"{path} {problem}.")
     return image
-
-
-def _codes(image) -> str:
-    import nibabel as nib
-
-    return "".join(nib.aff2axcodes(image.affine))
 
 
 def _pair(case: Case):
     """Both images of a case, whose geometry agrees.  Raises HKTError naming the mask otherwise."""
+    from nibabel import aff2axcodes
+
     image, mask = _opened(case.image), _opened(case.mask)
-    if image.shape != mask.shape:
-        raise HKTError(
-            f"{case.mask} has shape {mask.shape} and its image {case.image.name} has {image.shape}; they must be the same."
-        )
-    if _codes(image) != _codes(mask):
-        raise HKTError(
-            f"{case.mask} is oriented {_codes(mask)} and its image {case.image.name} {_codes(image)}: mixed orientations within "
-            "a case; resample one of them onto the other."
-        )
+    codes = ["".join(aff2axcodes(one.affine)) for one in (mask, image)]
+    for what, ours, theirs in (("shape", mask.shape, image.shape), ("orientation", *codes)):
+        if ours != theirs:
+            raise HKTError(
+                f"{case.mask} has {what} {ours} and its image {case.image.name} has {theirs}; "
+                "resample one of them onto the other."
+            )
     if not np.allclose(image.affine, mask.affine, atol=SAME):
-        worst = float(np.abs(image.affine - mask.affine).max())
+        worst = np.abs(image.affine - mask.affine).max()
         raise HKTError(
-            f"{case.mask} has another affine than its image {case.image.name} (they differ by up to {worst:.3g} mm); resample one "
-            "of them onto the other."
+            f"{case.mask} has another affine than its image {case.image.name} (they differ by up "
+            f"to {worst:.3g} mm); resample one of them onto the other."
         )
     return image, mask
 
 
-def _slabs(case: Case, image, mask) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(first slice, HU (z, y, x), labels uint8 (z, y, x)) from one end of the patient to the other, in the order in which the file is stored.
-
-    Axes are turned to left, posterior, superior whatever the file's are.  Raises HKTError naming the file.
-    """
+def _geometry(image) -> tuple[np.ndarray, list[int], list[int], list[float]]:
+    """(nibabel's turn to left, posterior, superior; stored axes that become z, y, x; sizes; mm)."""
     import nibabel as nib
-    from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
+    from nibabel.orientations import axcodes2ornt, ornt_transform
 
     turn = ornt_transform(nib.io_orientation(image.affine), axcodes2ornt("LPS"))
-    axis = int(np.flatnonzero(turn[:, 0] == 2)[0])
-    count = image.shape[axis]
+    axes = np.argsort(turn[:, 0])[::-1].tolist()
+    spacing = nib.affines.voxel_sizes(image.affine).tolist()
+    return turn, axes, [image.shape[k] for k in axes], [spacing[k] for k in axes]
+
+
+def _slabs(case: Case, image, mask) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(first slice, HU (z, y, x), labels uint8 (z, y, x)) in the order of the file.
+
+    Raises HKTError naming a file that is damaged, or holds what neither HU nor labels can be.
+    """
+    from nibabel.orientations import apply_orientation
+
+    turn, (axis, *_), (count, *_), _ = _geometry(image)
+    cut = [slice(None)] * 3
     for first in range(0, count, THICK):
         last = min(first + THICK, count)
-        cut = tuple(slice(first, last) if k == axis else slice(None) for k in range(3))
-        hu, labels = _read(case.image, image, cut), _read(case.mask, mask, cut)
+        cut[axis] = slice(first, last)
+        hu, labels = _read(case.image, image, tuple(cut)), _read(case.mask, mask, tuple(cut))
         if not np.isfinite(hu).all():
             raise HKTError(
-                f"{case.image} has values that are not finite between slices {first} and {last - 1}."
+                f"{case.image} has values that are not finite in slices {first} to {last - 1}."
             )
-        if (strange := np.setdiff1d(np.unique(labels), LABELS)).size:
+        strange = np.setdiff1d(np.unique(labels), LABELS)
+        if strange.size:
             raise HKTError(
-                f"{case.mask} has the label {strange[0]:g}; only {', '.join(map(str, LABELS))} (background, liver, tumour) are known."
+                f"{case.mask} has the label {strange[0]:g}; only {', '.join(map(str, LABELS))} "
+                "(background, liver, tumour) are known."
             )
         start = first if turn[axis, 1] > 0 else count - last
-        yield (
-            start,
-            apply_orientation(hu, turn).T,
-            apply_orientation(labels.astype(np.uint8), turn).T,
-        )
+        labels = labels.astype(np.uint8)
+        yield start, apply_orientation(hu, turn).T, apply_orientation(labels, turn).T
 
 
 def _read(path: Path, image, cut) -> np.ndarray:
     try:
         return np.asanyarray(image.dataobj[cut])
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise HKTError(
-            f"{path} is truncated or damaged ({str(error).splitlines()[0][:80]}); copy it again."
-        ) from None
+        said = " ".join(str(error).split())[:80]
+        raise HKTError(f"{path} is truncated or damaged ({said}); copy it again.") from None
 
 
-def check(cases: Iterable[Case], voxels: bool = True) -> list[tuple[int, ...]]:
-    """Shape of each case in the file's own order, after looking at all headers and, with `voxels`, at every slab.
-
-    Raises HKTError, one sentence that names the first bad file.  Cases may be stored in different orientations: they are turned alike.
-    """
-    cases = list(cases)
-    shapes = [_pair(case)[0].shape for case in cases]  # all headers first: they take no time
-    for case in cases if voxels else ():
-        for _ in _slabs(case, *_pair(case)):
-            pass
-    return shapes
-
-
-# --- the slice cache --------------------------------------------------------------------------------------------------
-
-
-def cache_home() -> Path:
-    return runs_home() / "slices"
+# --- the slice cache ----------------------------------------------------------------------------
 
 
 def _place(case: Case, size: int, home: Path) -> Path:
     """Where the slices of a case belong; another file, size or window has another place."""
-    files = [
-        [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
-        for path in (case.image, case.mask)
-    ]
-    digest = hashlib.sha256(canonical([MADE_AS, files, size, WINDOW, LABELS]).encode()).hexdigest()
-    return home / f"{case.number:03d}-{size}-{digest[:12]}"
+    files = []
+    for path in (case.image, case.mask):
+        stat = path.stat()
+        files.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    made_from = canonical([MADE_AS, files, size, WINDOW, LABELS])
+    return home / f"{case.number:03d}-{size}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
 
 
-def build(case: Case, size: int, place: Path) -> Path:
-    """The slices of one case in the folder `place`: x.npy, y.npy, about.json.  Written beside it and renamed when whole.
+def build(case: Case, size: int, place: Path) -> None:
+    """Write the slices of one case to a neighbour of the folder `place`, renamed when whole.
 
-    Holds THICK slices in memory.  Raises HKTError naming the bad file, or when the disk refuses; nothing half-written is left then.
+    Raises HKTError naming the bad file, or when the disk refuses; nothing is left then.
     """
     image, mask = _pair(case)
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
@@ -239,44 +206,34 @@ def build(case: Case, size: int, place: Path) -> Path:
         _fill(case, image, mask, size, part)
         os.replace(part, place)
     except OSError as error:
-        if place.is_dir():  # another process was faster
-            return place
-        raise HKTError(
-            f"Could not write the slices {place} ({error.strerror or error}); free some space or set HKT_RUNS to "
-            "another folder."
-        ) from error
+        if not place.is_dir():  # else another process was faster
+            raise HKTError(
+                f"Could not write the slices {place} ({error.strerror or error}); free some space "
+                "or set HKT_RUNS to another folder."
+            ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return place
 
 
 def _fill(case: Case, image, mask, size: int, part: Path) -> None:
-    import nibabel as nib
-
-    axes = nib.io_orientation(image.affine)[:, 0].astype(
-        int
-    )  # of each stored axis: 0 left-right, 1 front-back, 2 up
-    side = {
-        axis: (int(n), float(mm))
-        for axis, n, mm in zip(axes, image.shape, nib.affines.voxel_sizes(image.affine))
-    }
-    shape = (side[2][0], size, size)
+    """Write x.npy, y.npy (Z, size, size) and about.json: all that `_mapped` reads."""
+    _, _, (count, *sides), (thick, *pixel) = _geometry(image)
+    shape = (count, size, size)
     x, y = (
         np.lib.format.open_memmap(part / name, "w+", np.uint8, shape) for name in ("x.npy", "y.npy")
     )
-    top, digests = np.zeros(shape[0], np.uint8), []
+    top, digests = np.zeros(count, np.uint8), []
     for first, hu, labels in _slabs(case, image, mask):
-        last = first + len(hu)
-        x[first:last] = resized(windowed(hu), size)
-        y[first:last] = resized(labels, size, labels=True)
-        top[first:last] = y[first:last].max((1, 2))
-        digests.append(
-            [first, hashlib.sha256(x[first:last].tobytes() + y[first:last].tobytes()).hexdigest()]
-        )
-    x.flush(), y.flush()
+        slab = slice(first, first + len(hu))
+        x[slab] = resized(windowed(hu), size)
+        y[slab] = resized(labels, size, labels=True)
+        top[slab] = y[slab].max((1, 2))
+        digests.append([first, hashlib.sha256(x[slab].tobytes() + y[slab].tobytes()).hexdigest()])
+    x.flush()
+    y.flush()
     about = {
         "name": f"LiTS {case.number}",
-        "spacing": [side[2][1], side[1][1] * side[1][0] / size, side[0][1] * side[0][0] / size],
+        "spacing": [thick, *(mm * side / size for mm, side in zip(pixel, sides))],
         "top": top.tolist(),
         "digest": hashlib.sha256(canonical(sorted(digests)).encode()).hexdigest(),
     }
@@ -285,31 +242,24 @@ def _fill(case: Case, image, mask, size: int, part: Path) -> None:
 
 def _mapped(place: Path) -> Volume:
     """A volume of the cache; its voxels stay on disk until they are looked at."""
-    from ...files import read_json
-
     about = read_json(place / "about.json", "slice cache")
     x, y = (np.load(place / name, mmap_mode="r") for name in ("x.npy", "y.npy"))
-    return Volume(
-        about["name"],
-        x,
-        y,
-        tuple(about["spacing"]),
-        np.array(about["top"], np.uint8),
-        about["digest"],
-    )
+    top = np.array(about["top"], np.uint8)
+    return Volume(about["name"], x, y, tuple(about["spacing"]), top, about["digest"])
 
 
 def prepare(cases: Iterable[Case], size: int, home: Path | None = None) -> list[Volume]:
-    """The cases as memory-mapped 8-bit slices (Z, size, size), building what the cache lacks, with a bar where somebody watches.
+    """The cases as memory-mapped 8-bit slices (Z, size, size), building what the cache lacks.
 
-    Raises HKTError naming the bad file; all headers are looked at before the first volume is built.
+    Raises HKTError naming the bad file; all headers are looked at before the first one is built.
     """
     from tqdm import tqdm
 
-    cases, home = list(cases), home or cache_home()
+    cases, home = list(cases), home or runs_home() / "slices"
     places = [_place(case, size, home) for case in cases]
     missing = [(case, place) for case, place in zip(cases, places) if not place.is_dir()]
-    check((case for case, _ in missing), voxels=False)
+    for case, _ in missing:
+        _pair(case)
     for case, place in tqdm(missing, "slices", unit="volume", disable=None if missing else True):
         build(case, size, place)
         for leftover in home.glob(f".{place.name}.*.part"):  # of a build that was killed
@@ -317,23 +267,12 @@ def prepare(cases: Iterable[Case], size: int, home: Path | None = None) -> list[
     return [_mapped(place) for place in places]
 
 
-def load(root: Path, size: int, home: Path | None = None) -> dict[str, list[Volume]]:
-    """{'train', 'val', 'test'} -> volumes under `root`, as the committed split says; part of the 131 is enough if no split is empty.
-
-    Raises HKTError naming the file, the number that the split does not know, or the split that has no volume.
-    """
-    cases, lists = index(root), split_list(SPLIT)
-    known = {number: name for name in SPLITS for number in lists[name]}
-    if strange := [case for case in cases if case.number not in known]:
-        raise HKTError(
-            f"{strange[0].image} has a number that {SPLIT} does not list; its split is unknown."
-        )
-    for name in SPLITS:
-        if not any(known[case.number] == name for case in cases):
-            raise HKTError(
-                f"{root} has no volume of the split {name!r} ({SPLIT.name} lists {', '.join(map(str, lists[name][:3]))}, …); add one."
-            )
-    found: dict[str, list[Volume]] = {name: [] for name in SPLITS}
-    for case, mapped in zip(cases, prepare(cases, size, home)):
-        found[known[case.number]].append(mapped)
-    return found
+def load(
+    root: Path, size: int, splits: Sequence[str] | None = SPLITS, home: Path | None = None
+) -> dict[str, list[Volume]]:
+    """Split -> its volumes under `root` (see `slices.by_split`); a part of LiTS is enough."""
+    cases = {case.number: case for case in index(root)}
+    numbers = by_split(cases, SPLIT, root, splits)
+    wanted = [number for chosen in numbers.values() for number in chosen]
+    volumes = dict(zip(wanted, prepare((cases[number] for number in wanted), size, home)))
+    return {name: [volumes[number] for number in chosen] for name, chosen in numbers.items()}

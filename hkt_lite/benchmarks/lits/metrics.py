@@ -1,13 +1,14 @@
-"""Segmentation as LiTS measures it: Dice a case and over all cases, surface distances in mm, lesions found.
+"""Segmentation as LiTS measures it: Dice, surface distances in mm, lesions found.
 
-    scores([prediction, …], [truth, …], [spacing, …], classes=3, full=True)       # label maps (Z, H, W); {'dice': …, 'dice_liver': …, …}
+    scores([prediction, …], [truth, …], [spacing, …], classes=3, full=True)  # maps (Z, H, W)
 
-Regions, as in LiTS (Bilic et al., 2023): the *liver* is every label above 0, lesions included; the *lesion* is label 2.  With two classes there
-is one region, the *foreground*.
+Regions, as in LiTS (Bilic et al., 2023): the *liver* is every label above 0, lesions included; the
+*lesion* is label 2.  With two classes there is one region, the *foreground*.
 
-Where a mask is empty: truth and prediction both empty: the case has no Dice and no distance, and is left out of the mean of cases (nan here).
-Only one of them empty: Dice 0, distances the diagonal of the volume, their upper bound.  Global Dice adds voxels up before dividing and needs no
-rule but for no voxel at all (nan).  Lesion recall is over lesions, not cases.  A metric that no case defines is left out of the dictionary.
+Where truth and prediction are both empty, a case has no Dice and no distance (nan) and is left out
+of the mean of cases.  Where only one of them is: Dice 0, distances the diagonal of the volume,
+their upper bound.  Global Dice adds voxels up before dividing; lesion recall is over lesions, not
+cases.  A metric that no case defines is left out of the dictionary.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-REGIONS = {
-    2: {"foreground": 1},
-    3: {"liver": 1, "lesion": 2},
-}  # classes -> region -> lowest label in it
+# classes -> region -> lowest label in it
+REGIONS = {2: {"foreground": 1}, 3: {"liver": 1, "lesion": 2}}
 
 
 def counts(prediction: np.ndarray, truth: np.ndarray) -> tuple[int, int, int]:
-    """(voxels in both, in the prediction, in the truth) of two boolean masks of one shape; ValueError otherwise."""
+    """(voxels in both, in the prediction, in the truth) of two boolean masks of one shape."""
     if prediction.shape != truth.shape:
         raise ValueError(
             f"A prediction {prediction.shape} cannot be compared with a truth {truth.shape}."
@@ -39,38 +38,26 @@ def dice(both: float, predicted: float, true: float) -> float:
 def surface(
     prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float]
 ) -> tuple[float, float]:
-    """(ASSD, HD95) in the units of `spacing`: average symmetric surface distance and 95th percentile of the Hausdorff distance, by MONAI.
+    """(ASSD, HD95) of masks (Z, H, W) or (H, W) in the units of `spacing`, by MONAI.
 
-    Masks (Z, H, W) or (H, W).  HD95 is the larger of the two directions' percentiles.  nan where both are empty.
+    Average symmetric surface distance, and the larger of the two directions' 95th percentiles.
     """
     import warnings
 
     import torch
-    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+    from monai.metrics.utils import get_edge_surface_distance
 
     if not prediction.any() and not truth.any():
         return float("nan"), float("nan")
     if not prediction.any() or not truth.any():
         diagonal = float(np.sqrt(sum((n * mm) ** 2 for n, mm in zip(truth.shape, spacing))))
         return diagonal, diagonal
-    box = tuple(
-        slice(max(int(places.min()) - 1, 0), int(places.max()) + 2)
-        for places in np.nonzero(prediction | truth)
-    )
-    pair = [
-        torch.from_numpy(np.pad(mask[box], 1).astype(np.float32))[None, None]
-        for mask in (prediction, truth)
-    ]
-    spacing = [float(mm) for mm in spacing]
+    masks = torch.from_numpy(prediction), torch.from_numpy(truth)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI's, of its own call
-        assd = compute_average_surface_distance(
-            *pair, include_background=True, symmetric=True, spacing=spacing
-        )
-        hd95 = compute_hausdorff_distance(
-            *pair, include_background=True, percentile=95, spacing=spacing
-        )
-    return float(assd), float(hd95)
+        warnings.simplefilter("ignore", FutureWarning)  # of a call that MONAI makes itself
+        _, distances, _ = get_edge_surface_distance(*masks, spacing=spacing, symmetric=True)
+    hd95 = max(torch.quantile(direction, 0.95).item() for direction in distances)
+    return torch.cat(distances).mean().item(), hd95
 
 
 def lesionwise(
@@ -78,8 +65,8 @@ def lesionwise(
 ) -> tuple[int, int, int]:
     """(lesions found, lesions, false alarms) of two boolean masks.
 
-    A lesion is a connected component of the truth (diagonals connect); it is found if at least the share `covered` of its voxels is predicted.
-    A false alarm is a component of the prediction that touches no true voxel.
+    A lesion is a connected component of the truth (diagonals connect), found if at least the share
+    `covered` of its voxels is predicted; a false alarm is one of the prediction that touches none.
     """
     from scipy import ndimage
 
@@ -92,25 +79,14 @@ def lesionwise(
 
 
 def largest_component(labels: np.ndarray) -> np.ndarray:
-    """Label map with nothing outside the largest connected component of what is not background: there is one liver.  An option, off by default."""
+    """The label map with only its largest connected foreground left, for there is one liver."""
     from scipy import ndimage
 
     parts, number = ndimage.label(labels > 0, np.ones((3,) * labels.ndim))
     if number < 2:
         return labels
-    return np.where(parts == 1 + int(np.bincount(parts.ravel())[1:].argmax()), labels, 0).astype(
-        labels.dtype
-    )
-
-
-def by_volume(
-    predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray], classes: int
-) -> dict[str, list[float]]:
-    """{'dice_liver': [one value a volume, nan where undefined], 'dice_lesion': …}, for plots in which every volume is visible."""
-    return {
-        f"dice_{region}": [dice(*counts(p >= low, t >= low)) for p, t in zip(predictions, truths)]
-        for region, low in REGIONS[classes].items()
-    }
+    largest = 1 + int(np.bincount(parts.ravel())[1:].argmax())
+    return np.where(parts == largest, labels, 0).astype(labels.dtype)
 
 
 def scores(
@@ -122,34 +98,27 @@ def scores(
 ) -> dict[str, float]:
     """Means over volumes of label maps (Z, H, W).
 
-    'dice' is the mean over the regions of the mean over volumes, 'dice_REGION' that of one region, 'dice_REGION_global' over all voxels.
-    `full` adds 'assd_REGION' and 'hd95_REGION' in mm (for volumes whose spacing is known), 'lesion_recall' and 'false_alarms' a volume.
+    'dice_REGION' is the mean over volumes, 'dice_REGION_global' that of all voxels, 'dice' the mean
+    of the regions' means.  `full` adds 'assd_REGION' and 'hd95_REGION' in mm (of volumes whose
+    spacing is known), 'lesion_recall', and 'false_alarms' a volume.
     """
-    found, regions = {}, REGIONS[classes]
+    found: dict[str, float] = {"dice": float("nan")}  # the first in the dictionary
+    regions = REGIONS[classes]
     for region, low in regions.items():
-        each = np.array(
-            [counts(p >= low, t >= low) for p, t in zip(predictions, truths)], dtype=float
-        )
+        masks = [(p >= low, t >= low) for p, t in zip(predictions, truths)]
+        each = [counts(*pair) for pair in masks]
         found[f"dice_{region}"] = _mean([dice(*case) for case in each])
-        found[f"dice_{region}_global"] = dice(*each.sum(0))
+        found[f"dice_{region}_global"] = dice(*np.sum(each, axis=0))
         if full and len(spacings):
-            pairs = [
-                surface(p >= low, t >= low, mm)
-                for p, t, mm in zip(predictions, truths, spacings)
-                if np.isfinite(mm).all()
-            ]
-            found[f"assd_{region}"], found[f"hd95_{region}"] = (
-                _mean([pair[k] for pair in pairs]) for k in (0, 1)
-            )
-    if full and "lesion" in regions:
-        hits = np.array(
-            [lesionwise(p >= 2, t >= 2) for p, t in zip(predictions, truths)], dtype=float
-        )
-        found["lesion_recall"] = (
-            hits[:, 0].sum() / hits[:, 1].sum() if hits[:, 1].sum() else float("nan")
-        )
-        found["false_alarms"] = hits[:, 2].mean()
-    found = {"dice": _mean([found[f"dice_{region}"] for region in regions]), **found}
+            known = [(*pair, mm) for pair, mm in zip(masks, spacings) if np.isfinite(mm).all()]
+            distances = [surface(*case) for case in known]
+            found[f"assd_{region}"] = _mean([assd for assd, _ in distances])
+            found[f"hd95_{region}"] = _mean([hd95 for _, hd95 in distances])
+        if full and region == "lesion":
+            hits, lesions, alarms = np.sum([lesionwise(*pair) for pair in masks], axis=0)
+            found["lesion_recall"] = hits / lesions if lesions else float("nan")
+            found["false_alarms"] = alarms / len(masks)
+    found["dice"] = _mean([found[f"dice_{region}"] for region in regions])
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 

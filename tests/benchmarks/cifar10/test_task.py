@@ -20,6 +20,7 @@ from tests.helpers import tiny
     [
         ({"sites": "zzz"}, "CIFAR-10 has no sites 'zzz'. Valid: layers, layers.pooled, pooled."),
         ({"sites": "layer"}, "Did you mean 'layers'?"),
+        ({"method": "kd", "sites": "zzz"}, "CIFAR-10 has no sites 'zzz'"),
         ({"method": "at"}, "'at' .*compares maps .*'pooled' .*use -s sites=layers"),
         ({"method": "at", "sites": "layers+pooled"}, "use -s sites=layers"),
         ({"options": {"kind": "softmax"}}, "'hkt' .*compares maps .*use -s sites=layers"),

@@ -13,8 +13,8 @@ import torch
 from hkt_lite import torchvision
 from hkt_lite.benchmarks.flow import data as flow
 from hkt_lite.benchmarks.flow import files
-from hkt_lite.benchmarks.flow import synthetic as moving
 from hkt_lite.config import HKTError, data_home
+from tests import writers
 
 SIZE = (32, 48)
 REAL = data_home()
@@ -205,8 +205,8 @@ def test_whatever_happens_to_a_file_it_is_read_or_refused_in_one_sentence(one_of
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("layouts")
-    moving.write_sintel(root, scenes=2, frames=4, size=SIZE)
-    moving.write_kitti(root, count=3, size=SIZE)
+    writers.write_sintel(root, scenes=2, frames=4, size=SIZE)
+    writers.write_kitti(root, count=3, size=SIZE)
     return root
 
 

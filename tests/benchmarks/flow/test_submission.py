@@ -7,10 +7,10 @@ import torch
 
 from hkt_lite.benchmarks.flow import data as flow
 from hkt_lite.benchmarks.flow import files as flow_files
-from hkt_lite.benchmarks.flow import synthetic as moving
 from hkt_lite.benchmarks.flow.network import raft
 from hkt_lite.benchmarks.flow.submission import flows, refine, write
 from hkt_lite.config import HKTError
+from tests import writers
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def data(tmp_path_factory):
     """The embedded scenes as test parts."""
     root = tmp_path_factory.mktemp("data")
     for folder, name in (
-        (moving.write_sintel(root, scenes=2, frames=4, size=(66, 74)), "test"),
-        (moving.write_kitti(root, count=2, size=(66, 74)), "testing"),
+        (writers.write_sintel(root, scenes=2, frames=4, size=(66, 74)), "test"),
+        (writers.write_kitti(root, count=2, size=(66, 74)), "testing"),
     ):
         shutil.copytree(
             folder / "training",

@@ -8,6 +8,7 @@ from torch.nn.functional import grid_sample
 from hkt_lite.benchmarks.flow import data as flow
 from hkt_lite.benchmarks.flow import synthetic as moving
 from hkt_lite.config import HKTError
+from tests import writers
 
 SIZE = (64, 96)
 
@@ -144,7 +145,7 @@ def test_what_cannot_be_made_is_said(change, words):
 
 def test_sintel_layout_is_read_back_equal(tmp_path):
     assert (
-        moving.write_sintel(tmp_path, scenes=5, frames=3, size=SIZE, seed=4) == tmp_path / "Sintel"
+        writers.write_sintel(tmp_path, scenes=5, frames=3, size=SIZE, seed=4) == tmp_path / "Sintel"
     )
     for corpus in ("sintel-clean", "sintel-final"):
         found = flow.pairs(tmp_path, corpus)
@@ -153,7 +154,7 @@ def test_sintel_layout_is_read_back_equal(tmp_path):
             f"moving_{s}/frame_{f:04d}" for s in range(1, 6) for f in (1, 2)
         ]
         assert {pair.scene for pair in flow.split(corpus, found, "val")} == {"moving_5"}
-        made = moving._sequence(4, "train", 2, SIZE, 3, 10.0, "layers")[1]
+        made = moving.sequence(4, "train", 2, SIZE, frames=3)[1]
         read = flow.read(found[5])
         assert (
             torch.equal(read.flow, made.flow)
@@ -168,7 +169,7 @@ def test_sintel_layout_is_read_back_equal(tmp_path):
 
 
 def test_kitti_layout_is_read_back_equal(tmp_path):
-    moving.write_kitti(tmp_path, count=5, size=SIZE, seed=4)
+    writers.write_kitti(tmp_path, count=5, size=SIZE, seed=4)
     found = flow.pairs(tmp_path, "kitti2015")
     flow.check(found)
     assert [pair.scene for pair in flow.split("kitti2015", found, "val")] == ["900004"] and len(
@@ -184,22 +185,3 @@ def test_kitti_layout_is_read_back_equal(tmp_path):
             )
         )
         assert (read.flow - made.flow).abs().max() <= 1 / 128  # the format's rounding
-
-
-@pytest.mark.parametrize(
-    "write, name", [(moving.write_sintel, "Sintel"), (moving.write_kitti, "KittiFlow")]
-)
-def test_a_folder_that_is_there_stays_and_a_failure_leaves_nothing(
-    tmp_path, monkeypatch, write, name
-):
-    def full(*words):
-        raise HKTError("the disk is full.")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("hkt_lite.benchmarks.flow.files.encode_png", full)
-        with pytest.raises(HKTError, match="disk is full"):
-            write(tmp_path, 1, size=SIZE)
-    assert not list(tmp_path.iterdir())
-    (tmp_path / name).mkdir()
-    with pytest.raises(HKTError, match=f"{name} is there already"):
-        write(tmp_path, 1, size=SIZE)

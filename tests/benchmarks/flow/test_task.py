@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from hkt_lite.benchmarks import get, resolve
-from hkt_lite.benchmarks.flow import synthetic as moving
 from hkt_lite.benchmarks.flow.network import NAMES, raft, smallest
 from hkt_lite.benchmarks.flow.task import LEARNT, UPDATES, VAL_UPDATES, Batch, sequence_loss, sites
 from hkt_lite.benchmarks.weights import parameters
@@ -18,6 +17,7 @@ from hkt_lite.runs.loop import build_method
 from hkt_lite.runs.parent import build_parent
 from hkt_lite.runs.schedule import learning_rate
 from hkt_lite.runs.store import Store
+from tests import writers
 from tests.helpers import run
 
 
@@ -323,8 +323,8 @@ def test_measuring_leaves_the_model_as_it_was(task):
 def test_real_layouts_train_and_are_tested_on(tmp_path, monkeypatch):
     """Written in Sintel's and KITTI's layouts with odd sizes, read back as real data."""
     monkeypatch.setenv("HKT_DATA", str(tmp_path))
-    moving.write_sintel(tmp_path, scenes=6, frames=3, size=(70, 90))
-    moving.write_kitti(tmp_path, count=3, size=(66, 130))
+    writers.write_sintel(tmp_path, scenes=6, frames=3, size=(70, 90))
+    writers.write_kitti(tmp_path, count=3, size=(66, 130))
     config = smoke(
         source="real", train_size=8, stages=[{"corpus": "sintel", "epochs": 1, "crop": [64, 64]}]
     )
@@ -349,7 +349,7 @@ def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(
 
     monkeypatch.setenv("HKT_DATA", str(tmp_path))
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "runs"))
-    moving.write_sintel(tmp_path, scenes=2, frames=3, size=(70, 90))
+    writers.write_sintel(tmp_path, scenes=2, frames=3, size=(70, 90))
     save_file(raft("raft_tiny").state_dict(), tmp_path / "child.safetensors")
     record = evaluate(
         "sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clean", scale="smoke"
@@ -364,7 +364,7 @@ def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(
 def test_updates_are_those_of_the_corpus_and_few_on_embedded_scenes(task, tmp_path, monkeypatch):
     assert task._as_tested("kitti") == (VAL_UPDATES, "kitti")
     monkeypatch.setenv("HKT_DATA", str(tmp_path))
-    moving.write_kitti(tmp_path, count=1, size=(66, 130))
+    writers.write_kitti(tmp_path, count=1, size=(66, 130))
     one = get("flow")(task.config)
     assert one.protocol("kitti2015")["updates"] == UPDATES["kitti"] == 24
     assert one._as_tested("kitti2015") == (24, "kitti")
@@ -403,7 +403,7 @@ def test_real_data_that_is_not_there_or_bad_is_named_before_training(tmp_path, m
     fields = {"source": "real", "stages": [{"corpus": "sintel", "epochs": 1, "crop": [64, 64]}]}
     with pytest.raises(HKTError, match="no folder .*Sintel"):
         run(smoke(**fields))
-    folder = moving.write_sintel(tmp_path, scenes=2, frames=3, size=(70, 90))
+    folder = writers.write_sintel(tmp_path, scenes=2, frames=3, size=(70, 90))
     bad = next((folder / "training" / "flow").glob("*/*.flo"))
     bad.write_bytes(bad.read_bytes()[:-10])
     with pytest.raises(HKTError, match=bad.name):

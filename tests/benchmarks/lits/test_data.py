@@ -16,6 +16,7 @@ from hkt_lite.benchmarks.lits import data as lits
 from hkt_lite.benchmarks.lits import slices
 from hkt_lite.benchmarks.lits import synthetic as phantom
 from hkt_lite.config import HKTError, data_home
+from tests import writers
 
 LISTS = json.loads(lits.SPLIT.read_text())
 NUMBERS = [LISTS[name][0] for name in slices.SPLITS]
@@ -24,7 +25,7 @@ REAL = data_home()
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    return phantom.write_lits(tmp_path_factory.mktemp("lits"), NUMBERS, size=48, slices=20)
+    return writers.write_lits(tmp_path_factory.mktemp("lits"), NUMBERS, size=48, slices=20)
 
 
 def pair(
@@ -67,7 +68,7 @@ def test_a_volume_in_two_splits_is_refused(tmp_path):
 
 
 def test_slices_are_the_phantoms_windowed(written, tmp_path):
-    parts = lits.load(written, 48, tmp_path)
+    parts = lits.load(written, 48, home=tmp_path)
     volume = parts["train"][0]
     hu, labels = phantom.slab("train", NUMBERS[0], 48, 20, 0, 20)
     assert np.array_equal(volume.x, slices.windowed(hu)) and np.array_equal(volume.y, labels)
@@ -83,7 +84,7 @@ def test_slices_are_the_phantoms_windowed(written, tmp_path):
 
 
 def test_resizing_keeps_millimetres(written, tmp_path):
-    volume = lits.load(written, 24, tmp_path)["val"][0]
+    volume = lits.load(written, 24, home=tmp_path)["val"][0]
     assert volume.x.shape == (20, 24, 24) and volume.spacing[1] == pytest.approx(phantom.FIELD / 24)
     whole = phantom.slab("train", NUMBERS[1], 48, 20, 0, 20)[1]
     assert (volume.y > 0).mean() == pytest.approx((whole > 0).mean(), abs=0.004)
@@ -100,8 +101,8 @@ def test_task03_is_the_same_data(written, tmp_path):
     (tmp_path / "Task03_Liver" / "imagesTs").mkdir()
     assert lits.present(tmp_path) == tmp_path / "Task03_Liver"
     ours, theirs = (
-        lits.load(written, 32, tmp_path / "a"),
-        lits.load(tmp_path / "Task03_Liver", 32, tmp_path / "b"),
+        lits.load(written, 32, home=tmp_path / "a"),
+        lits.load(tmp_path / "Task03_Liver", 32, home=tmp_path / "b"),
     )
     assert all(
         a.digest == b.digest for name in slices.SPLITS for a, b in zip(ours[name], theirs[name])
@@ -196,7 +197,7 @@ BAD = {
     ),
     "orientation": (
         lambda f: pair(f, mask_affine=np.diag([1.0, -1.0, 2.0, 1.0])),
-        r"segmentation-1.nii is oriented RPS and its image volume-1.nii LPS",
+        r"segmentation-1.nii has orientation RPS and its image volume-1.nii has LPS",
     ),
     "label": (bad_label, r"segmentation-1.nii has the label 3; only 0, 1, 2"),
     "fraction": (
@@ -230,10 +231,8 @@ def test_bad_files_are_one_sentence_and_leave_nothing(kind, tmp_path):
     root.mkdir()
     make(root)
     with pytest.raises(HKTError, match=words) as caught:
-        lits.check(lits.index(root))
-    assert "\n" not in str(caught.value)
-    with pytest.raises(HKTError, match=words):
         lits.prepare(lits.index(root), 8, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())
 
 
@@ -243,7 +242,7 @@ def test_singular_affine_is_refused(tmp_path):
     data[280:328] = bytes(48)  # srow_x, srow_y, srow_z
     path.write_bytes(data)
     with pytest.raises(HKTError, match="volume-1.nii has no valid orientation"):
-        lits.check(lits.index(tmp_path))
+        lits.prepare(lits.index(tmp_path), 8, tmp_path / "cache")
 
 
 def test_all_headers_are_looked_at_before_anything_is_built(tmp_path):
@@ -251,17 +250,45 @@ def test_all_headers_are_looked_at_before_anything_is_built(tmp_path):
         pair(tmp_path, number)
     pair(tmp_path, NUMBERS[-1], labels=np.zeros((6, 5, 3), np.uint8))
     with pytest.raises(HKTError, match=f"segmentation-{NUMBERS[-1]}.nii has shape"):
-        lits.load(tmp_path, 8, tmp_path / "cache")
+        lits.load(tmp_path, 8, home=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 
 def test_unknown_number_and_empty_split_are_named(tmp_path):
     pair(tmp_path, LISTS["train"][0])
     with pytest.raises(HKTError, match="no volume of the split 'val'"):
-        lits.load(tmp_path, 8, tmp_path / "cache")
+        lits.load(tmp_path, 8, home=tmp_path / "cache")
     pair(tmp_path, 500)
-    with pytest.raises(HKTError, match="volume-500.nii has a number that"):
-        lits.load(tmp_path, 8, tmp_path / "cache")
+    with pytest.raises(
+        HKTError, match="has volume 500, which .*lits.json does not list.*own-volumes"
+    ):
+        lits.load(tmp_path, 8, home=tmp_path / "cache")
+
+
+def test_volumes_of_no_split_are_read_for_evaluation(tmp_path):
+    for number in (500, 7, 1000):
+        pair(tmp_path, number)
+    found = lits.load(tmp_path, 8, None, tmp_path / "cache")
+    assert [volume.name for volume in found["test"]] == ["LiTS 7", "LiTS 500", "LiTS 1000"]
+
+
+@pytest.mark.parametrize("layout", ["LiTS", "Task03_Liver", "."])
+def test_volumes_are_found_in_their_folder_or_in_the_one_named(tmp_path, layout):
+    assert lits.present(tmp_path) is None
+    (tmp_path / layout).mkdir(exist_ok=True)
+    pair(tmp_path / layout)
+    assert lits.present(tmp_path) == tmp_path / layout
+    assert lits.index(lits.present(tmp_path))[0].number == 1
+
+
+def test_task03_itself_may_be_named_and_strangers_lie_beside(tmp_path):
+    for folder, kind in (("imagesTr", "volume"), ("labelsTr", "segmentation")):
+        (tmp_path / folder).mkdir()
+        pair(tmp_path / folder)[kind == "segmentation"].rename(tmp_path / folder / "liver_3.nii")
+        for left in (tmp_path / folder).glob("*-1.nii"):
+            left.rename(tmp_path / folder / f"my-{left.name}")
+    assert lits.present(tmp_path) == tmp_path
+    assert [case.number for case in lits.index(tmp_path)] == [3]
 
 
 # --- the cache ------------------------------------------------------------------------------------------------------------
@@ -304,7 +331,7 @@ def test_a_build_that_breaks_leaves_whole_volumes_only_and_goes_on(written, tmp_
 
 def test_slices_are_read_slab_by_slab(tmp_path, monkeypatch):
     """Never more than THICK slices of the file are asked for, also where the slice axis is the first."""
-    phantom.write_lits(tmp_path, [1], size=32, slices=40)
+    writers.write_lits(tmp_path, [1], size=32, slices=40)
     seen = []
     read = lits._read
     monkeypatch.setattr(
@@ -337,7 +364,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20, len(volumes)
 @pytest.mark.slow
 def test_the_official_size_needs_less_than_two_gigabytes_and_resumes(tmp_path):
     """Two volumes of 512 x 512 x 600: the build is killed after the first one and goes on; peak memory of each process is measured."""
-    phantom.lookalike(tmp_path / "LiTS", NUMBERS[:2], large=2)
+    writers.lookalike(tmp_path / "LiTS", NUMBERS[:2], large=2)
     assert (
         tmp_path / "LiTS" / f"volume-{NUMBERS[0]}.nii"
     ).stat().st_size == 352 + 2 * 512 * 512 * 600
@@ -385,12 +412,10 @@ def collection(tmp_path):
     return tmp_path
 
 
-def test_collection_is_split_by_volume(collection):
-    parts = {name: slices.load(collection, name, 16, official=False) for name in slices.SPLITS}
-    assert [len(parts[name]) for name in slices.SPLITS] == [7, 1, 2]
-    names = [volume.name for part in parts.values() for volume in part]
-    assert len(set(names)) == 10
-    one = parts["val"][0]
+def test_a_collection_of_ones_own_is_read_whole(collection):
+    volumes = slices.load(collection, 16, splits=None)["test"]
+    assert [volume.name for volume in volumes] == [str(number) for number in range(10)]
+    one = volumes[0]
     assert (
         one.x.shape == (2, 16, 16)
         and one.x[:, 0, 0].tolist() == [3, 11]
@@ -404,11 +429,11 @@ def test_collection_is_split_by_volume(collection):
     [
         (
             lambda f: (f / "train/masks/5_003.png").unlink(),
-            r"There is no .*masks/5_003.png, although index.csv lists it",
+            r"masks/5_003.png, which index.csv lists, is not readable: there is none",
         ),
         (
             lambda f: (f / "train/images/5_003.png").write_bytes(b"\x89PNG"),
-            r"images/5_003.png is not a readable picture",
+            r"images/5_003.png, which index.csv lists, is not readable",
         ),
         (
             lambda f: Image.new("L", (8, 8)).save(f / "train/masks/4_003.png"),
@@ -427,18 +452,18 @@ def test_collection_is_split_by_volume(collection):
 def test_spoiled_collections_are_one_sentence(collection, spoil, words):
     spoil(collection)
     with pytest.raises(HKTError, match=words):
-        slices.load(collection, "train", 16, official=False)
+        slices.load(collection, 16, splits=None)
 
 
 def test_other_collections_have_no_committed_split(collection):
     with pytest.raises(HKTError, match="index.csv has volume 0, which"):
-        slices.load(collection, "train", 16)
+        slices.load(collection, 16)
 
 
 @pytest.mark.real
 @pytest.mark.skipif(not slices.present(REAL), reason="HKT_DATA holds no liver_ct")
 def test_real_slices():
-    parts = {name: slices.load(REAL / slices.FOLDER, name, 64) for name in slices.SPLITS}
+    parts = slices.load(slices.present(REAL), 64)
     assert sum(len(volume.x) for part in parts.values() for volume in part) == 488
     assert [len(parts[name]) for name in slices.SPLITS] == [64, 14, 20]
     share = np.mean([volume.y.mean() for volume in parts["train"]])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hkt_lite.benchmarks.lits.metrics import (
-    by_volume,
     counts,
     dice,
     largest_component,
@@ -61,12 +60,6 @@ def test_both_empty_leaves_the_case_out_and_one_empty_is_zero():
     )  # a lesion invented in the second case
     assert scores([empty], [TRUTH])["dice"] == 0
     assert scores([empty], [empty]) == {}
-
-
-def test_by_volume_keeps_the_undefined_case_visible():
-    found = by_volume([TRUTH, np.minimum(TRUTH, 1)], [SHIFTED, np.minimum(TRUTH, 1)], 3)
-    assert found["dice_liver"] == [0.75, 1.0]
-    assert found["dice_lesion"][0] == 0.5 and np.isnan(found["dice_lesion"][1])
 
 
 def test_one_class():

@@ -99,7 +99,7 @@ def test_networks_of_other_dimensions_are_refused():
 def test_a_network_that_only_looks_alike_is_refused():
     model = unet.unet(CHILD, 3)
     model.channels = (4, 8, 16, 32)
-    with pytest.raises(SiteError, match="was the network built by models.unet"):
+    with pytest.raises(SiteError, match="was it built by lits.network.unet"):
         shapes(model, ["bottleneck"])
 
 

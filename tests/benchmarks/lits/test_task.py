@@ -13,9 +13,19 @@ from hkt_lite.benchmarks.lits import data as reader
 from hkt_lite.benchmarks.lits import slices
 from hkt_lite.benchmarks.lits import synthetic as phantom
 from hkt_lite.benchmarks.lits.metrics import scores
-from hkt_lite.benchmarks.lits.task import Batch, Lits, all_liver, dice_ce, pixelwise
+from hkt_lite.benchmarks.lits.task import (
+    IN_PLANE,
+    PHANTOMS,
+    Batch,
+    Lits,
+    all_liver,
+    dice_ce,
+    pixelwise,
+)
 from hkt_lite.config import Config, HKTError, data_home
 from hkt_lite.methods.sites import SiteError
+from hkt_lite.runs.export import evaluate
+from tests import writers
 from tests.helpers import run
 
 REAL = data_home()
@@ -40,6 +50,21 @@ def parent_of(config: Config, tmp_path) -> str:
     path.parent.mkdir(parents=True)
     save_file(Lits(resolve(config)).network("resunet2d-24x4").state_dict(), path)
     return "run:parent"
+
+
+def write_collection(folder, numbers) -> None:
+    """Phantoms as a slice collection: images/, masks/ and index.csv."""
+    rows = ["split,volume_index,slice"]
+    for number in numbers:
+        hu, labels, _ = phantom.phantom("train", number, size=64, slices=12)
+        found = {"images": slices.windowed(hu), "masks": (labels > 0) * np.uint8(255)}
+        for level in range(12):
+            for kind, value in found.items():
+                path = folder / "train" / kind / f"{number}_{level:03d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(value[level]).save(path)
+            rows.append(f"train,{number},{level}")
+    (folder / "index.csv").write_text("\n".join(rows))
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -184,29 +209,114 @@ def test_evaluation_leaves_the_mode_as_it_was():
 
 def test_post_processing_is_a_protocol_and_off_by_default():
     one = task()
-    plain = one.segmented(Threshold(), "val")
+    plain = one.segmented(Threshold(), "test")
     assert one.protocol("largest-component")["post-processing"].startswith("largest")
-    kept = one.segmented(Threshold(), "val")
-    assert all((a > 0).sum() > (b > 0).sum() for a, b in zip(plain, kept))
+    largest = one.segmented(Threshold(), "test")
+    assert all((a > 0).sum() > (b > 0).sum() for a, b in zip(plain, largest))
     one.protocol("volumes")
-    assert np.array_equal(one.segmented(Threshold(), "val")[0], plain[0])
+    assert np.array_equal(one.segmented(Threshold(), "test")[0], plain[0])
 
 
 def test_an_answer_without_looking():
     one = task()
     found = all_liver(one, "val")
     share = np.mean([2 * (v.y > 0).mean() / (1 + (v.y > 0).mean()) for v in one.volumes["val"]])
-    assert (
-        found["dice_liver"] == pytest.approx(share)
-        and found["dice_lesion"] == 0
-        and one.chance == found["dice"]
+    assert found["dice_liver"] == pytest.approx(share) and found["dice_lesion"] == 0
+    assert not Lits.learnt(found)
+    assert Lits.learnt({"dice": 0.7, "dice_lesion": 0.4}) and not Lits.learnt({"dice": 0.3})
+
+
+def test_learnt_means_better_than_the_best_answer_that_cannot_see_lesions():
+    """The threshold is that answer's score on the test phantoms on which the published children were tested."""
+    truths = [v.y for v in phantom.volumes("test", PHANTOMS["test"], IN_PLANE["quick"])]
+    blind = scores([2 * (y > 0).astype(np.uint8) for y in truths], truths)
+    assert not Lits.learnt(blind)
+    assert Lits.learnt({"dice_lesion": blind["dice_lesion"] + 0.005})
+
+
+# --- evaluation of a checkpoint on volumes that somebody has ------------------------------------------------------------
+
+
+def checkpoint(tmp_path, config) -> object:
+    path = tmp_path / "child.safetensors"
+    torch.manual_seed(2)
+    save_file(Lits(resolve(config)).network("resunet2d-6x4").state_dict(), path)
+    return path
+
+
+def own(folder, layout: str):
+    """Three labelled volumes whose numbers are in no split."""
+    target = folder / ("" if layout == "own" else layout)
+    writers.write_lits(target, [700, 801, 9], size=48, slices=10)
+    for kind in ("volume", "segmentation"):
+        (target / f"{kind}-9.nii").rename(target / f"{kind}-2009.nii")
+    if layout == "Task03_Liver":
+        for path in list(target.glob("*.nii")):
+            kind, number = path.stem.split("-")
+            new = target / {"volume": "imagesTr", "segmentation": "labelsTr"}[kind]
+            new.mkdir(exist_ok=True)
+            path.rename(new / f"liver_{number}.nii")
+
+
+@pytest.mark.parametrize("layout", ["own", "LiTS", "Task03_Liver"])
+def test_own_volumes_are_evaluated_without_any_training_data(layout, tmp_path):
+    own(tmp_path / "data", layout)
+    path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
+    record = evaluate("lits", path, protocol="own-volumes", scale="smoke")
+    assert record.protocol == {
+        "corpus": "lits",
+        "volumes": 3,
+        "labels": record.protocol["labels"],
+        "in-plane": 64,
+        "crop": [64, 64],
+        "split": "all",
+        "post-processing": "none",
+    }
+    assert {"dice_liver", "hd95_liver", "lesion_recall"} <= set(record.metrics)
+    largest = evaluate("lits", path, protocol="own-largest-component", scale="smoke")
+    assert largest.id != record.id and largest.protocol["volumes"] == 3
+    with pytest.raises(HKTError, match="has volume 700, .*own-volumes"):
+        evaluate("lits", path, scale="smoke")
+
+
+def test_other_volumes_are_another_evaluation(tmp_path, monkeypatch):
+    path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
+    ids = set()
+    for number in (700, 701):
+        writers.write_lits(tmp_path / str(number), [number], size=48, slices=6)
+        monkeypatch.setenv("HKT_DATA", str(tmp_path / str(number)))
+        ids.add(evaluate("lits", path, protocol="own-volumes", scale="smoke").id)
+    assert len(ids) == 2
+
+
+def test_the_committed_test_volumes_need_no_others(tmp_path):
+    lists = slices.split_list(reader.SPLIT)
+    writers.write_lits(tmp_path / "data" / "LiTS", lists["test"][:2], size=48, slices=6)
+    path = checkpoint(tmp_path, Config(task="lits", method="plain", scale="smoke"))
+    said = evaluate("lits", path, scale="smoke").protocol
+    assert said["split"] == "test" and said["volumes"] == 2
+
+
+def test_a_volume_with_no_split_of_a_collection_is_evaluated(tmp_path):
+    write_collection(tmp_path / "data" / "liver_ct", [77001, 77002])
+    one = Lits(
+        resolve(Config(task="lits", method="plain", scale="smoke", source="real", crop=[64, 64]))
     )
-    assert 0 < found["dice_lesion_in_liver"] < 0.4
-    assert (
-        not Lits.learnt(found)
-        and Lits.learnt({"dice": 0.7, "dice_lesion": 0.4})
-        and not Lits.learnt({"dice": 0.3})
-    )
+    said = one.protocol("own-volumes")
+    assert said["corpus"] == "liver_ct" and said["volumes"] == 2
+    assert set(one.metrics(one.child(), "test")) == {
+        "dice",
+        "dice_foreground",
+        "dice_foreground_global",
+    }
+    with pytest.raises(HKTError, match="index.csv has volume 77001, which"):
+        one.protocol("volumes")
+
+
+def test_phantoms_can_be_evaluated_too():
+    one = task()
+    assert one.protocol("volumes")["volumes"] == 6 and one.protocol("own-volumes")["volumes"] == 6
+    assert one.protocol("volumes")["corpus"] == "phantoms"
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------------
@@ -274,7 +384,7 @@ def test_three_dimensions(tmp_path):
 
 def test_the_official_layout_trains_end_to_end(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(
+    writers.write_lits(
         tmp_path / "data" / "LiTS",
         [*lists["train"][:4], *lists["val"][:1], *lists["test"][:2]],
         size=96,
@@ -290,19 +400,9 @@ def test_the_official_layout_trains_end_to_end(tmp_path):
 
 
 def test_a_slice_collection_trains_with_one_class(tmp_path):
-    lists, rows = slices.split_list(slices.SPLIT), ["split,volume_index,slice"]
-    for number in [*lists["train"][:3], *lists["val"][:1], *lists["test"][:1]]:
-        hu, labels, _ = phantom.phantom("train", number, size=64, slices=12)
-        for level in range(12):
-            for kind, value in (
-                ("images", slices.windowed(hu)),
-                ("masks", (labels > 0) * np.uint8(255)),
-            ):
-                path = tmp_path / "data" / "liver_ct" / "train" / kind / f"{number}_{level:03d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(value[level]).save(path)
-            rows.append(f"train,{number},{level}")
-    (tmp_path / "data" / "liver_ct" / "index.csv").write_text("\n".join(rows))
+    lists = slices.split_list(slices.SPLIT)
+    numbers = [*lists["train"][:3], *lists["val"][:1], *lists["test"][:1]]
+    write_collection(tmp_path / "data" / "liver_ct", numbers)
     config = Config(
         task="lits", method="plain", scale="smoke", source="real", train_size=16, epochs=1
     )
@@ -327,7 +427,7 @@ def test_the_corpus_is_part_of_the_name(tmp_path):
             (tmp_path / "data/liver_ct").mkdir(parents=True)
             or (tmp_path / "data/liver_ct/index.csv").write_text("")
         ),
-        lambda: phantom.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
+        lambda: writers.write_lits(tmp_path / "data/LiTS", [1], size=32, slices=4),
     ):
         make()
         config = resolve(
@@ -345,11 +445,14 @@ def test_the_corpus_is_part_of_the_name(tmp_path):
 @pytest.mark.parametrize(
     "fields, words",
     [
-        ({"crop": [60, 64]}, "multiples of 8, got"),
+        ({"crop": [60, 64]}, "multiples of 8, .*got"),
         ({"crop": [64]}, "crop of 2 sides"),
-        ({"crop": [128, 128]}, "larger than the slices of scale 'smoke', 64 x 64"),
+        ({"crop": [128, 128]}, "scale 'smoke' needs a crop .* in-plane at most 64"),
         ({"child": "resnet8"}, "There is no U-Net 'resnet8'"),
-        ({"source": "real"}, "slice collection needs|There is no"),
+        (
+            {"source": "real"},
+            "There is no liver_ct under .*; set HKT_DATA to a folder that holds LiTS",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(fields, words):
@@ -365,7 +468,7 @@ def test_unknown_sites_are_named():
 
 def test_more_slices_than_there_are(tmp_path):
     lists = json.loads(reader.SPLIT.read_text())
-    phantom.write_lits(
+    writers.write_lits(
         tmp_path / "data" / "LiTS",
         [lists["train"][0], lists["val"][0], lists["test"][0]],
         size=32,
