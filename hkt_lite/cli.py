@@ -323,7 +323,8 @@ def check(
 ) -> None:
     """Judge records, manifest, numbers and freshness; every problem is one sentence (exit 1)."""
     from .book.check import check as judge
-    from .book.check import notes, validate
+    from .book.check import notes
+    from .book.validate import validate
 
     problems = judge()
     if nbval:

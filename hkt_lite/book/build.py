@@ -58,16 +58,14 @@ def _jobs(
     notebooks: list[Path], generated: Path, scale: str, settings: list[str], force: bool
 ) -> Iterator[tuple[Path, dict, Path]]:
     """What has to be executed, the longest (as the page of last time says) first."""
-    stale = []
-    for notebook in notebooks:
+    for notebook in sorted(notebooks, key=lambda one: -_seconds(generated / one.name)):
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}
         values |= parse(notebook, settings)
         if not force and state(notebook, page, values) == "fresh":
             print(f"{notebook.stem}: unchanged", flush=True)
         else:
-            stale.append((-_seconds(page), len(stale), (notebook, values, page)))
-    yield from (job for _, _, job in sorted(stale, key=lambda one: one[:2]))
+            yield notebook, values, page
 
 
 def _seconds(page: Path) -> float:
