@@ -57,8 +57,9 @@ def build(
 def _jobs(
     notebooks: list[Path], generated: Path, scale: str, settings: list[str], force: bool
 ) -> Iterator[tuple[Path, dict, Path]]:
-    """What has to be executed, the longest (as the page of last time says) first."""
-    for notebook in sorted(notebooks, key=lambda one: -_seconds(generated / one.name)):
+    """What has to be executed, the longest (as the page of last time says) first; in a clone the
+    last, for those hold experiments."""
+    for notebook in sorted(reversed(notebooks), key=lambda one: -_seconds(generated / one.name)):
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}
         values |= parse(notebook, settings)
