@@ -1,7 +1,5 @@
 """The `hkt` command.   hkt --help   (heavy imports happen inside the commands: help is instant)"""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The whole way: notebooks -> pages -> rendered book -> checked.   hkt book"""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Here records and committed data; notebooks and pages are judged in pages.py, the
 render.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

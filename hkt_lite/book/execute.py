@@ -4,8 +4,6 @@ A page is a notebook of notebooks/ executed by papermill under typed parameters,
 own with one thread.
 """
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ which it is judged.
 Dates, commits and timings stand in metadata and in the footer, never in an output.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

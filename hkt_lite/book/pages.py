@@ -4,8 +4,6 @@ A page is compared with the digests of what was executed, and each output of `sh
 `show` makes now of the same records.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Typed parameters of a notebook: its cell tagged `parameters`, and values checked against it."""
 
-from __future__ import annotations
-
 import ast
 import json
 from pathlib import Path

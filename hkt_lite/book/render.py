@@ -5,8 +5,6 @@ other pages show of a text or link to, of the contents, configuration or styles,
 from scratch: an incremental build does not repeat what it has to say on the pages that it skips.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

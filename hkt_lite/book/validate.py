@@ -4,8 +4,6 @@ Text, HTML, JSON and SVG are compared exactly; raster images are not, so figures
 fixed `svg.hashsalt`.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
