@@ -57,7 +57,7 @@ def _jobs(
 ) -> Iterator[tuple[Path, dict, Path]]:
     """What has to be executed, the longest (as the page of last time says) first; in a clone the
     last, for those hold experiments."""
-    for notebook in sorted(reversed(notebooks), key=lambda one: -_seconds(generated / one.name)):
+    for notebook in sorted(notebooks[::-1], key=lambda one: -_seconds(generated / one.name)):
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}
         values |= parse(notebook, settings)
