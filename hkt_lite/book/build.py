@@ -57,7 +57,9 @@ def _jobs(
 ) -> Iterator[tuple[Path, dict, Path]]:
     """What has to be executed, the longest (as the page of last time says) first; in a clone the
     last, for those hold experiments."""
-    for notebook in sorted(notebooks[::-1], key=lambda one: -_seconds(generated / one.name)):
+    last_first = list(reversed(notebooks))
+    last_first.sort(key=lambda notebook: -_seconds(generated / notebook.name))
+    for notebook in last_first:
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}
         values |= parse(notebook, settings)
