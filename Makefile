@@ -1,41 +1,56 @@
-# make book | make test | make serve | make clean          a thin convenience over `python -m hkt_lite`
+# make book | test | lab | serve | clean          each a thin call of `hkt`, pytest or jupyter
 #
-# The first call makes .venv and installs the package under constraints.txt; later calls see that nothing changed.
+# The first call makes .venv and installs what it needs under constraints.txt; later calls see that
+# nothing changed.
 #   PYTHON=python3.12 make book          another interpreter (3.11 or newer)
-#   TORCH_INDEX=https://download.pytorch.org/whl/cpu make book      torch from that index first: the small CPU wheel
+#   TORCH_INDEX=https://download.pytorch.org/whl/cpu make book      torch from that index first:
+#                                                                   the small CPU wheel
 
 PYTHON ?= python3
 TORCH_INDEX ?=
 PORT ?= 8000
+WORKERS ?= auto
 BIN := .venv/bin
-STAMP := .venv/.installed
+INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
 # An empty OMP_NUM_THREADS is an invalid value to the OpenMP runtime; as good as not set.
 ifeq ($(strip $(OMP_NUM_THREADS)),)
 unexport OMP_NUM_THREADS
 endif
 
-.PHONY: setup book test serve clean
+.PHONY: setup book test lab serve clean
 
-setup: $(STAMP)
+setup: .venv/.book
 
-$(STAMP): pyproject.toml constraints.txt
+.venv/.book: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is %d.%d; set PYTHON=..." % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --index-url $(TORCH_INDEX) -c constraints.txt torch torchvision)
-	$(BIN)/python -m pip install -e '.[book,lits,test]' -c constraints.txt
+	$(if $(TORCH_INDEX),$(INSTALL) --index-url $(TORCH_INDEX) torch torchvision)
+	$(INSTALL) -e '.[book,lits]'
 	touch $@
 
-book: $(STAMP)
+.venv/.test: .venv/.book
+	$(INSTALL) -e '.[book,lits,test]'
+	touch $@
+
+.venv/.lab: .venv/.book
+	$(INSTALL) -e '.[book,lits,lab]'
+	touch $@
+
+book: .venv/.book
 	$(BIN)/hkt book
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+test: .venv/.test
+	$(BIN)/python tests/browser/browser.py
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+lab: .venv/.lab
+	$(BIN)/jupyter lab --notebook-dir notebooks
 
 serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory book/_build/html
 
 # Built pages and caches; data, runs and .venv stay.
 clean:
-	rm -rf book/_generated book/_build .pytest_cache .ruff_cache build *.egg-info
+	rm -rf book/_generated book/_build .pytest_cache .ruff_cache .mypy_cache build *.egg-info
 	find hkt_lite tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,5 @@
 """The `hkt` command.   hkt --help   (heavy imports happen inside the commands: help is instant)"""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -323,7 +321,8 @@ def check(
 ) -> None:
     """Judge records, manifest, numbers and freshness; every problem is one sentence (exit 1)."""
     from .book.check import check as judge
-    from .book.check import notes, validate
+    from .book.check import notes
+    from .book.validate import validate
 
     problems = judge()
     if nbval:

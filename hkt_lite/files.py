@@ -4,8 +4,6 @@ write_json(path, record)             # all of it or nothing; the old file stays 
 tensors, facts = read_tensors(path)  # of one reading; a damaged file is a ValueError
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -54,7 +54,7 @@ def test_help_needs_no_torch(tmp_path):
         (["run", "cifar10", "hkt", "--scale", "huge"], "'huge'"),
         (["runs", "show", "ffff"], "beginning with 'ffff'"),
         (["grid", "nowhere.yaml"], "nowhere.yaml cannot be read"),
-        (["bench", "stepp"], "Did you mean 'step'"),
+        (["bench", "cifar01"], "Did you mean 'cifar10'"),
         (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
     ],
 )

@@ -40,12 +40,24 @@ def constraints(text: str) -> dict[str, Version]:
     return pins
 
 
-PINS = constraints((PROJECT / "constraints.txt").read_text(encoding="utf-8"))
+BASE, LAB = (PROJECT / "constraints.txt").read_text(encoding="utf-8").split("# --- only for")
+INSTALLED = {canonicalize_name(one.name) for one in metadata.distributions()}
+needs_lab = pytest.mark.skipif(
+    "jupyterlab" not in INSTALLED, reason="jupyterlab is not installed; `make lab` installs it"
+)
+PINS = constraints(BASE + "\n#" + LAB)
+LAB_PINS = constraints("#" + LAB)
 
 
 def pip_lines() -> list[str]:
     (lines,) = [entry["pip"] for entry in CONDA["dependencies"] if isinstance(entry, dict)]
     return lines
+
+
+def here() -> list[Requirement]:
+    """What pyproject.toml asks for of this environment: all but the extra lab where it is not."""
+    without = () if "jupyterlab" in INSTALLED else ("lab",)
+    return [one for where, one in RANGES.items() if where.partition(":")[0] not in without]
 
 
 @pytest.mark.parametrize("where", RANGES)
@@ -87,10 +99,24 @@ def test_conda_installs_the_package_itself_and_repeats_nothing():
     )
 
 
-def test_make_and_conda_install_the_same():
+def test_make_installs_for_each_target_what_it_needs_and_for_the_tests_what_conda_installs():
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    (line,) = pip_lines()
-    assert line.replace(".[", "'.[").replace("]", "]'") in makefile
+    stamps = re.findall(
+        r"^\.venv/\.(\w+):.*\n(?:\t.*\n)*?\t\$\(INSTALL\) -e '(.*)'$", makefile, re.M
+    )
+    wanted = {"book": ".[book,lits]", "test": ".[book,lits,test]", "lab": ".[book,lits,lab]"}
+    assert dict(stamps) == wanted
+    for target in wanted:
+        assert f"\n{target}: .venv/.{target}\n" in makefile
+    assert "INSTALL := $(BIN)/python -m pip install -c constraints.txt\n" in makefile
+    assert pip_lines() == [f"-e {wanted['test']} -c constraints.txt"]
+
+
+@needs_lab
+def test_jupyter_lab_starts():
+    words = [sys.executable, "-m", "jupyter", "lab", "--version"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert Version(said.strip()) == PINS["jupyterlab"]
 
 
 def test_python_versions_agree():
@@ -111,7 +137,8 @@ def test_python_versions_agree():
 
 def test_what_is_installed_here_is_what_is_pinned():
     """Whatever the extras bring, at any depth, is pinned, and this interpreter runs the pinned versions."""
-    todo, seen, wrong = [(wanted.name, "") for wanted in RANGES.values()], set(), []
+    todo = [(wanted.name, "") for wanted in here()]
+    seen, wrong = set(), []
     while todo:
         name, extra = todo.pop()
         if (key := (canonicalize_name(name), extra)) in seen:
@@ -132,8 +159,9 @@ def test_what_is_installed_here_is_what_is_pinned():
 
 
 def test_constraints_have_no_strays():
-    """Every pin is reachable from an extra, so that the file does not fill with what somebody once installed."""
-    reached = {canonicalize_name(wanted.name) for wanted in RANGES.values()}
+    """Every pin is reachable from an extra, so that the file does not fill with what somebody once
+    installed; those of the extra lab are judged where it is installed."""
+    reached = {canonicalize_name(wanted.name) for wanted in here()}
     todo = list(reached)
     while todo:
         try:
@@ -143,7 +171,8 @@ def test_constraints_have_no_strays():
         new = {canonicalize_name(Requirement(line).name) for line in requires} - reached
         reached |= new
         todo += new
-    assert set(PINS) <= reached, sorted(set(PINS) - reached)
+    unjudged = set() if "jupyterlab" in INSTALLED else set(LAB_PINS)
+    assert set(PINS) <= reached | unjudged, sorted(set(PINS) - reached)
 
 
 def test_pip_finds_no_conflict():
@@ -151,6 +180,15 @@ def test_pip_finds_no_conflict():
         [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_commit_hooks_run_tools_of_the_extra_test_and_download_nothing():
+    text = (PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    (local,) = yaml.safe_load(text)["repos"]
+    assert local["repo"] == "local"
+    tools = {Requirement(line).name for line in EXTRAS["test"]}
+    for hook in local["hooks"]:
+        assert hook["language"] == "system" and hook["entry"].split()[0] in tools
 
 
 @pytest.mark.parametrize(

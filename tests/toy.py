@@ -54,9 +54,10 @@ def write(path: Path, *sources: str, **options) -> Path:
     return path
 
 
-def table() -> dict:
-    """A mime bundle like those of `show`, made from the published records."""
-    best = {record.id: record.metrics["accuracy"] for record in store.published()}
+def table(known=None) -> dict:
+    """A mime bundle like those of `show`, made from `known` or the published records."""
+    known = store.published() if known is None else known
+    best = {record.id: record.metrics["accuracy"] for record in known}
     rows = "".join(f"<tr><td>{name}</td><td>{value:.2f}</td></tr>" for name, value in best.items())
     return {
         "text/plain": "\n".join(f"{name}  {value:.2f}" for name, value in best.items()),
@@ -65,7 +66,8 @@ def table() -> dict:
     }
 
 
-show = types.SimpleNamespace(render=lambda call, args: table())  # stands in for hkt_lite.show
+# Stands in for hkt_lite.evidence.show.
+show = types.SimpleNamespace(render=lambda call, args, records=None: table(records))
 
 
 def evaluation(name: str = "toy", accuracy: float = 91.5) -> records.EvalRecord:
@@ -97,8 +99,9 @@ def project(root: Path) -> Path:
     write(root / "notebooks" / "01_toy.ipynb", PRINTED, TABLE, FIGURE, TABLE, TABLE)
     (root / "book").mkdir(parents=True)
     (root / "book" / "_toc.yml").write_text(
-        "format: jb-book\nroot: intro\nchapters:\n- file: _generated/01_toy\n"
+        "format: jb-book\nroot: intro\nchapters:\n- file: text\n- file: _generated/01_toy\n"
     )
+    (root / "book" / "text.md").write_text("# A text\n\nWith a sentence.\n")
     (root / "book" / "intro.md").write_text(
         "# A toy book\n\nWith one page: [](_generated/01_toy).\n"
     )
@@ -109,6 +112,14 @@ def project(root: Path) -> Path:
     (root / "constraints.txt").write_text("torch==2.13.0\n")
     publish(root / "results", evaluation())
     return root
+
+
+def second_page(root: Path, *sources: str) -> Path:
+    """Another notebook and its place in the table of contents; returns its page-to-be."""
+    write(root / "notebooks" / "02_toy.ipynb", *sources)
+    with open(root / "book" / "_toc.yml", "a") as file:
+        file.write("- file: _generated/02_toy\n")
+    return root / "book" / "_generated" / "02_toy.ipynb"
 
 
 def change(page: Path, old: str, new: str) -> None:

@@ -5,8 +5,6 @@ that a seed gives the same bytes on every machine.  Of NumPy's draws, `Generator
 simplest and the least likely to change.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -4,8 +4,6 @@ A download goes to a temporary folder beside its destination, is checked there, 
 renamed: what lies in its place is whole.  The entries are in data/registry.yaml.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Benchmarks and methods by name, and what the *auto* fields of a configuration mean."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path

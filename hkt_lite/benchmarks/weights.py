@@ -1,7 +1,5 @@
 """Weights of any network from a file, checked.   load_weights(resnet("resnet20"), path)"""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The whole way: notebooks -> pages -> rendered book -> checked.   hkt book"""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,17 +55,18 @@ def build(
 def _jobs(
     notebooks: list[Path], generated: Path, scale: str, settings: list[str], force: bool
 ) -> Iterator[tuple[Path, dict, Path]]:
-    """What has to be executed, the longest (as the page of last time says) first."""
-    stale = []
-    for notebook in notebooks:
+    """What has to be executed, the longest (as the page of last time says) first; in a clone the
+    last, for those hold experiments."""
+    last_first = list(reversed(notebooks))
+    last_first.sort(key=lambda notebook: -_seconds(generated / notebook.name))
+    for notebook in last_first:
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}
         values |= parse(notebook, settings)
         if not force and state(notebook, page, values) == "fresh":
             print(f"{notebook.stem}: unchanged", flush=True)
         else:
-            stale.append((-_seconds(page), len(stale), (notebook, values, page)))
-    yield from (job for _, _, job in sorted(stale, key=lambda one: one[:2]))
+            yield notebook, values, page
 
 
 def _seconds(page: Path) -> float:

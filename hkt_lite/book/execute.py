@@ -4,8 +4,6 @@ A page is a notebook of notebooks/ executed by papermill under typed parameters,
 own with one thread.
 """
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import os
@@ -15,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from .. import config, files
@@ -31,7 +30,7 @@ def sources() -> list[Path]:
 
 
 def execute_all(jobs: Iterable[tuple[Path, dict, Path]], workers: int = 0) -> Iterator[Path]:
-    """Execute (notebook, parameters, page) jobs in so many processes (0: one a core); pages as made.
+    """Execute (notebook, parameters, page) jobs in so many processes (0: one a core); yields pages.
 
     Each page gets a kernel with one thread, so that they do not spin against each other.  Jobs
     start in the given order.  Raises HKTError for the first that fails; those under way end first.
@@ -41,15 +40,22 @@ def execute_all(jobs: Iterable[tuple[Path, dict, Path]], workers: int = 0) -> It
     if workers <= 1:
         yield from (execute(*job) for job in jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = [pool.submit(execute, *job) for job in jobs]
-        try:
-            for done in as_completed(running):
-                yield done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, _same_project, (config.PROJECT,))
+    try:
+        for done in as_completed([pool.submit(execute, *job) for job in jobs]):
+            yield done.result()
+    except BrokenProcessPool:
+        raise HKTError(
+            "A process that executed pages was killed, perhaps for memory; finished pages are "
+            "kept, the same command goes on from there."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _same_project(root: Path) -> None:
+    config.PROJECT = root
 
 
 def _cores() -> int:
@@ -65,6 +71,7 @@ def execute(notebook: Path, parameters: dict, out: Path) -> Path:
     failing cell: the copy so far is then kept beside `out` as NAME.failed.ipynb and an earlier good
     page is left as it was.
     """
+    import nbformat
     import papermill
 
     notebook, out = Path(notebook), Path(out)
@@ -100,7 +107,7 @@ def execute(notebook: Path, parameters: dict, out: Path) -> Path:
         "cpu": round(_children() - worked, 1),
     }
     finish(page, notebook, values, facts)
-    _write(page, out)
+    files.write_bytes(out, (nbformat.writes(page, version=4) + "\n").encode())
     failed.unlink(missing_ok=True)
     return out
 
@@ -113,16 +120,11 @@ def _children() -> float:
 def _kernel_manager():
     """A kernel manager that knows one kernel: this interpreter's, importing this package."""
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
-    class OwnKernelSpec(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name):
-            return self.kernel_spec_class(resource_dir=RESOURCES, **get_kernel_dict())
-
     class OwnKernel(AsyncKernelManager):
-        def _kernel_spec_manager_default(self):
-            return OwnKernelSpec(parent=self)
+        kernel_spec = KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
         async def start_kernel(self, **options):
             # Its own notices, such as those of being stopped, are nothing for the user's terminal;
@@ -148,7 +150,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def _culprit(error: Exception) -> str:
-    """' in code cell 3 with KeyError: …' of papermill's report; the bare error when a kernel died."""
+    """' in code cell 3 with KeyError: …' of papermill's report, or what became of the kernel."""
     if hasattr(error, "ename"):
         said = plain(error.evalue).strip() or "no message"
         return f" in code cell {error.exec_count} with {error.ename}: {said}"
@@ -159,9 +161,3 @@ def _culprit(error: Exception) -> str:
 def plain(text: str) -> str:
     """Without the codes that colour a terminal."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def _write(page, out: Path) -> None:
-    import nbformat
-
-    files.write_bytes(out, (nbformat.writes(page, version=4) + "\n").encode())

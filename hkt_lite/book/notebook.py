@@ -1,9 +1,8 @@
-"""What a page carries besides its cells: alternative texts, a footer, and the key and digests by which it is judged.
+"""What a page carries besides its cells: alternative texts, a footer, and the key and digests by
+which it is judged.
 
 Dates, commits and timings stand in metadata and in the footer, never in an output.
 """
-
-from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -62,91 +61,84 @@ def is_image(output) -> bool:
 def alt_of(output) -> str:
     """The alternative text in an output's metadata (its own or its image type's), or ''."""
     metadata = output.get("metadata", {})
-    return str(
-        metadata.get("alt")
-        or next(
-            (
-                part["alt"]
-                for part in metadata.values()
-                if isinstance(part, dict) and part.get("alt")
-            ),
-            "",
-        )
-    )
+    for part in (metadata, *metadata.values()):
+        if isinstance(part, dict) and part.get("alt"):
+            return str(part["alt"])
+    return ""
 
 
 def digest(cell) -> str:
-    """16 hex digits over a cell's text and outputs (not their counters): an altered number changes them."""
+    """16 hex digits over a cell's text and outputs (not their counters): an altered number changes
+    them."""
     outputs = [
         {key: value for key, value in output.items() if key != "execution_count"}
         for output in cell.get("outputs", [])
     ]
-    return hashlib.sha256(canonical([cell.cell_type, cell.source, outputs]).encode()).hexdigest()[
-        :16
-    ]
+    text = canonical([cell.cell_type, cell.source, outputs])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def known_records() -> tuple[dict, dict]:
-    """id -> published record and id -> record of this machine's store, without those that cannot be read."""
-    found = ({}, {})
-    stores = (
-        results_home().glob("*-*.json"),
-        [*runs_home().glob("*/record.json"), *runs_home().glob("eval-*.json")],
-    )
-    for known, paths in zip(found, stores):
-        for path in paths:
-            with contextlib.suppress(HKTError):  # `hkt check` names it
-                record = load(path)
-                known[record.id] = record
+    """id -> published record and id -> record of this machine's store, without those that cannot be
+    read."""
+    local = [*runs_home().glob("*/record.json"), *runs_home().glob("eval-*.json")]
+    return _by_id(sorted(results_home().glob("*-*.json"))), _by_id(local)
+
+
+def _by_id(paths: list[Path]) -> dict:
+    found = {}
+    for path in paths:
+        with contextlib.suppress(HKTError):  # `hkt check` names it
+            record = load(path)
+            found[record.id] = record
     return found
 
 
 def finish(page, notebook: Path, values: dict, facts: dict) -> None:
-    """Put alternative texts where the renderer reads them, drop machine paths, add the footer and the metadata.
+    """Put alternative texts where the renderer reads them, drop machine paths, add the footer and
+    the metadata.
 
-    `values` are the page's parameters, `facts` what is known already (key, duration).  Raises HKTError for a cell with
-    two images: the renderer knows one text a cell.
+    `values` are the page's parameters, `facts` what is known already (key, duration).  Raises
+    HKTError for a cell with two images: the renderer knows one text a cell.
     """
     import nbformat
 
     for number, cell in code_cells(page):
-        images = [output for output in cell.outputs if is_image(output)]
-        if len(images) > 1:
-            raise HKTError(
-                f"{notebook.name}, code cell {number} shows {len(images)} images, but a cell carries one "
-                "alternative text; split the cell."
-            )
-        if images and alt_of(images[0]):
-            cell.metadata.setdefault("mystnb", {}).setdefault("image", {})["alt"] = alt_of(
-                images[0]
-            )
+        _describe(f"{notebook.name}, code cell {number}", cell)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.source = cell.source.replace("# Parameters", "# set for this page", 1)
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = light_and_dark(cell.source)
     page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
-    page.metadata["kernelspec"] = {
-        "display_name": "Python 3",
-        "language": "python",
-        "name": "python3",
-    }
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    page.metadata["kernelspec"] = kernel
     made = provenance("")
-    shown = sorted({record for _, data in bundles(page) for record in data[MIME]["records"]})
     facts = facts | {
         "scale": values.get("scale", "smoke"),
         "parameters": values,
-        "records": shown,
+        "records": sorted({name for _, data in bundles(page) for name in data[MIME]["records"]}),
         "date": made.created,
         "commit": made.commit,
         "dirty": made.dirty,
     }
-    page.cells.append(
-        nbformat.v4.new_markdown_cell(
-            _footer(notebook, facts, made), id="provenance", metadata={"tags": ["provenance"]}
-        )
-    )
+    footer = _footer(notebook, facts, made)
+    marked = {"tags": ["provenance"]}
+    page.cells.append(nbformat.v4.new_markdown_cell(footer, id="provenance", metadata=marked))
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
+
+
+def _describe(where: str, cell) -> None:
+    """The alternative text of a cell's image, from the output to the cell's metadata."""
+    images = [output for output in cell.outputs if is_image(output)]
+    if len(images) > 1:
+        raise HKTError(
+            f"{where} shows {len(images)} images, but a cell carries one alternative text; "
+            "split the cell."
+        )
+    if images and alt_of(images[0]):
+        image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
+        image["alt"] = alt_of(images[0])
 
 
 def light_and_dark(text: str) -> str:
@@ -156,24 +148,27 @@ def light_and_dark(text: str) -> str:
 
 
 def _footer(notebook: Path, facts: dict, made: Provenance) -> str:
-    """The closing box: what was shown, from which records, made by what, and the command that makes it again."""
-    given = [(name, value) for name, value in facts["parameters"].items() if name != "scale"]
-    settings = [
-        f"--set {name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in given
+    """The closing box: what was shown, from which records, made by what, and the command that makes
+    it again."""
+    given = {name: value for name, value in facts["parameters"].items() if name != "scale"}
+    command = f"hkt pages {notebook.stem} --scale {facts['scale']}"
+    for name, value in given.items():
+        command += f" --set {name}={value if isinstance(value, str) else json.dumps(value)}"
+    shown = [
+        f"scale `{facts['scale']}`",
+        *(f"`{name} = {value!r}`" for name, value in given.items()),
     ]
-    command = " ".join([f"hkt pages {notebook.stem} --scale {facts['scale']}", *settings])
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
+    dirty = " with uncommitted changes" if made.dirty else ""
     return "\n".join(
         [
             "```{admonition} How this page was made",
             ":class: note dropdown provenance",
             "",
-            f"- scale `{facts['scale']}`"
-            + "".join(f", `{name} = {value!r}`" for name, value in given),
+            f"- {', '.join(shown)}",
             *_sources(facts["records"]),
-            f"- hkt_lite {__version__}, commit `{made.commit or 'none'}`"
-            f"{' with uncommitted changes' if made.dirty else ''}; {versions}; {made.machine}",
+            f"- hkt_lite {__version__}, commit `{made.commit or 'none'}`{dirty}; {versions}; "
+            f"{made.machine}",
             f"- executed in {facts['duration']:.0f} s, {made.created}",
             f"- make it again: `{command}`; verify every number: `hkt check`",
             "```",
@@ -182,52 +177,47 @@ def _footer(notebook: Path, facts: dict, made: Provenance) -> str:
 
 
 def _sources(shown: list[str]) -> list[str]:
-    """One line for each kind of run on the page: task, scale, data and seed, with the ids of its records."""
+    """One line for each kind of run on the page: task, scale, data and seed, with the ids of its
+    records."""
     published, local = known_records()
     groups: dict[str, list[str]] = {}
     for name in shown:
-        record = published.get(name) or local.get(name)
-        run = getattr(record, "config", None)
-        what = (
-            f"{run.task}, scale {run.scale}, {run.source} data, seed {run.seed}"
-            if run
-            else "evaluation"
-        )
-        place = (
-            "recorded" if name in published else "live, made by this page" if record else "unknown"
-        )
+        place = "unknown"
+        if name in published:
+            place = "recorded"
+        elif name in local:
+            place = "live, made by this page"
+        run = getattr(published.get(name) or local.get(name), "config", None)
+        what = "evaluation"
+        if run:
+            what = f"{run.task}, scale {run.scale}, {run.source} data, seed {run.seed}"
         groups.setdefault(f"{place}: {what}", []).append(f"`{name}`")
-    return [f"- {what}: {', '.join(ids)}" for what, ids in sorted(groups.items())] or [
-        "- no run record is shown on this page"
-    ]
+    lines = [f"- {what}: {', '.join(ids)}" for what, ids in sorted(groups.items())]
+    return lines or ["- no run record is shown on this page"]
 
 
-# -- freshness -------------------------------------------------------------------------------------------------------
+# -- freshness -------------------------------------------------------------------------------------
 
 
 def key(notebook: Path, parameters: dict) -> str:
     """16 hex digits over all that decides a page.
 
-    Source bytes, parameters, package code, manifest of the published records, constraints, and all committed data:
-    registry, literature, claims, splits, grids, weights of small parents.
+    Source bytes, parameters, package code, manifest of the published records, constraints, and all
+    committed data: registry, literature, claims, splits, grids, weights of small parents.
     """
     digest = hashlib.sha256(canonical([parameters, tree_digest(PACKAGE)]).encode())
-    data = [
-        child for child in (config.PROJECT / "data").glob("*") if child.name not in NOT_COMMITTED
-    ]
-    committed = [path for child in sorted(data) for path in files_below(child)]
-    for path in [
-        notebook,
-        results_home() / MANIFEST,
-        config.PROJECT / "constraints.txt",
-        *committed,
-    ]:
+    paths = [notebook, results_home() / MANIFEST, config.PROJECT / "constraints.txt"]
+    for child in sorted((config.PROJECT / "data").glob("*")):
+        if child.name not in NOT_COMMITTED:
+            paths += files_below(child)
+    for path in paths:
         digest.update(f"\0{path.name}\0{sha256(path) if path.is_file() else 'none'}".encode())
     return digest.hexdigest()[:16]
 
 
 def state(notebook: Path, page: Path, values: dict | None = None) -> str:
-    """'fresh', or why the page must be made again (a clause); `values`: the parameters that it should have."""
+    """'fresh', or why the page must be made again (a clause); `values`: the parameters that it
+    should have."""
     try:
         made = read(page)
     except HKTError:
@@ -237,11 +227,9 @@ def state(notebook: Path, page: Path, values: dict | None = None) -> str:
         return "was built with other parameters"
     if facts.get("key") != key(notebook, facts.get("parameters", {})):
         return (
-            "is stale: its source, parameters, the package, published records, committed data or constraints have "
-            "changed since"
+            "is stale: its source, parameters, the package, published records, committed data or "
+            "constraints have changed since"
         )
-    return (
-        "fresh"
-        if facts.get("cells") == [digest(cell) for cell in made.cells]
-        else "was altered after it was built"
-    )
+    if facts.get("cells") != [digest(cell) for cell in made.cells]:
+        return "was altered after it was built"
+    return "fresh"

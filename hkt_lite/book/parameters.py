@@ -1,7 +1,5 @@
 """Typed parameters of a notebook: its cell tagged `parameters`, and values checked against it."""
 
-from __future__ import annotations
-
 import ast
 import json
 from pathlib import Path
@@ -26,8 +24,13 @@ def parameters(notebook: Path) -> dict[str, tuple[Any, Any]]:
             f"{notebook.name} has {how_many} tagged 'parameters'; tag its first code cell."
         )
     known = {**KINDS, "Literal": Literal, "__builtins__": {}}
+    try:
+        lines = ast.parse(cells[0].source).body
+    except SyntaxError as error:
+        where = f"{notebook.name}, parameters cell, line {error.lineno}"
+        raise HKTError(f"{where} cannot be read: {error.msg}.") from None
     found = {}
-    for line in ast.parse(cells[0].source).body:
+    for line in lines:
         try:
             name, kind = line.target.id, eval(ast.unparse(line.annotation), known)
             found[name] = kind, ast.literal_eval(line.value)

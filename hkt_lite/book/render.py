@@ -1,12 +1,11 @@
-"""The rendered book: jupyter-book over book/, warnings as errors, sealed with the sha256 of every page.
+"""The rendered book: jupyter-book over book/, warnings as errors, every page sealed by its sha256.
 
-After a change of pages or prose only those are rendered again; with `force`, and after a change of
-the contents, configuration, styles, references or a title, the book is made from scratch: an
-incremental build does not repeat what it has to say on the pages that it skips.
+After a change of texts only those are rendered again.  With `force`, and after a change of what
+other pages show of a text or link to, of the contents, configuration or styles, the book is made
+from scratch: an incremental build does not repeat what it has to say on the pages that it skips.
 """
 
-from __future__ import annotations
-
+import json
 import re
 import shutil
 import subprocess
@@ -17,11 +16,16 @@ from pathlib import Path
 from ..config import HKTError
 from ..files import files_below, read_json, sha256, write_json
 from .execute import environment, plain
+from .problem import Problem
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # it has no `python -m`
 OPTIONS = ["--config", "_config.yml", "--path-output", "book", "-W", "--keep-going"]
 WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^[\w.]*(Error|Exception): \S")
+TEXT = re.compile(r"\.(md|ipynb)$")
+# Headings, labels, directives with their options, citations.
+LINKED = re.compile(r"^(#+ |\(|\$\$ *\(|`{3,}\{|:{3,}\{|:\w+:)|\{cite")
 SEAL = "html.json"
+OLDER = "The rendered book is older than its pages or prose; run `hkt book`."
 
 
 def render(root: Path, force: bool = False) -> Path:
@@ -29,9 +33,9 @@ def render(root: Path, force: bool = False) -> Path:
 
     Raises HKTError with the warnings; the whole log is book/_build/build.log.
     """
-    if force or any(flaws(root)):
-        seal = None if force else _seal(root)
-        _jupyter_book(root, fresh=seal is None or not _only_texts_changed(root, seal))
+    found = [] if force else [problem.sentence for problem in flaws(root)]
+    if force or found:
+        _jupyter_book(root, fresh=found != [OLDER] or not _only_texts_changed(root))
     return _folder(root) / "html"
 
 
@@ -40,42 +44,44 @@ def _folder(root: Path) -> Path:
 
 
 def _seal(root: Path) -> dict | None:
-    """{'sources', 'titles', 'files'} of the last complete rendering."""
+    """{'sources', 'skeletons', 'files'} of the last complete rendering."""
     try:
         seal = read_json(_folder(root) / SEAL, "seal of the rendered book")
     except HKTError:
         return None
-    return seal if "sources" in seal else None
+    return seal if "skeletons" in seal else None
 
 
 def _sources(root: Path) -> dict[str, str]:
     """Path -> sha256 of everything the book is rendered from."""
     paths = [root / "_config.yml"]
     for path in files_below(root / "book"):
-        made = "_build" in path.relative_to(root).parts or path.name.endswith(".failed.ipynb")
-        paths += [] if made else [path]
+        made = "_build" in path.relative_to(root).parts
+        if not made and not path.name.endswith(".failed.ipynb"):
+            paths.append(path)
     return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
 
 
-def _titles(root: Path) -> dict[str, str]:
-    """Path -> first heading of the pages and texts: a navigation bar on every page shows them."""
+def _skeletons(root: Path) -> dict[str, list[str]]:
+    """Path -> the lines of each text that other pages show or link to."""
     found = {}
-    for name in _sources(root):
-        if name.endswith((".md", ".ipynb")):
-            text = (root / name).read_text(encoding="utf-8", errors="replace")
-            heading = re.search(r"(?:^|\")# (.+?)(?:\\n|\"|$)", text, re.MULTILINE)
-            found[name] = heading[1].strip() if heading else ""
+    for name in filter(TEXT.search, _sources(root)):
+        text = (root / name).read_text(encoding="utf-8", errors="replace")
+        if name.endswith(".ipynb"):
+            cells = json.loads(text)["cells"]
+            prose = (cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+            text = "\n".join(part if isinstance(part, str) else "".join(part) for part in prose)
+        found[name] = [line for line in text.splitlines() if LINKED.search(line)]
     return found
 
 
-def _only_texts_changed(root: Path, seal: dict) -> bool:
-    now, before = _sources(root), seal["sources"]
+def _only_texts_changed(root: Path) -> bool:
+    seal, now = _seal(root), _sources(root)
+    before = seal["sources"]
     changed = {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
-    texts = all(name in now and name in before for name in changed)
     return (
-        texts
-        and all(name.endswith((".md", ".ipynb")) for name in changed)
-        and _titles(root) == seal["titles"]
+        all(map(TEXT.search, changed))
+        and _skeletons(root) == seal["skeletons"]
         and (_folder(root) / ".doctrees").is_dir()
     )
 
@@ -89,18 +95,17 @@ def _jupyter_book(root: Path, fresh: bool) -> None:
     log = folder / "build.log"
     print("rendering the book ..." if fresh else "rendering what changed ...", flush=True)
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", "book", *OPTIONS]
-    with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.run(
-            command + ["--all"] * fresh,
-            check=False,
-            cwd=root,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment(PYTHONUTF8="1"),
-        ).returncode
-    text = plain(log.read_text(encoding="utf-8", errors="replace"))
+    done = subprocess.run(
+        command + ["--all"] * fresh,
+        check=False,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(PYTHONUTF8="1"),
+    )
+    text = plain(done.stdout.decode(errors="replace"))
     log.write_text(text, encoding="utf-8")
-    if code:
+    if done.returncode:
         found = [line.strip() for line in text.splitlines() if WARNING.search(line)]
         lines = "\n  ".join(found or text.strip().splitlines()[-5:])
         raise HKTError(
@@ -108,7 +113,7 @@ def _jupyter_book(root: Path, fresh: bool) -> None:
             f"  {lines}"
         )
     sealed = {name: sha256(folder / "html" / name) for name in _rendered(root)}
-    seal = {"sources": _sources(root), "titles": _titles(root), "files": sealed}
+    seal = {"sources": _sources(root), "skeletons": _skeletons(root), "files": sealed}
     write_json(folder / SEAL, seal)
 
 
@@ -118,24 +123,18 @@ def _rendered(root: Path) -> list[str]:
     return [path.relative_to(html).as_posix() for path in pages]
 
 
-def flaws(root: Path) -> Iterator[tuple[str, str]]:
-    """(where, sentence) for all that keeps the rendered book from being complete and unedited."""
+def flaws(root: Path) -> Iterator[Problem]:
+    """All that keeps the rendered book from being complete and unedited."""
     html, seal = _folder(root) / "html", _seal(root)
     if seal is None:
-        yield str(html), f"The book in {html} is not rendered completely; run `hkt book`."
+        said = f"The book in {html} is not rendered completely; run `hkt book`."
+        yield Problem("html", str(html), said)
         return
     if seal["sources"] != _sources(root):
-        yield str(html), f"The book in {html} is older than its pages or prose; run `hkt book`."
+        yield Problem("html", str(html), OLDER)
     present = _rendered(root)
     for name in sorted({*seal["files"], *present}):
         if name not in present or seal["files"].get(name) != sha256(html / name):
             what = "was altered" if name in present else "went missing"
-            yield name, f"{html / name} {what} after the book was rendered; run `hkt book`."
-    for copy in sorted((html / "_sources" / "_generated").glob("*.ipynb")):
-        page = root / "book" / "_generated" / copy.name
-        if not page.is_file() or page.read_bytes() != copy.read_bytes():
-            yield (
-                copy.name,
-                f"The book's copy of {copy.name} differs from the page that was executed; "
-                "run `hkt book`.",
-            )
+            said = f"{html / name} {what} after the book was rendered; run `hkt book`."
+            yield Problem("html", name, said)

@@ -4,8 +4,6 @@ Contestants take turns, round by round, so that a slow moment of the machine hit
 taken inside a round.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import time

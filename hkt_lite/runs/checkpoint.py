@@ -1,7 +1,5 @@
 """What brings a run back at a step: weights, optimizer, random states, position, running sums."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

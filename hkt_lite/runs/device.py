@@ -1,7 +1,5 @@
 """Where and how a run computes: threads, deterministic kernels, compilation, memory that ends."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ hkt export RUN                                  # safetensors, torch.export, ONN
 hkt eval cifar10 FILE --arch resnet20
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 from pathlib import Path

@@ -9,8 +9,6 @@ another augmentation, default or sign does.  tests/golden measures and compares;
 differs is the only way to change a golden, and raises its version.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -7,8 +7,6 @@ is {"each": [...]} is expanded into one run a value), `purpose` and `about`.  No
 a grid reads like the table it fills.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import product
 from math import prod

@@ -6,8 +6,6 @@
 The child is selected on validation data; test data is looked at once, after the choice.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What a run costs and how its per-image numbers are summed up; and what a run would cost."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time

@@ -1,7 +1,5 @@
 """The parent of a run: its weights, and its cache, kept on disk for all runs that share it."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What made a record: versions of the golden runs and of libraries, commit, machine."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from collections.abc import Iterable

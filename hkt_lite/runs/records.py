@@ -4,8 +4,6 @@ A record is one JSON file, checked against its schema when written and when read
 records lie.  Names and units of the numbers are those of the benchmark (`Task.shown`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

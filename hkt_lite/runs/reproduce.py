@@ -1,7 +1,5 @@
 """Run a record again and say how close it came.   hkt reproduce ID"""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

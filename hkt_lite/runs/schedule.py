@@ -1,7 +1,5 @@
 """The optimizer of a configuration and its learning rate at every step."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -1,7 +1,5 @@
 """One training batch, looked into.   hkt trace cifar10 hkt"""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -7,14 +7,15 @@ import nbformat
 import pytest
 
 from hkt_lite import files
-from hkt_lite.book import check
-from hkt_lite.book import execute as pages
 from hkt_lite.book import notebook as provenance
+from hkt_lite.book.build import build
+from hkt_lite.book.check import check
+from hkt_lite.book.pages import difference
 from tests import toy
 
 
 def problems(*kinds: str) -> list[str]:
-    found = check.check()
+    found = check()
     assert not kinds or {problem.what for problem in found} == set(kinds), list(map(str, found))
     return [f"[{problem.where}] {problem}" for problem in found]
 
@@ -26,7 +27,7 @@ def says(found: list[str], *words: str) -> bool:
 def rewrite(project, *sources: str):
     """Another toy notebook, executed."""
     toy.write(toy.source_of(project), *sources)
-    pages.build(scale="smoke", html=False)
+    build(scale="smoke", html=False)
 
 
 def test_an_unaltered_project_has_no_problem(toy_project):
@@ -48,7 +49,7 @@ def test_a_record_altered_together_with_its_manifest_contradicts_the_page(toy_pr
     found = problems("number", "page")
     assert says(
         found,
-        "01_toy, code cell 4, toy(), text/html: the row of 'toy000000000' shows '91.50' where the records give '92.50'",
+        "01_toy, code cell 4, toy(), text/html: row 1 (toy000000000), cell 2, shows '91.50' where the records give '92.50'",
     )
     assert says(found, "page of 01_toy is stale")
 
@@ -77,7 +78,7 @@ def test_missing_unlisted_renamed_and_corrupt_records_are_all_named(toy_project)
     for words in (
         ("eval-gone00000000.json is missing",),
         ("eval-new.json is not listed in MANIFEST.json",),
-        ("eval-new.json has no kind",),
+        ("eval-new.json is not a record of this project: it has no kind",),
         ("eval-whole0000000.json is corrupt or truncated",),
         ("eval-renamed.json calls itself eval-other0000000.json",),
     ):
@@ -141,13 +142,13 @@ def test_altered_prose_and_code_of_a_page_are_named_too(toy_project):
             "text/plain",
             "91.50",
             "99.50",
-            "text/plain: the row of 'toy000000000' shows '99.50' where the records give '91.50'",
+            "text/plain: row 1 (toy000000000), cell 2, shows '99.50' where the records give '91.50'",
         ),
         (
             "text/html",
             "91.50",
             "99.50",
-            "text/html: the row of 'toy000000000' shows '99.50' where the records give '91.50'",
+            "text/html: row 1 (toy000000000), cell 2, shows '99.50' where the records give '91.50'",
         ),
         (
             provenance.MIME,
@@ -221,8 +222,8 @@ def test_an_audit_run_in_a_score_table_is_named(toy_project, monkeypatch):
             outputs[0].data[provenance.MIME].update(call="scores", args={"task": "cifar10"})
         ),
     )
-    audit = toy.types.SimpleNamespace(audit=True)
-    monkeypatch.setattr(provenance, "known_records", lambda: ({"toy000000000": audit}, {}))
+    audit = toy.types.SimpleNamespace(audit=True, id="toy000000000", metrics={"accuracy": 91.5})
+    monkeypatch.setattr(provenance, "known_records", lambda: ({audit.id: audit}, {}))
     assert says(
         [problem for problem in problems() if "[01_toy" in problem],
         "code cell 4 shows the audit run toy000000000 among the scores",
@@ -293,21 +294,21 @@ def test_missing_added_and_outdated_files_of_the_book_are_named(toy_project):
             {"a": [1, {"b": 2.5}]},
             "a: [1] b: shows 2.0 where the records give 2.5",
         ),
-        ({"a": 1}, {"a": 1, "b": 2}, "b: shows None where the records give 2"),
-        ([1], [1, 2], "shows [1] where the records give [1, 2]"),
+        ({"a": 1}, {"a": 1, "b": 2}, "b: shows 'nothing' where the records give 2"),
+        ([1], [1, 2], "[1] shows 'nothing' where the records give 2"),
         (
             "kd  90.0 ± 0.1\nhkt  91.0 ± 0.2",
             "kd  90.0 ± 0.1\nhkt  91.0 ± 0.3",
-            "the row of 'hkt' shows '91.0 ± 0.2' where the records give '91.0 ± 0.3'",
+            "row 2 (hkt), cell 2, shows '91.0 ± 0.2' where the records give '91.0 ± 0.3'",
         ),
         (
             "kd  90.0",
             "kd  90.0\nhkt  91.0",
-            "the row of 'hkt' shows 'nothing' where the records give 'hkt'",
+            "row 2, cell 1, shows 'nothing' where the records give 'hkt'",
         ),
         ("a  b", "a   b", "the picture, markup or white space differs"),
         (None, "x", "shows None where the records give 'x'"),
     ],
 )
 def test_the_first_difference_is_put_into_words(shown, made, sentence):
-    assert check.difference(shown, made) == sentence
+    assert difference(shown, made) == sentence

@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +20,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+from tests.browser import browser as set_up
+
 pytestmark = pytest.mark.browser
 
 PROJECT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((PROJECT / "book" / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -132,11 +132,10 @@ def html(request) -> Path:
 def browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = set_up.find()
     if found is None:
-        pytest.fail(
-            f"No browser found; install Chromium (looked for {', '.join(BROWSERS)} on the PATH)."
-        )
+        say = pytest.fail if set_up.required() else pytest.skip
+        say("No browser found; `make test` installs one where it may, or install Chromium.")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield chromium

@@ -4,8 +4,6 @@ What an image looks like depends on its index and the view only, never on the or
 run can be resumed at any step, and a parent can be read once for each view.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

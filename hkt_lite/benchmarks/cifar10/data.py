@@ -1,7 +1,5 @@
 """CIFAR-10 (Krizhevsky, 2009) from its official python files, with a committed validation split."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import pickle

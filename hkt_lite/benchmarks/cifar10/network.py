@@ -5,8 +5,6 @@ option A.  Module names follow the public checkpoints of akamaster/pytorch_resne
 HKT release, so that their files load as they are.
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

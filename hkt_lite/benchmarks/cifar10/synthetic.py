@@ -6,8 +6,6 @@ A class is a figure's shape and nothing else.  Position, size, rotation, colour,
 and ground, lighting, noise and distracting fragments are drawn at random for every image.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -8,8 +8,6 @@ Pairs are made of file *names*: a missing flow costs its own pair and never shif
 whatever else lies in a folder is passed over.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch

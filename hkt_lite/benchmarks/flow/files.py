@@ -8,8 +8,6 @@ another kind.  Writers write all or nothing.  Pillow checks PNGs and OpenCV deco
 reads 16-bit RGB as 8-bit, OpenCV fills what is missing of a truncated file with zeros.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

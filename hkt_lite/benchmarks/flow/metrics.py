@@ -9,8 +9,6 @@
 A number that no pixel qualifies for has no key; it is never NaN.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import torch

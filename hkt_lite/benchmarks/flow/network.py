@@ -7,8 +7,6 @@ channels, residual blocks, two correlation levels less for small pictures, and (
 learnt upsampling of raft_large.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from torch import nn

@@ -6,8 +6,6 @@ Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.  `--warm`
 of a Sintel scene from the flow before it.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

@@ -11,8 +11,6 @@ pixel is occluded where its point leaves the frame or lies under a higher layer 
 Arrays are (L, …) for the L layers of a scene, points (2, N) as x and y; layer 0 is the background.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -7,8 +7,6 @@ the image, windowed, resized in-plane and kept as 8-bit slices in a cache on dis
 appears when it is whole, so a build that was cut off goes on behind the last whole volume.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -11,8 +11,6 @@ their upper bound.  Global Dice adds voxels up before dividing; lesion recall is
 cases.  A metric that no case defines is left out of the dictionary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -8,8 +8,6 @@ below) and the number of levels.  `resunet` has two residual units a level (Zhan
 Kerfoot et al., 2018), `unet` one plain convolution.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -8,8 +8,6 @@ are ignored), and for each line SPLIT/images/VOLUME_SLICE.png and SPLIT/masks/VO
 says in which folder a file lies; a volume's part in training is that of data/splits/liver_ct.json.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -9,8 +9,6 @@ the liver, some with a bright rim or brighter.  HU are those of the portal-venou
 textbooks.  Voxels at a border hold both tissues, noise is that of a thin reconstruction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import lru_cache
 
