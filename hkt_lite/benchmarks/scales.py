@@ -21,7 +21,6 @@ DEFAULTS = {
     "weight_decay": 1e-4,
     "threads": 1,
 }
-LARGEST = {"views": 10_000, "threads": 1_024}  # more than this is a slip
 
 
 def names() -> list[str]:
@@ -76,11 +75,6 @@ def method_options(name: str, given: dict) -> dict:
         return methods.options(name, given)
     except MethodError as error:
         raise HKTError(str(error)) from None
-
-
-def needs_maps(config: Config) -> bool:
-    """Whether the method compares positions, which a pooled feature (B, C) does not have."""
-    return config.method == "at" or config.options.get("kind") == "softmax"
 
 
 def resolve(config: Config) -> Config:
@@ -140,9 +134,6 @@ def _check(config: Config) -> None:
             f"Task {config.task!r} at scale {config.scale!r} leaves {config.unresolved[0]!r} open; "
             "give it a value."
         )
-    for field, most in LARGEST.items():
-        if (value := getattr(config, field)) > most:
-            raise HKTError(f"{field} {value} is more than {most}; choose a smaller number.")
     if config.batch_size > config.train_size:
         raise HKTError(
             f"batch_size {config.batch_size} is more than train_size {config.train_size}; make the "

@@ -32,6 +32,10 @@ class AT(Method):
     class Options(Method.Options):
         beta: float = number(1000.0)
 
+    @classmethod
+    def needs_maps(cls, options: dict) -> bool:
+        return True
+
     def setup(self, batch) -> None:
         for site, own, theirs in self.first_features(batch):
             self._difference(own[0], theirs[0], site.name)

@@ -47,6 +47,10 @@ class HKT(Method):
         self.upstream = [path for site in self.sites for path in site.upstream_child]
         self._observed: dict[str, list[dict[str, Tensor]]] = {}  # site -> what each call showed
 
+    @classmethod
+    def needs_maps(cls, options: dict) -> bool:
+        return cls.Options(**options).kind == "softmax"
+
     def setup(self, batch) -> None:
         """Fit the Transfers between parent and child; call it before the optimizer is made."""
         found = [self._fitted(site, c, p) for site, c, p in self.first_features(batch)]

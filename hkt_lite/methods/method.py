@@ -10,8 +10,6 @@ from .options import MethodError, Options
 from .parent import Inherited, Live
 from .sites import Site, SiteError, record, statistics_kept
 
-_Options = Options  # the nested class of each method has the same name
-
 
 class Method(nn.Module):
     """Base of all methods; `Plain` is the smallest example, `HKT` the one this project is about.
@@ -36,7 +34,7 @@ class Method(nn.Module):
     hooks_modules = False  # reads or replaces modules as they run, which torch.compile does not see
     parent: Any  # a `Live`, a `Cached` or None
 
-    class Options(_Options):
+    class Options(Options):
         """None."""
 
     def __init__(
@@ -64,6 +62,11 @@ class Method(nn.Module):
         if isinstance(source, nn.Module):
             source = Live(source, predict, sites)
         object.__setattr__(self, "parent", source)  # out of parameters(), state_dict() and train()
+
+    @classmethod
+    def needs_maps(cls, options: dict) -> bool:
+        """Whether it compares positions, which a pooled feature (B, C) does not have."""
+        return False
 
     @classmethod
     def label(cls, options: dict, sites: str | None = None) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...config import Config, HKTError, data_home, nearest
 from ...methods.kd import soft_divergence
 from ...methods.sites import Site
-from ..scales import method_class, needs_maps
+from ..scales import method_class
 from ..task import Task
 from . import data as cifar10
 from . import synthetic
@@ -107,7 +107,7 @@ class Cifar10(Task):
                 "CIFAR-10."
             )
         sites = cls._sites(config)
-        if needs_maps(config) and sites != "layers":
+        if method_class(config.method).needs_maps(config.options) and sites != "layers":
             raise HKTError(
                 f"Method {config.method!r} with these options compares maps (B, C, H, W), and the "
                 f"sites {sites!r} hold the pooled feature (B, C); use -s sites=layers."
