@@ -172,4 +172,4 @@ def images(split: str, size: int, seed: int = 0) -> Images:
         raise HKTError(f"The synthetic images need a size of at least 1, got {size}.")
     parts = [_chunk(split, number, seed) for number in range(-(-size // CHUNK))]
     x, y = (torch.from_numpy(np.concatenate(part)[:size]) for part in zip(*parts))
-    return Images(x, y, torch.arange(size), "synthetic figures", CLASSES)
+    return Images(x, y, torch.arange(size), CLASSES)
