@@ -27,8 +27,7 @@ class Extraction:
 
     def __init__(self, parent: nn.Module, predict: Callable, paths: Sequence[str]):
         self.parent = parent.eval().requires_grad_(False)
-        self.predict = predict
-        self.paths = tuple(dict.fromkeys(paths))
+        self.predict, self.paths = predict, paths
 
     @torch.no_grad()
     def __call__(self, batch, enough: bool = False) -> tuple[object, dict[str, list[Tensor]]]:
@@ -110,16 +109,15 @@ class Parts(nn.Module):
     def __init__(self, transfers: Sequence[nn.Module], widths: Widths):
         super().__init__()
         self.transfers: Any = nn.ModuleList(transfers)
-        self.parent_widths = [parent for parent, _ in widths]
-        self.child_widths = [child for _, child in widths]
+        self.parent_widths, self.child_widths = map(list, zip(*widths))
 
     def forward(self, p: Tensor, like: Tensor) -> Tensor:
-        slices = zip(p.split(self.parent_widths, 1), like.split(self.child_widths, 1))
-        return torch.cat([T(part, own) for T, (part, own) in zip(self.transfers, slices)], 1)
+        parts = p.split(self.parent_widths, 1), like.split(self.child_widths, 1)
+        return torch.cat([T(*pair) for T, *pair in zip(self.transfers, *parts)], 1)
 
     def back(self, m: Tensor, like: Tensor) -> Tensor:
-        slices = zip(m.split(self.child_widths, 1), like.split(self.parent_widths, 1))
-        return torch.cat([T.back(part, own) for T, (part, own) in zip(self.transfers, slices)], 1)
+        parts = m.split(self.child_widths, 1), like.split(self.parent_widths, 1)
+        return torch.cat([T.back(*pair) for T, *pair in zip(self.transfers, *parts)], 1)
 
 
 def check_pair(c: Tensor, p: Tensor, site: str) -> None:
@@ -140,7 +138,7 @@ def fitting(c: Tensor, p: Tensor, site: str, parts: Widths = ()) -> Transfer | P
     if not parts:
         transfer = Transfer(p.shape[1], c.shape[1], c.ndim)
         return transfer.to(c.device, torch.promote_types(p.dtype, torch.float32)).fit(p)
-    theirs, own = [parent for parent, _ in parts], [child for _, child in parts]
+    theirs, own = map(list, zip(*parts))
     if (sum(theirs), sum(own)) != (p.shape[1], c.shape[1]):
         raise SiteError(
             f"Site {site!r}: its parts {list(parts)} do not add up to the {p.shape[1]} and "

@@ -33,9 +33,8 @@ class Live:
     ):
         self.parent, self.predict, self.predict_tail = parent, predict, predict_tail or predict
         self.short = bool(sites) and all(site.alone for site in sites)
-        self.paths = tuple(dict.fromkeys(site.parent for site in sites))
-        upstream = (path for site in sites for path in site.upstream_parent)
-        self.upstream = tuple(dict.fromkeys(upstream))
+        self.paths = [site.parent for site in sites]
+        self.upstream = [path for site in sites for path in site.upstream_parent]
         self.extraction = Extraction(parent, predict, [*self.paths, *self.upstream])
 
     def __call__(self, batch, output: bool = True) -> Inherited:
