@@ -7,7 +7,6 @@ renamed: what lies in its place is whole.  The entries are in data/registry.yaml
 import errno
 import hashlib
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
@@ -136,8 +135,7 @@ def verify(name: str) -> dict[str, str]:
 def fetch(name: str, progress: bool = False) -> Path:
     """Bring an entry under the data folder, unless it is there and intact; its path.
 
-    Raises HKTError without network, for a wrong checksum, a truncated download or archive, a full
-    disk; nothing half-written stays.
+    Raises HKTError for what cannot be fetched, checked or written; nothing half-written stays.
     """
     one = entry(name)
     if one.present and one.whole:  # also where no checksum is known
@@ -201,8 +199,7 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
             reasons.append(f"the download of {url} {what} and was thrown away")
     raise HKTError(
         f"{one.id} could not be fetched: {', and '.join(reasons)}; check the network and try "
-        f"again; or put the file at {one.download} by hand"
-        + (" and fetch again." if one.archive else ".")
+        f"again; or put the file at {one.download} by hand and fetch again."
     )
 
 
@@ -219,8 +216,7 @@ def _extract(one: Entry, archive: Path, folder: Path) -> Path:
                 member = tar.getmember(f"{one.path}/{name}")
                 if not member.isfile():
                     raise tarfile.ExtractError(f"{name} is a link or a device, no file")
-                with tar.extractfile(member) as source, open(ready / name, "wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
+                (ready / name).write_bytes(tar.extractfile(member).read())
                 if judge(ready / name, digest) != "ok":
                     raise tarfile.ExtractError(f"{name} in it does not have the checksum {digest}")
     except (tarfile.TarError, EOFError, zlib.error, KeyError) as error:

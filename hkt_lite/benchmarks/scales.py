@@ -116,12 +116,9 @@ def _is_given(value) -> bool:
 
 def _without_preset(config: Config) -> Config:
     """The task that a preset stands for; of its fields, those that were not given."""
-    preset = presets().get(config.task)
-    if preset is None:
-        return config
     fits = {
         key: value
-        for key, value in preset.items()
+        for key, value in presets().get(config.task, {}).items()
         if key in ("task", "scale") or not _is_given(getattr(config, key))
     }
     return config.but(**fits)
