@@ -44,7 +44,7 @@ class Extraction:
 
 
 def projection(inputs: int, outputs: int, ndim: int) -> nn.Module:
-    """A trainable linear map of the channels of features of rank `ndim`: Linear or a 1x1 conv."""
+    """A trainable linear map of the channels of features of rank `ndim`: Linear or 1x1 conv."""
     if ndim == 2:
         return nn.Linear(inputs, outputs)
     return {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[ndim](inputs, outputs, kernel_size=1)
@@ -86,8 +86,7 @@ class Transfer(nn.Module):
         width = self.to_child.weight.shape[0]
         top = directions[:, :width].T  # (C_c, C_p); more channels than directions stay 0
         top = F.pad(top, (0, 0, 0, width - top.shape[0]))
-        # eigenvectors have no sign of their own
-        top = top * torch.where(top.sum(1, keepdim=True) < 0, -1.0, 1.0)
+        top = top * torch.where(top.sum(1, keepdim=True) < 0, -1.0, 1.0)  # they have no own sign
         self.to_child.weight.copy_(top.reshape(self.to_child.weight.shape))
         self.to_child.bias.copy_(-(top @ mean))
         self.to_parent.weight.copy_(top.T.reshape(self.to_parent.weight.shape))
