@@ -95,7 +95,8 @@ def inherited(low: float, middle: float, high: float, options: dict) -> dict:
     share, lam = dict(zip(names, values)), options["lam"]
     opposite = {"q05": "q95", "q25": "q75", "q75": "q25", "q95": "q05"}
     gate = {name: 1 - share[opposite.get(name, name)] / lam for name in names}
-    return {"gate": gate, "displacement": {name: 4 * share[name] for name in names}}
+    displacement = {name: 4 * share[name] for name in names}
+    return {"gate": gate, "share": share, "displacement": displacement}
 
 
 def family(method, scores, val=None, **fields) -> list[RunRecord]:

@@ -55,8 +55,11 @@ def build(
 def _jobs(
     notebooks: list[Path], generated: Path, scale: str, settings: list[str], force: bool
 ) -> Iterator[tuple[Path, dict, Path]]:
-    """What has to be executed, the longest (as the page of last time says) first."""
-    for notebook in sorted(notebooks, key=lambda one: -_seconds(generated / one.name)):
+    """What has to be executed, the longest (as the page of last time says) first; in a clone the
+    last, for those hold experiments."""
+    last_first = list(reversed(notebooks))
+    last_first.sort(key=lambda notebook: -_seconds(generated / notebook.name))
+    for notebook in last_first:
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}
         values |= parse(notebook, settings)

@@ -3,8 +3,6 @@
 show.differences({"cifar10": ["accuracy"], "lits": ["dice", "dice_lesion"]})
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +10,15 @@ from .groups import Group, group, metric_name, panels
 from .outputs import Block, Table, none, recomputable, sentence
 from .stats import Paired
 from .tables import SEEDS, SHOWN, ready, to_plain, unique
+
+
+class Found(NamedTuple):
+    """One variant's difference to the plain child in one metric; positive is better."""
+
+    title: str
+    group: Group
+    metric: str
+    difference: Paired
 
 
 @recomputable
@@ -47,23 +54,14 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     return table.block("Differences to the plain child whose 95 % interval leaves 0 out.", note)
 
 
-class Found(NamedTuple):
-    """One variant's difference to the plain child in one metric; positive is better."""
-
-    title: str
-    group: Group
-    metric: str
-    difference: Paired
-
-
 def _compared(records, metrics: dict[str, list[str]]) -> Iterator[Found]:
     """All that have enough seeds and the metric, in the order of the score tables."""
     for task, names in metrics.items():
         for panel in panels(group(records, SHOWN, task=task)):
-            titles = {id(one): title for title, one in unique(ready(panel)).items()}
             for metric in names:
                 if metric not in panel[0].records[0].selected.test:
                     continue
-                for one, difference in to_plain(panel, metric).items():
-                    variant = next(group for group in panel if id(group) == one)
-                    yield Found(titles[one], variant, metric, difference)
+                gains = to_plain(panel, metric)
+                for title, one in unique(ready(panel)).items():
+                    if id(one) in gains:
+                        yield Found(title, one, metric, gains[id(one)])

@@ -1,17 +1,14 @@
 """Pictures of runs: score tables as dots, curves over epochs, how much is inherited."""
 
-from __future__ import annotations
-
 from statistics import fmean
 
 from ..runs.records import QUANTILES
 from . import plots
-from .groups import Group, at, group, metric_name, observed, panels, scope
+from .groups import OBSERVED, Group, group, metric_name, observed, panels, scope
 from .outputs import Block, none, picture, recomputable, sentence
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
 
 IDLE = 0.05  # median below which HKT is called inactive, as in claim C7
-AXES = {"displacement": "displacement |m − c| / |c|", "share": "share ρ", "gate": "gate g"}
 
 
 @recomputable
@@ -26,17 +23,16 @@ def dots(
     """The score table as a picture: means with t-intervals over seeds, or with `difference` the
     paired differences to plain."""
     for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
-        groups, differences, rows = ready(panel), to_plain(panel, metric), []
+        groups, gains, rows = ready(panel), to_plain(panel, metric), []
         for name, one in unique(groups).items():
-            s = differences.get(id(one)) if difference else one.summary(metric)
+            s = gains.get(id(one)) if difference else one.summary(metric)
             if s:
                 rows.append({"label": name, "mean": s.mean, "low": s.low, "high": s.high})
         if rows:
-            axis = f"test {metric_name(task, metric)[0]}"
-            axis += ": better than plain by" if difference else ""
-            zero = "plain" if difference else ""
-            made = plots.dots(rows, axis, zero=zero, title=scope(groups))
-            return picture(made, _ids(groups))
+            axis, zero = f"test {metric_name(task, metric)[0]}", ""
+            if difference:
+                axis, zero = f"{axis}: better than plain by", "plain"
+            return picture(plots.dots(rows, axis, zero, scope(groups)), _ids(groups))
     return none(f"{where(task, scale, source)} with {SEEDS} seeds")
 
 
@@ -45,7 +41,7 @@ def _groups(records, runs, task: str, scale, source) -> list[Group]:
     if runs is not None:
         return group(records, {run.purpose for run in records})
     found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    return next((ready(panel) for panel in found if ready(panel)), [])
+    return next(filter(None, map(ready, found)), [])
 
 
 @recomputable
@@ -63,8 +59,9 @@ def curves(
     split, _, metric = path.partition(".")
     for name, one in unique(groups).items():
         if metric in getattr(one.records[0].epochs[0], split, {}):
-            paths = [f"epochs.{i}.{path}" for i in range(len(one.records[0].epochs))]
-            series[name] = [[at(run, path) for path in paths] for run in one.records]
+            series[name] = [
+                [getattr(epoch, split)[metric] for epoch in run.epochs] for run in one.records
+            ]
     if not series:
         return none(f"{where(task, scale, source)} with {path}")
     of = {"val": "validation", "train": "training"}.get(split, split)
@@ -92,9 +89,8 @@ def inherited(
                 idle.append(label)
     if not series:
         return none(f"{where(task, scale, source)} that inherits")
-    what, _, site = name.replace("inherited", "displacement").partition(" at ")
-    axis = AXES[what] + (f" at {site}" if site else "")
-    said = f"{scope(groups)}."
+    what, at_site, site = name.partition(" at ")
+    axis, said = OBSERVED[what] + at_site + site, f"{scope(groups)}."
     if idle:
         said += (
             f" At the end next to nothing is inherited for the median image: {', '.join(idle)} "

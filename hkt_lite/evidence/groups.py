@@ -7,38 +7,26 @@ Comparability is a whitelist.  Two runs are pooled as seeds only if nothing of t
 where one of the two has no parent.  Whatever else `Config` holds, now or later, must be equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from ..benchmarks import get, method_options
+from ..benchmarks import get, method_class, method_options
 from ..config import Config, HKTError, canonical, nearest
-from ..methods.attention import KINDS, PARENT_SHARE
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
+from .literature import Variant
 
 VARIANT = ("method", "options", "sites", "lr", "parent_updates")  # parent_updates: of L_p* alone
 PARENT = ("parent", "parent_weights", "parent_source")
 
-TITLES = {"plain": "plain", "kd": "KD", "fitnet": "FitNet", "at": "AT", "hkt": "HKT"}
-METRICS = {
-    "accuracy": ("accuracy (%)", 2),
-    "loss": ("cross-entropy", 3),
-    "epe": ("end-point error (px)", 3),
-    "sintel_epe": ("end-point error, Sintel (px)", 3),
-    "kitti_epe": ("end-point error, KITTI (px)", 3),
-    "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
-    "dice": ("Dice", 3),
-    "dice_liver": ("Dice, liver", 3),
-    "dice_lesion": ("Dice, lesions", 3),
-}
+# what a record says of an epoch, also 'share at SITE', and how an axis calls it
+OBSERVED = {"displacement": "displacement |m − c| / |c|", "share": "share ρ", "gate": "gate g"}
 
 
 def metric_name(task: str, metric: str) -> tuple[str, int]:
     """A metric's name with its unit, and the decimals it is shown with."""
-    return getattr(get(task), "shown", METRICS).get(metric, (metric, 3))
+    return get(task).shown.get(metric, (metric, 3))
 
 
 def sign(task: str) -> int:
@@ -46,29 +34,9 @@ def sign(task: str) -> int:
     return 1 if get(task).higher_is_better else -1
 
 
-def titles() -> dict[str, str]:
-    """Method -> its title, in the order of tables."""
-    return TITLES
-
-
-def rank(method: str, options: dict) -> tuple:
-    """Where a variant stands in tables; methods without a place of their own come last."""
-    place = list(titles()).index(method) if method in titles() else len(titles())
-    return place, method, KINDS.index(options.get("kind", KINDS[0]))
-
-
-def label(method: str, options: dict, sites: str | None = None) -> str:
-    """The name of a variant in tables and figures: HKT with its kind, its sites where there is a
-    choice, and the options that are not at their default."""
-    full, default = method_options(method, options), method_options(method, {})
-    if method == "plain" and full["weight"] != 1:
-        return f"plain ×{full['weight']:g} loss"
-    name = f"HKT {full['kind']}" if method == "hkt" else titles().get(method, method)
-    parts = [name, f"at {sites}"] if sites else [name]
-    for key, value in sorted(full.items()):
-        if value != default[key] and key != "kind":
-            parts.append(f"{key} {'+'.join(value) if isinstance(value, list) else value}")
-    return ", ".join(parts)
+def label(variant: Config | Variant) -> str:
+    """The name of a variant in tables and figures."""
+    return method_class(variant.method).label(variant.options, variant.sites)
 
 
 @dataclass(frozen=True)
@@ -87,7 +55,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        return label(self.config.method, self.options, self.config.sites)
+        return label(self.config)
 
     @property
     def title(self) -> str:
@@ -137,19 +105,17 @@ def group(
     for run in records:
         if run.kind != "run" or run.audit or run.purpose not in purposes:
             continue
-        config = run.config
-        if any(getattr(config, field) != value for field, value in wanted.items()):
+        if any(getattr(run.config, field) != value for field, value in wanted.items()):
             continue
-        mine = _group(run)
-        variant = config.model_dump(mode="json", include={*VARIANT, *PARENT, "seed"})
-        same = {**variant, "options": mine.options, "seed": None}
+        mine, seed = _group(run), run.config.seed
+        same = {**run.config.model_dump(mode="json", exclude={"seed"}), "options": mine.options}
         one = found.setdefault(canonical([run.purpose, mine.setting, mine.parent, same]), mine)
-        if one is not mine and config.seed in one.runs:
+        if one is not mine and seed in one.runs:
             raise HKTError(
-                f"Records {one.runs[config.seed].id} and {run.id} are both {one.label} with seed "
-                f"{config.seed}; keep one of the two."
+                f"Records {one.runs[seed].id} and {run.id} are both {one.label} with seed {seed}; "
+                "keep one of the two."
             )
-        one.runs[config.seed] = run
+        one.runs[seed] = run
     return sorted(found.values(), key=_position)
 
 
@@ -165,7 +131,9 @@ def _group(run: RunRecord) -> Group:
 
 
 def _position(one: Group) -> tuple:
-    return one.setting, rank(one.config.method, one.options), one.label, one.config.lr
+    method = method_class(one.config.method)
+    place = (method.order, method.name, method.rank(one.options))
+    return one.setting, place, one.label, one.config.lr
 
 
 def panels(groups: list[Group]) -> list[list[Group]]:
@@ -204,29 +172,28 @@ def difference(
     return d, [one.runs[seed].id for one in (a, b) for seed in seeds]
 
 
-def chosen(
-    groups: list[Group], method: str, options: dict, sites: str | None = None
-) -> Group | None:
+def chosen(groups: list[Group], variant: Variant) -> Group | None:
     """The score runs that stand for a variant: of several learning rates the one with most seeds,
     then the best mean validation metric."""
-    full = method_options(method, options)
-
-    def fits(one: Group) -> bool:
-        same = (one.config.method, one.options, one.purpose) == (method, full, "score")
-        return same and sites in (None, one.config.sites)
+    wanted = (variant.method, method_options(variant.method, variant.options), "score")
 
     def merit(one: Group) -> tuple[int, float]:
         task = one.config.task
         values = one.scores(get(task).metric, "selected", "val").values()
         return len(one.runs), sign(task) * fmean(values)
 
-    return max(filter(fits, groups), key=merit, default=None)
+    fitting = [
+        one
+        for one in groups
+        if (one.config.method, one.options, one.purpose) == wanted
+        and variant.sites in (None, one.config.sites)
+    ]
+    return max(fitting, key=merit, default=None)
 
 
-def scope(groups: Iterable[Group]) -> str:
+def scope(groups: list[Group]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs,
     resnet56 to resnet20'."""
-    groups = list(groups)
     parents = sorted({run.parent.arch for one in groups for run in one.records if run.parent})
     config = groups[0].config
     return (
@@ -252,43 +219,10 @@ def at(record, path: str):
     return value
 
 
-# -- how much is inherited, also in records that do not say the share yet --------------------------
-
-OBSERVED = ("share", "displacement", "gate")
-SPLIT = "context_encoder"
-
-
 def observed(run: RunRecord, epoch: int, name: str) -> dict[str, float] | None:
-    """Quantiles over images of 'share', 'displacement' or 'gate' (also 'share at SITE') in an
-    epoch, counted from 0; None where the method has no such thing.  Raises HKTError for others."""
-    name = name.replace("inherited", "displacement")
-    what, _, site = name.partition(" at ")
+    """Quantiles over images of one of OBSERVED in an epoch, counted from 0; None where the method
+    has no such thing, or the site's slices are mixed apart.  Raises HKTError for other names."""
+    what = name.partition(" at ")[0]
     if what not in OBSERVED:
         raise HKTError(f"Records do not say {what!r} of an epoch.{nearest(what, OBSERVED)}")
-    seen = run.epochs[epoch].inherited
-    if name not in seen and what == "share":
-        return share(run, epoch, site)
-    return seen.get(name, seen.get(name.replace("displacement", "inherited")))
-
-
-def share(run: RunRecord, epoch: int, site: str = "") -> dict[str, float] | None:
-    """Quantiles of the share ρ, how much of the way from c to p is gone, from those of the gate g:
-    λ(1 - g) for kind gate, λ g for forward_gate, 0.7 for static; None where there is no gate.
-
-    Exact, for ρ is linear in g: a quantile of 1 - g is 1 minus the opposite quantile of g.  None
-    also for SPLIT, whose slices are mixed apart while these records hold the whole feature's gate.
-    """
-    seen = run.epochs[epoch].inherited
-    g = seen.get(f"gate at {site}" if site else "gate")
-    if site == SPLIT or (not site and f"gate at {SPLIT}" in seen):
-        return None
-    options = method_options(run.config.method, run.config.options)
-    kind, lam = options.get("kind"), options.get("lam")
-    if g is None or kind not in ("gate", "forward_gate", "static"):
-        return None
-    if kind == "static":
-        return dict.fromkeys(g, PARENT_SHARE)
-    if kind == "forward_gate":
-        return {name: lam * value for name, value in g.items()}
-    opposite = {"q05": "q95", "q25": "q75", "q75": "q25", "q95": "q05"}
-    return {name: lam * (1 - g[opposite.get(name, name)]) for name in g}
+    return run.epochs[epoch].inherited.get(name)

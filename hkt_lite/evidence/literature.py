@@ -4,8 +4,6 @@ data/literature.yaml says what each number is, where it stands and how we know i
 says by which rule each claim is judged.
 """
 
-from __future__ import annotations
-
 import datetime
 from pathlib import Path
 from typing import Literal
@@ -149,8 +147,7 @@ def read_values(path: Path = LITERATURE) -> list[Value]:
     entry that is wrong."""
     rows = []
     for group in _read(path, "published numbers"):
-        each = group.pop("rows", None) or [{}]
-        rows += [{**group, **row} for row in each]
+        rows += [{**group, **row} for row in group.pop("rows", [{}])]
     return _checked(Value, rows, path)
 
 
@@ -160,10 +157,9 @@ def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> list[Clai
     claims = _checked(Claim, _read(path, "claims"), path)
     known = {value.id for value in read_values(literature)}
     for claim in claims:
-        for name in claim.beside:
-            if name not in known:
-                raise HKTError(
-                    f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does "
-                    f"not have.{nearest(name, known)}"
-                )
+        for name in sorted(set(claim.beside) - known):
+            raise HKTError(
+                f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does not "
+                f"have.{nearest(name, known)}"
+            )
     return claims

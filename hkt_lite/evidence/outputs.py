@@ -4,8 +4,6 @@ Every output of `show` is a bundle of text, HTML and {call, args, records, value
 text and the HTML of a table are made from the same cells.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib
@@ -20,13 +18,7 @@ from ..config import HKTError, nearest
 from ..runs.store import Store, published
 from . import MIME, stats
 
-CHIPS = {
-    "reproduced": "reproduced",
-    "partly": "partly",
-    "not reproduced": "not",
-    "cannot be tested here": "cannot",
-}
-BUILDERS: dict[str, Callable[..., Block]] = {}
+BUILDERS: dict[str, Callable] = {}  # call -> (records, **args) -> Block
 
 
 @dataclass(frozen=True)
@@ -36,16 +28,11 @@ class Block:
     text: str
     html: str
     records: list[str] = field(default_factory=list)
-    values: list | dict = field(default_factory=list)
+    values: Any = field(default_factory=list)  # a list in blocks that are added up
 
-    def __add__(self, other: Block) -> Block:
-        lists = isinstance(self.values, list) and isinstance(other.values, list)
-        return Block(
-            f"{self.text}\n\n{other.text}",
-            f"{self.html}\n{other.html}",
-            self.records + other.records,
-            self.values + other.values if lists else self.values,
-        )
+    def __add__(self, other: "Block") -> "Block":
+        text, html = f"{self.text}\n\n{other.text}", f"{self.html}\n{other.html}"
+        return Block(text, html, self.records + other.records, self.values + other.values)
 
 
 # -- cells -----------------------------------------------------------------------------------------
@@ -78,7 +65,8 @@ def ids(records: Sequence[str]) -> Cell:
 
 
 def chip(verdict: str) -> Cell:
-    html = f'<span class="hkt-chip {CHIPS[verdict]}">{verdict}</span>'
+    """A verdict; its first word is the class of its look."""
+    html = f'<span class="hkt-chip {verdict.split()[0]}">{verdict}</span>'
     return Cell(verdict, html, value=verdict)
 
 
@@ -136,9 +124,10 @@ def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
     """Rows of texts, aligned."""
     widths, lines = [max(map(len, column)) for column in zip(*cells)], []
     for row in cells:
-        padded = []
-        for text, width, to_right in zip(row, widths, right):
-            padded.append(text.rjust(width) if to_right else text.ljust(width))
+        padded = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(row, widths, right)
+        ]
         lines.append("  ".join(padded).rstrip())
     return lines
 
@@ -146,21 +135,17 @@ def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
 def _html(columns, rows, right, caption, notes) -> str:
     how = [' class="num"' if to_right else "" for to_right in right]
     head = [f'<th scope="col"{h}>{escape(c, quote=False)}</th>' for c, h in zip(columns, how)]
-    body = []
+    lines = [
+        '<div class="hkt-scroll"><table class="hkt-table">',
+        f"<caption>{escape(caption, quote=False)}</caption>",
+        f"<thead><tr>{''.join(head)}</tr></thead>",
+        "<tbody>",
+    ]
     for row in rows:
         cells = [f"<td{h}>{one.html}</td>" for one, h in zip(row, how)]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join(
-        [
-            '<div class="hkt-scroll"><table class="hkt-table">',
-            f"<caption>{escape(caption, quote=False)}</caption>",
-            f"<thead><tr>{''.join(head)}</tr></thead>",
-            "<tbody>",
-            *body,
-            "</tbody></table></div>",
-            *(sentence(note).html for note in notes),
-        ]
-    )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    lines.append("</tbody></table></div>")
+    return "\n".join(lines + [sentence(note).html for note in notes])
 
 
 def sentence(text: str) -> Block:
@@ -187,7 +172,7 @@ def picture(made: tuple, records: Sequence[str] = ()) -> Block:
     if frame is not None:
         table, values = Table(ids=""), plain(frame.to_dict("records"))
         for row in values:
-            table.row({str(column): _short(item) for column, item in row.items()})
+            table.row({column: _short(item) for column, item in row.items()})
         twin = table.block("The figure's numbers")
         text += f"\n{twin.text}"
         image += f"\n<details><summary>The figure's numbers</summary>{twin.html}</details>"

@@ -3,8 +3,6 @@
 Each function returns (figure, alternative text, table of its numbers), as `show.figure` takes them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,9 +20,14 @@ def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
     fig, ax = style.axes(height=0.9 + 0.38 * max(1, len(rows)))
     said = []
     for y, row in enumerate(rows):
-        _dot(ax, y, row)
-        whole = f" [{row['low']:.2f}, {row['high']:.2f}]" if row["low"] is not None else ""
-        said.append(f"{row['label']} {row['mean']:.2f}{whole}")
+        look, low, high = style.of(row["label"]), row["low"], row["high"]
+        fill, text = "white", f"{row['label']} {row['mean']:.2f}"
+        if low is not None:
+            ax.plot([low, high], [y, y], color=look["color"], linewidth=2)
+            fill, text = look["color"], f"{text} [{low:.2f}, {high:.2f}]"
+        look["linestyle"] = ""
+        ax.plot([row["mean"]], [y], **look, markersize=7, markerfacecolor=fill)
+        said.append(text)
     if zero:
         place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "ha": "center"}
         look = {"fontsize": 8.5, "color": style.TRUTH, "annotation_clip": False}
@@ -35,20 +38,13 @@ def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(axis)
     _title(fig, title)
-    table = pd.DataFrame(rows, columns=["label", "mean", "low", "high"])
-    intervals = bool(table["low"].notna().any())
-    if not intervals:
+    table, what = pd.DataFrame(rows, columns=["label", "mean", "low", "high"]), "Dots"
+    if table["low"].notna().any():
+        what += " with 95 % intervals"
+    else:
         table = table.drop(columns=["low", "high"])
-    alt = f"Dots{' with 95 % intervals' if intervals else ''}, {axis}: {'; '.join(said)}."
+    alt = f"{what}, {axis}: {'; '.join(said)}."
     return fig, alt, table.rename(columns={"label": "", "mean": axis})
-
-
-def _dot(ax, y: int, row: dict) -> None:
-    look, whole = style.of(row["label"]), row["low"] is not None
-    if whole:
-        ax.plot([row["low"], row["high"]], [y, y], color=look["color"], linewidth=2)
-    filled = look["color"] if whole else "white"
-    ax.plot([row["mean"]], [y], **{**look, "linestyle": ""}, markersize=7, markerfacecolor=filled)
 
 
 def _title(fig, title: str) -> None:
@@ -91,9 +87,9 @@ def inherited(series: Mapping[str, Sequence[Mapping[str, float]]], axis: str):
     for ax, (name, epochs) in zip(panels[0], series.items()):
         q = {key: np.array([epoch[key] for epoch in epochs]) for key in QUANTILES}
         _bands(ax, name, q)
-        for n in range(len(epochs)):
-            numbers = {key: float(values[n]) for key, values in q.items()}
-            table.append({"method": name, "epoch": n + 1, **numbers})
+        for n, epoch in enumerate(epochs, 1):
+            numbers = {key: float(epoch[key]) for key in QUANTILES}
+            table.append({"method": name, "epoch": n, **numbers})
         said.append(
             f"{name}: median {q['q50'][0]:.3g} in epoch 1 and {q['q50'][-1]:.3g} in epoch "
             f"{len(epochs)}, middle 90 % then from {q['q05'][-1]:.3g} to {q['q95'][-1]:.3g}"

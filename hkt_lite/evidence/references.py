@@ -1,11 +1,10 @@
 """What our numbers are held against: published numbers, claims with their verdicts, evaluations of
 released checkpoints and of recorded children on other data."""
 
-from __future__ import annotations
-
+from ..benchmarks import get, method_class
 from ..config import HKTError, nearest
 from . import stats
-from .groups import at, label, metric_name, rank
+from .groups import at, label, metric_name
 from .literature import Claim, Value, read_claims, read_values
 from .outputs import Block, Table, chip, none, number, numeric, recomputable, sentence
 from .verdicts import judge
@@ -126,17 +125,18 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
     table, found = Table(digits, ids="record"), []
     for one in records:
         if one.kind == "eval" and one.task == task and not one.checkpoint.startswith("run "):
-            found.append((one.checkpoint, str(one.protocol.get("normalisation")), one.id, one))
-    for file, normalisation, _, one in sorted(found, key=lambda entry: entry[:3]):
+            found.append(one)
+    found.sort(key=lambda one: (one.checkpoint, str(one.protocol.get("normalisation")), one.id))
+    for one in found:
         measured, known = at(one, f"metrics.{metric}"), _known(one, metric)
         before = known.pop("measured", None)
-        mark, published = next(iter(known.items()), (None, None))
-        off = None if mark is None else measured - published
+        mark, published = next(iter(known.items()), ("", None))
+        off = measured - published if mark else None
         table.row(
             {
-                "checkpoint": file,
+                "checkpoint": one.checkpoint,
                 "network": one.arch,
-                "normalisation": normalisation,
+                "normalisation": str(one.protocol.get("normalisation")),
                 "images": one.protocol.get("images", 0),
                 name: measured,
                 "published value": published,
@@ -156,39 +156,42 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
 
 def _known(record, metric: str) -> dict[str, float]:
     """mark -> literature's value of an evaluated file under its normalisation."""
-    key = (record.task, metric, record.sha256, record.protocol.get("normalisation"))
+    wanted = (record.task, metric, record.sha256, record.protocol.get("normalisation"))
     found = {}
     for value in read_values():
         file = value.checkpoint
-        if file and (value.task, value.metric, file.sha256, file.normalisation) == key:
+        if file and (value.task, value.metric, file.sha256, file.normalisation) == wanted:
             found.setdefault(value.mark, value.value)
     return found
 
 
 @recomputable
-def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe_zero") -> Block:
+def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
     """Children of published runs evaluated on other data than their own: mean ± sd over seeds,
-    beside an answer without looking (`zero`)."""
+    beside an answer without looking (`Task.zero`)."""
     groups = _evaluated(records, task)
     if not groups:
         return none(
             f"evaluation of a recorded {task} child on other data",
             "make one with `hkt eval` and publish it",
         )
-    name, digits = metric_name(task, metric)
-    table = Table(digits)
+    kind, (name, digits) = get(task), metric_name(task, metric)
+    if metric not in kind.zero:
+        raise HKTError(f"Task {task!r} has no answer without looking for metric {metric!r}.")
+    zero, table = kind.zero[metric], Table(digits)
     for (corpus, _, variant, _), found in sorted(groups.items()):
-        ours, blind = (
-            stats.summary([at(one, f"metrics.{key}") for one in found]) for key in (metric, zero)
-        )
+        ours = stats.summary([at(one, f"metrics.{metric}") for one in found])
+        blind = stats.summary([at(one, f"metrics.{zero}") for one in found]).mean
         table.row(
             {
                 "data": corpus,
                 "method": variant,
                 "seeds": ours.n,
                 name: ours,
-                "without looking": blind.mean,
-                "better by a tenth": "yes" if ours.mean < 0.9 * blind.mean else "no",
+                "without looking": blind,
+                "better by a tenth": "yes"
+                if kind.learnt({metric: ours.mean, zero: blind})
+                else "no",
             },
             [one.id for one in found],
         )
@@ -200,17 +203,15 @@ def elsewhere(records, task: str = "flow", metric: str = "epe", zero: str = "epe
 
 def _evaluated(records, task: str) -> dict[tuple, list]:
     """(data, place in tables, label, learning rate) -> evaluations of children of score runs."""
-    runs = {f"run {one.id}": one for one in records if one.kind == "run"}
+    scored = (one for one in records if one.kind == "run" and one.purpose == "score")
+    runs = {f"run {one.id}": one.config for one in scored}
     groups: dict[tuple, list] = {}
     for one in records:
-        run = runs.get(one.checkpoint) if one.kind == "eval" and one.task == task else None
-        if run is None or run.purpose != "score":
+        if one.kind != "eval" or one.task != task or one.checkpoint not in runs:
             continue
-        config, pairs = run.config, one.protocol.get("pairs", 0)
-        corpus = str(one.protocol.get("corpus"))
-        if pairs:
+        config, corpus = runs[one.checkpoint], str(one.protocol.get("corpus"))
+        if pairs := one.protocol.get("pairs", 0):
             corpus += f", {pairs} pair{'s' * (pairs > 1)}"
-        place = rank(config.method, config.options)[0]
-        variant = label(config.method, config.options, config.sites)
-        groups.setdefault((corpus, place, variant, config.lr), []).append(one)
+        key = (corpus, method_class(config.method).order, label(config), config.lr)
+        groups.setdefault(key, []).append(one)
     return groups

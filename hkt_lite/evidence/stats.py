@@ -5,8 +5,6 @@ paired([74.1, 74.9, 74.3], [73.0, 73.8, 73.9])
 Intervals and tests are two-sided at `level` = 0.95; sd is the sample standard deviation (n - 1).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -76,13 +74,13 @@ def paired(
         raise ValueError(
             f"paired compares values of the same seeds, got {len(a)} and {len(b)} of them."
         )
-    n, mean, sd, low, high = summary(a - b, level)
-    if n < 2:
-        return Paired(n, mean, sd, low, high, math.nan, math.nan)
-    p = float(mean == 0)
-    if sd > 0:
-        p = float(2 * distributions.t.sf(abs(mean) * math.sqrt(n) / sd, n - 1))
-    return Paired(n, mean, sd, low, high, p, detectable(sd, n, power, 1 - level))
+    d = summary(a - b, level)
+    if d.n < 2:
+        return Paired(*d, math.nan, math.nan)
+    p = float(d.mean == 0)
+    if d.sd > 0:
+        p = float(2 * distributions.t.sf(abs(d.mean) * math.sqrt(d.n) / d.sd, d.n - 1))
+    return Paired(*d, p, detectable(d.sd, d.n, power, 1 - level))
 
 
 def detectable(sd: float, n: float, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -107,9 +105,7 @@ def detectable(sd: float, n: float, power: float = 0.8, alpha: float = 0.05) -> 
 def holm(ps: Sequence[float]) -> list[float]:
     """p values adjusted for a family of tests, in the order given: below 0.05 means that the
     chance of even one false finding in the family is below 5 % (Holm 1979)."""
-    ordered = np.argsort(ps)
-    factors = np.arange(len(ordered), 0, -1)
-    adjusted = np.maximum.accumulate(np.asarray(ps, dtype=float)[ordered] * factors)
-    found = np.empty(len(ordered))
-    found[ordered] = np.minimum(adjusted, 1)
-    return found.tolist()
+    values, order = np.array(ps, dtype=float), np.argsort(ps)
+    stepped = values[order] * np.arange(len(values), 0, -1)
+    values[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return values.tolist()

@@ -4,8 +4,6 @@ the Okabe-Ito palette for peers.
 fig, ax = style.axes();  ax.plot(x, y, **style.of("HKT gate"), label="HKT gate")
 """
 
-from __future__ import annotations
-
 import io
 from itertools import cycle
 
@@ -14,7 +12,7 @@ import matplotlib
 matplotlib.use("Agg", force=False)
 import matplotlib.pyplot as plt
 
-from .groups import titles
+from ..methods import METHODS
 
 PARENT, CHILD, INHERITED, TRUTH = "#0072B2", "#D55E00", "#009E73", "#444444"
 PEERS = ("#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442")
@@ -55,35 +53,25 @@ def figure(height: float = 3.2, width: float = WIDTH):
 
 
 def axes(rows: int = 1, columns: int = 1, height: float = 3.2, width: float = WIDTH, **options):
-    """(figure, axes) in the book's style; sizes in inches."""
-    use()
-    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
-
-
-def direct_label(ax, x: float, y: float, text: str, color: str) -> None:
-    """Write a line's name beside its end (data coordinates) in its colour, instead of a legend."""
-    place = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
-    ax.annotate(text, (x, y), **place, fontsize=8.5, color=color, annotation_clip=False)
+    """(figure, axes) in the book's style; sizes in inches, `options` as `Figure.subplots` has."""
+    fig = figure(height, width)
+    return fig, fig.subplots(rows, columns, **options)
 
 
 def of(label: str) -> dict:
     """Colour, marker and dash of a method's label, dotted for a variant with options.
 
-    A peer's colour and marker follow its place among the registered methods; what is no method is
-    grey.
+    A peer's colour and marker follow its place among the methods; what is no method is grey.
     """
+    peers = [method.title for name, method in METHODS.items() if name not in ("plain", "hkt")]
+    looks = dict(LOOKS)
+    for title, colour, marker in zip(peers, cycle(PEERS), cycle(PEER_MARKERS)):
+        looks[title] = (colour, marker, "-.")
     label = label.removesuffix(" (control)")
     base = label.split(",")[0]
-    looks = {**LOOKS, **_peers()}
     fitting = [name for name in looks if base == name or base.startswith(f"{name} ")]
     colour, marker, dash = looks[max(fitting, key=len)] if fitting else (TRUTH, "h", "-.")
     return {"color": colour, "marker": marker, "linestyle": dash if label in looks else ":"}
-
-
-def _peers() -> dict[str, tuple[str, str, str]]:
-    peers = [title for name, title in titles().items() if name not in ("plain", "hkt")]
-    looks = zip(peers, cycle(PEERS), cycle(PEER_MARKERS))
-    return {title: (colour, marker, "-.") for title, colour, marker in looks}
 
 
 def svg(figure) -> str:

@@ -1,15 +1,13 @@
 """Tables of runs: scores, learning rates tried, networks trained alone, live runs."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..benchmarks import get
 from ..config import HKTError
 from . import stats
-from .groups import Group, at, chosen, difference, group, label, metric_name, panels, scope
-from .groups import sign as direction
-from .outputs import Block, Cell, Table, cell, ids, none, number, numeric, recomputable, sentence
+from .groups import Group, at, chosen, difference, group, label, metric_name, panels, scope, sign
+from .literature import Variant
+from .outputs import Block, Table, cell, ids, none, number, numeric, recomputable, sentence
 
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked
@@ -23,10 +21,12 @@ def where(task: str, scale: str | None, source: str | None, kind: str = "run") -
 
 def ready(panel: list[Group], methods: Sequence[str] | None = None) -> list[Group]:
     """Groups with enough seeds for a place in a table, of all methods or of those named."""
-    enough = [one for one in panel if len(one.runs) >= SEEDS]
-    if methods is None:
-        return enough
-    return [one for one in enough if one.label in methods or one.config.method in methods]
+    return [
+        one
+        for one in panel
+        if len(one.runs) >= SEEDS
+        and (methods is None or one.label in methods or one.config.method in methods)
+    ]
 
 
 def unique(groups: list[Group]) -> dict[str, Group]:
@@ -43,17 +43,13 @@ def to_plain(
     panel: list[Group], metric: str, selection: str = "selected"
 ) -> dict[int, stats.Paired]:
     """id(group) -> paired difference to the panel's plain child, where there are enough seeds."""
-    base, found = chosen(panel, "plain", {}), {}
+    base, found = chosen(panel, Variant(method="plain")), {}
     for one in panel:
         if base and one is not base:
             d, _ = difference(one, base, metric, selection)
             if d and d.n >= SEEDS:
                 found[id(one)] = d
     return found
-
-
-def _rate(lr: float) -> Cell:
-    return numeric(f"{lr:g}", lr)
 
 
 @recomputable
@@ -74,25 +70,23 @@ def scores(
     """
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
-    parts = []
-    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
-        if groups := ready(panel, methods):
-            parts.append(_scores(panel, groups, metric, selection))
+    found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
+    parts = [_scores(panel, metric, selection, methods) for panel in found if ready(panel, methods)]
     if not parts:
         return none(f"{where(task, scale, source)} with {SEEDS} seeds")
     return sum(parts[1:], parts[0])
 
 
-def _scores(panel: list[Group], groups: list[Group], metric: str, selection: str) -> Block:
-    task = panel[0].config.task
+def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
+    task, groups = panel[0].config.task, ready(panel, methods)
     name, digits = metric_name(task, metric)
-    table, differences = Table(digits), to_plain(panel, metric, selection)
+    table, gains = Table(digits), to_plain(panel, metric, selection)
     for one in groups:
-        best, d = one.summary(metric), differences.get(id(one))
+        best, d = one.summary(metric), gains.get(id(one))
         table.row(
             {
                 "method": one.title,
-                "learning rate": _rate(one.config.lr),
+                "learning rate": numeric(f"{one.config.lr:g}", one.config.lr),
                 "seeds": best.n,
                 f"test {name}, selected on validation": best,
                 "last epoch": one.summary(metric, "last"),
@@ -107,61 +101,47 @@ def _scores(panel: list[Group], groups: list[Group], metric: str, selection: str
         f"({epoch}) with its 95 % t-interval; the smallest true difference that such a design "
         "finds four times in five.",
         *_parents(groups),
-        *_unlearnt(groups),
-        *_few(panel),
-        *_family(groups, differences),
+        *_notes(panel, groups, gains),
     )
 
 
-def _few(panel: list[Group]) -> list[str]:
-    few = [one for one in panel if len(one.runs) < SEEDS]
-    said = [f"{one.label}, lr {one.config.lr:g} ({len(one.runs)})" for one in few]
-    return [f"Without a number for want of {SEEDS} seeds: {'; '.join(said)}."] if few else []
-
-
-def _unlearnt(groups: list[Group]) -> list[str]:
-    """A sentence on runs whose network is not clearly better than an answer given without looking;
-    they stay in the mean."""
-    said = []
-    for one in groups:
-        learnt = get(one.config.task).learnt
-        seeds = [str(run.config.seed) for run in one.records if not learnt(run.selected.test)]
-        if seeds:
-            said.append(f"{one.title}, seed {', '.join(seeds)}")
-    return [f"{UNLEARNT}{'; '.join(said)}."] if said else []
-
-
-def _parents(groups: list[Group]) -> list[str]:
+def _parents(groups: list[Group]) -> Iterator[str]:
     """How good the parent is, on validation data and on a run's own training data."""
-    runs = [run for one in groups for run in one.records if run.parent]
+    parents = [run.parent for one in groups for run in one.records if run.parent]
     task = groups[0].config.task
     metric = get(task).metric
     name, digits = metric_name(task, metric)
-    notes = []
-    for _, parent in sorted({run.parent.sha256: run.parent for run in runs}.items()):
-        said = [
-            f"{number(seen[metric], digits)} on {where}"
-            for seen, where in (
-                (parent.val, "validation data"),
-                (parent.train, "training data, not augmented"),
-            )
-            if metric in seen
-        ]
-        notes.append(f"Parent {parent.arch} ({parent.weights}): {name} {', '.join(said)}.")
-    return notes
+    for _, parent in sorted({parent.sha256: parent for parent in parents}.items()):
+        said = f"{number(parent.val[metric], digits)} on validation data"
+        if metric in parent.train:
+            said += f", {number(parent.train[metric], digits)} on training data, not augmented"
+        yield f"Parent {parent.arch} ({parent.weights}): {name} {said}."
 
 
-def _family(groups: list[Group], differences: dict[int, stats.Paired]) -> list[str]:
-    """Which differences to plain stand when the table's comparisons are taken as one family."""
-    compared = {name: one for name, one in unique(groups).items() if id(one) in differences}
-    if len(compared) < 2:
-        return []
-    adjusted = stats.holm([differences[id(one)].p for one in compared.values()])
-    clear = [name for name, p in zip(compared, adjusted) if p < 0.05]
-    return [
-        f"Of these {len(compared)} differences to plain, clear at 5 % after Holm's correction for "
-        f"their number: {'; '.join(clear) or 'none'}."
-    ]
+def _notes(
+    panel: list[Group], groups: list[Group], gains: dict[int, stats.Paired]
+) -> Iterator[str]:
+    """Of runs that learnt nothing, which stay in the mean; of variants with too few seeds; and
+    which differences to plain stand when the table's comparisons are taken as one family."""
+    lost, learnt = [], get(panel[0].config.task).learnt
+    for one in groups:
+        seeds = [str(run.config.seed) for run in one.records if not learnt(run.selected.test)]
+        if seeds:
+            lost.append(f"{one.title}, seed {', '.join(seeds)}")
+    if lost:
+        yield f"{UNLEARNT}{'; '.join(lost)}."
+    few = [one for one in panel if len(one.runs) < SEEDS]
+    if few:
+        said = [f"{one.label}, lr {one.config.lr:g} ({len(one.runs)})" for one in few]
+        yield f"Without a number for want of {SEEDS} seeds: {'; '.join(said)}."
+    compared = {name: gains[id(one)] for name, one in unique(groups).items() if id(one) in gains}
+    if len(compared) > 1:
+        adjusted = stats.holm([d.p for d in compared.values()])
+        clear = [name for name, p in zip(compared, adjusted) if p < 0.05]
+        yield (
+            f"Of these {len(compared)} differences to plain, clear at 5 % after Holm's correction "
+            f"for their number: {'; '.join(clear) or 'none'}."
+        )
 
 
 @recomputable
@@ -190,20 +170,20 @@ def _rates(here: list[Group], seed: int) -> Block:
     for variant in dict.fromkeys(one.label for one in here):
         mine = {one.config.lr: one.runs[seed] for one in here if one.label == variant}
         val = {lr: run.selected.val[metric] for lr, run in mine.items()}
-        best = max(val, key=lambda lr: direction(task) * val[lr])
+        best = max(val, key=lambda lr: sign(task) * val[lr])
         row = {"method": variant}
         for lr in sorted({one.config.lr for one in here}):
             text = number(val.get(lr), digits) + " ★" * (lr == best)
             row[f"lr {lr:g}"] = numeric(text, val.get(lr))
-        edge = best in (min(val), max(val))
-        row["best (★)"] = "at the edge of the grid" if edge else "inside the grid"
+        where = "at the edge of" if best in (min(val), max(val)) else "inside"
+        row["best (★)"] = f"{where} the grid"
         table.row(row, [run.id for run in mine.values()])
         sizes.add(len(val))
-    unequal = ["The grids differ in size: the tuning effort was not equal."]
+    notes = ["The grids differ in size: the tuning effort was not equal."] * (len(sizes) > 1)
     return table.block(
         f"Learning rates tried, seed {seed}, {scope(here)}: {name} of the best epoch on validation "
         "images.",
-        *(unequal if len(sizes) > 1 else []),
+        *notes,
     )
 
 
@@ -248,18 +228,18 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
     table = Table(digits, ids="run")
     for run in (run for one in groups for run in one.records):
         config, best, test = run.config, run.selected, run.selected.test[metric]
-        variant = label(config.method, config.options, config.sites)
-        said, learnt = number(test, digits), kind.learnt(best.test)
-        if not learnt:
-            lost.append(variant)
+        said = number(test, digits)
+        if not kind.learnt(best.test):
+            lost.append(label(config))
+            said += " (not learnt)"
         table.row(
             {
-                "method": variant,
-                "learning rate": _rate(config.lr),
+                "method": label(config),
+                "learning rate": numeric(f"{config.lr:g}", config.lr),
                 "seed": config.seed,
                 "epoch chosen": numeric(f"{best.epoch} of {len(run.epochs)}", best.epoch),
                 f"validation {chooses}": best.val[kind.metric],
-                f"test {name}": numeric(said if learnt else f"{said} (not learnt)", test),
+                f"test {name}": numeric(said, test),
                 "test, last epoch": run.last.test[metric],
             },
             [run.id],

@@ -6,8 +6,6 @@ Nobody writes a verdict by hand: other records, another verdict.  What each kind
 said at the top of that file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -44,7 +42,7 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     found, panel = _found(claim, records, variants)
     if found:
         return replace(_JUDGES[rule.kind](claim, found, panel), scope=scope(found))
-    names = " and ".join(label(one.method, one.options, one.sites) for one in variants)
+    names = " and ".join(map(label, variants))
     return Verdict(
         CANNOT,
         f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} data "
@@ -63,9 +61,8 @@ def _found(claim: Claim, records, variants: list[Variant]) -> tuple[list[Group],
                 for one in panel
                 if all(getattr(one.config, key) == value for key, value in wanted.where.items())
             ]
-            found = []
-            for among, variant in zip([first, *[panel] * len(variants)], variants):
-                found.append(chosen(among, variant.method, variant.options, variant.sites))
+            found = [chosen(first, variants[0])]
+            found += [chosen(panel, variant) for variant in variants[1:]]
             if all(found) and len(_seeds(*found)) >= wanted.seeds:
                 return found, panel
     return [], []
@@ -107,17 +104,13 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     d, ids = difference(of, to, metric)
     also = []
     for variant in claim.also:
-        other = chosen(panel, variant.method, variant.options, variant.sites)
+        other = chosen(panel, variant)
         if other and len(_seeds(other, to)) >= claim.evidence.seeds:
             beside, more = difference(other, to, metric)
             also.append(_said(other, to, beside))
             ids += [name for name in more if name not in ids]
     return Verdict(
-        _graded(d.low > 0, d.mean > 0),
-        _said(of, to, d),
-        d._asdict(),
-        tuple(ids),
-        tuple(also),
+        _graded(d.low > 0, d.mean > 0), _said(of, to, d), d._asdict(), tuple(ids), tuple(also)
     )
 
 
@@ -131,12 +124,8 @@ def _same(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
         same = mine == theirs and len(mine) == 1
         finding.append(f"{ours} {name}" + (" in both" if same else f" against {others}"))
         equal = equal and same
-    return Verdict(
-        REPRODUCED if equal else NOT,
-        "; ".join(finding),
-        numbers,
-        tuple(found[0].ids + found[1].ids),
-    )
+    ids = tuple(found[0].ids + found[1].ids)
+    return Verdict(_graded(equal, False), "; ".join(finding), numbers, ids)
 
 
 def _selective(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
@@ -178,14 +167,13 @@ def _evaluation(claim: Claim, records) -> Verdict:
     measured = [at(one, f"metrics.{rule.metric}") for one in found]
     # the decimals are the file's, not exact
     off = max(abs(value - rule.target) for value in measured) - 1e-9
-    protocol = found[0].protocol
+    images = at(found[0], "protocol.images")
     return Verdict(
         _graded(off <= rule.within, off <= rule.partly_within),
         f"measured {measured[0]:.2f}, claimed {rule.target:.2f}",
         {"measured": measured[0], "target": rule.target},
         tuple(one.id for one in found),
-        scope=f"{protocol.get('images', '?'):,} test images, normalisation "
-        f"{protocol.get('normalisation')}",
+        scope=f"{images:,} test images, normalisation {found[0].protocol.get('normalisation')}",
     )
 
 

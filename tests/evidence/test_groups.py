@@ -5,7 +5,6 @@ import pytest
 from hkt_lite.benchmarks import get, names
 from hkt_lite.config import Config, HKTError
 from hkt_lite.evidence.groups import (
-    METRICS,
     PARENT,
     VARIANT,
     difference,
@@ -14,10 +13,10 @@ from hkt_lite.evidence.groups import (
     metric_name,
     observed,
     panels,
-    share,
 )
+from hkt_lite.evidence.literature import Variant
 from hkt_lite.runs.store import published
-from tests.fabricated import family, inherited, run
+from tests.fabricated import family, run
 
 # a different value for every field of Config, so that a new field has to be thought about here
 OTHERS = {
@@ -138,67 +137,43 @@ def test_published_records_form_groups_of_equal_seeds():
     ],
 )
 def test_labels(method, options, expected):
-    assert label(method, options) == expected
+    assert label(Variant(method=method, options=options)) == expected
 
 
 def test_sites_are_named_before_options():
-    assert label("fitnet", {"beta": 0.5}, "2hkt") == "FitNet, at 2hkt, beta 0.5"
+    variant = Variant(method="fitnet", options={"beta": 0.5}, sites="2hkt")
+    assert label(variant) == "FitNet, at 2hkt, beta 0.5"
+
+
+def test_variants_stand_in_the_order_of_methods_and_of_their_kinds():
+    made = [
+        run("hkt", 0, options={"kind": "forward_gate"}),
+        run("hkt", 0),
+        run("at", 0, sites="layers"),
+    ]
+    made += [run("fitnet", 0), run("kd", 0), run("plain", 0)]
+    found = [one.label for one in group(made)]
+    assert found == ["plain", "KD", "FitNet", "AT, at layers", "HKT gate", "HKT forward_gate"]
 
 
 @pytest.mark.parametrize("task", names())
 def test_every_task_names_the_metric_that_selects(task):
     name, digits = metric_name(task, get(task).metric)
     assert name != get(task).metric and digits in (2, 3)
-    assert metric_name(task, "something") == ("something", 3) and "something" not in METRICS
+    assert metric_name(task, "something") == ("something", 3)
 
 
 # -- how much is inherited -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "kind, low, high",
-    [
-        ("gate", 0.6 * (1 - 0.9), 0.6 * (1 - 0.2)),
-        ("forward_gate", 0.12, 0.54),
-        ("static", 0.7, 0.7),
-    ],
-)
-def test_the_share_follows_from_the_gate(kind, low, high):
-    made = run("hkt", 0, options={"kind": kind})
-    gate = {"q05": 0.2, "q25": 0.3, "q50": 0.5, "q75": 0.8, "q95": 0.9, "mean": 0.5}
-    epoch = made.epochs[0].model_copy(update={"inherited": {"gate at x": gate}})
-    made = made.model_copy(update={"epochs": [epoch]})
-    found = share(made, 0, "x")
-    assert (found["q05"], found["q95"]) == pytest.approx((low, high))
-    assert found == observed(made, 0, "share at x") and observed(made, 0, "share") is None
-
-
-def test_the_share_of_quantiles_is_the_quantile_of_shares():
-    torch = pytest.importorskip("torch")
-    g = torch.rand(101, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    at = {f"q{q:02d}": q / 100 for q in (5, 25, 50, 75, 95)}
-    seen = {name: torch.quantile(g, q).item() for name, q in at.items()}
-    made = run("hkt", 0)
-    epoch = made.epochs[0].model_copy(update={"inherited": {"gate": seen}})
-    found = share(made.model_copy(update={"epochs": [epoch]}), 0)
-    rho = 0.6 * (1 - g)
-    assert found == pytest.approx({name: torch.quantile(rho, q).item() for name, q in at.items()})
-
-
-def test_what_a_record_says_of_the_share_goes_before_what_follows_from_the_gate():
+def test_what_is_observed_is_what_the_record_says_and_nothing_else():
     made, said = run("hkt", 0), {"q50": 0.123}
-    seen = {**inherited(0.1, 0.2, 0.3, made.config.options), "share": said}
-    epoch = made.epochs[0].model_copy(update={"inherited": seen})
-    assert observed(made.model_copy(update={"epochs": [epoch]}), 0, "share") == said
-
-
-def test_the_whole_features_gate_says_nothing_of_slices_mixed_apart():
-    made, gate = run("hkt", 0), {"q50": 0.5}
-    seen = {"gate": gate, "gate at feature_encoder": gate, "gate at context_encoder": gate}
+    seen = {"gate": {"q50": 0.5}, "share at x": said}
     epoch = made.epochs[0].model_copy(update={"inherited": seen})
     made = made.model_copy(update={"epochs": [epoch]})
-    assert share(made, 0) is None and share(made, 0, "context_encoder") is None
-    assert share(made, 0, "feature_encoder") == {"q50": pytest.approx(0.3)}
+    assert observed(made, 0, "share at x") == said and observed(made, 0, "share") is None
+    with pytest.raises(HKTError, match="do not say 'inherited'"):
+        observed(made, 0, "inherited")
 
 
 def test_a_method_that_inherits_nothing_has_no_share():

@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from hkt_lite.benchmarks import get
+from hkt_lite.benchmarks import get, method_options
 from hkt_lite.evidence import show
 from hkt_lite.evidence.groups import label
 from hkt_lite.runs.records import RunRecord
@@ -34,7 +34,7 @@ def test_a_recorded_flow_child_beats_zero_flow_or_is_called_not_learnt(method, l
     assert len(runs) >= least and len(learnt) >= 3
     for run in runs:
         said = re.search(
-            rf"Not learnt[^.]*{re.escape(label(method, run.config.options, run.config.sites))}, seed [^;.]*{run.config.seed}",
+            rf"Not learnt[^.]*{re.escape(label(run.config))}, seed [^;.]*{run.config.seed}",
             told,
         )
         assert bool(said) == (run not in learnt)
@@ -64,3 +64,28 @@ def test_recorded_children_find_lesions_better_than_who_cannot_see_them():
 def test_recorded_children_on_real_slices_find_the_liver(method):
     runs = scores("lits", method, "real")
     assert len(runs) >= 3 and all(get("lits").learnt(run.selected.test) for run in runs)
+
+
+def test_recorded_shares_follow_from_their_gates():
+    """rho is linear in g: a quantile of 1 - g is 1 minus the opposite quantile of g."""
+    opposite, checked = {"q05": "q95", "q25": "q75", "q75": "q25", "q95": "q05"}, 0
+    for run in published():
+        for epoch in run.epochs if isinstance(run, RunRecord) else ():
+            options = method_options(run.config.method, run.config.options)
+            for name, share in epoch.inherited.items():
+                if not name.startswith("share"):
+                    continue
+                gate, lam = epoch.inherited[name.replace("share", "gate")], options["lam"]
+                expected = {key: lam * (1 - gate[opposite.get(key, key)]) for key in gate}
+                if options["kind"] == "forward_gate":
+                    expected = {key: lam * value for key, value in gate.items()}
+                assert share == pytest.approx(expected), (run.id, epoch.epoch, name)
+                checked += 1
+    assert checked > 300
+
+
+def test_slices_mixed_apart_have_no_share_of_the_whole_feature():
+    runs = scores("flow", "hkt")
+    for seen in (epoch.inherited for run in runs for epoch in run.epochs):
+        assert "share at feature_encoder" in seen
+        assert "share" not in seen and "share at context_encoder" not in seen

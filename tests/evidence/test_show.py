@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,7 +14,8 @@ from IPython.utils.capture import RichOutput
 
 from hkt_lite import files
 from hkt_lite.config import HKTError
-from hkt_lite.evidence import groups, outputs, plots, show, stats, style
+from hkt_lite.evidence import outputs, plots, show, stats, style
+from hkt_lite.methods import METHODS
 from hkt_lite.runs import records, store
 from tests.fabricated import evaluation, family, run
 
@@ -233,7 +235,7 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["displacement", "share", "gate", "inherited"])
+@pytest.mark.parametrize("name", ["displacement", "share", "gate"])
 def test_where_next_to_nothing_is_inherited_it_is_said(name):
     idle, active = family("hkt", GATE, share=(0.0, 0.004, 0.01)), family("hkt", GATE)
     assert "HKT gate is inactive" in show.render("inherited", {"name": name}, idle)["text/plain"]
@@ -415,7 +417,7 @@ def test_figures_hand_over_their_numbers():
 
 
 def test_methods_look_different_without_colour():
-    names = [title for name, title in groups.titles().items() if name != "hkt"]
+    names = [method.title for name, method in METHODS.items() if name != "hkt"]
     names += ["plain ×3 loss", "HKT gate", "HKT forward_gate", "parent"]
     looks = [(style.of(name)["marker"], style.of(name)["linestyle"]) for name in names]
     assert len(set(looks)) == len(looks) and style.of("HKT gate")["color"] == style.INHERITED
@@ -425,7 +427,8 @@ def test_a_method_keeps_its_look_and_a_new_one_gets_its_own(monkeypatch):
     before = style.of("KD, alpha 0.5 (control)")
     assert before == {**style.of("KD"), "linestyle": ":"}
     assert style.of("plain ×2 loss")["color"] == style.CHILD
-    monkeypatch.setattr(style, "titles", lambda: {**groups.TITLES, "sp": "SP", "rkd": "RKD"})
+    new = {title.lower(): SimpleNamespace(title=title) for title in ("SP", "RKD")}
+    monkeypatch.setattr(style, "METHODS", {**METHODS, **new})
     assert style.of("KD, alpha 0.5") == before
     assert style.of("SP")["color"] != style.of("RKD")["color"] != style.TRUTH
     assert style.of("no method")["color"] == style.TRUTH

@@ -78,6 +78,7 @@ RUNS = {
             },
             "kd": {"cached": {}, "live": LIVE},
             "fitnet": {"cached": {}, "live": LIVE},
+            "at": {"layers": {**LIVE, "sites": "layers"}},
             "hkt": {
                 "gate": RELEASED,
                 "gate, live": {**RELEASED, **LIVE},
@@ -90,6 +91,7 @@ RUNS = {
             "plain": {"fixed views": {}, "fresh views": LIVE},
             "kd": {"cached": {}, "live, public": {**LIVE, "parent_weights": "public"}},
             "fitnet": {"cached": {}},
+            "at": {"layers": {**LIVE, "sites": "layers"}},
             "hkt": {
                 "gate": RELEASED,
                 "gate, live, public": {**LIVE, "parent_weights": "public"},
