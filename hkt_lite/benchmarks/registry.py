@@ -204,7 +204,7 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
 
 
 def _extract(one: Entry, archive: Path, folder: Path) -> Path:
-    """The listed files of a tar archive in a new folder, each checked; the rest stays in it.
+    """The listed files of a tar archive in a new folder, each checked.
 
     The names are ours and only the contents are the archive's: no member can lead elsewhere.
     """

@@ -15,6 +15,7 @@ from ...config import PROJECT, HKTError, nearest
 from ...files import read_json
 
 FOLDER = "cifar-10-batches-py"
+SPLITS = ("train", "val", "test")
 SPLIT = PROJECT / "data" / "splits" / "cifar10.json"
 MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -97,10 +98,8 @@ def load(root: Path, split: str, size: int | None = None, official: bool = True)
     `size` takes the first of the committed, shuffled list.  `official` = False, for other images in
     this layout, in any number, skips the checksums.  Raises HKTError naming the file.
     """
-    if split not in ("train", "val", "test"):
-        raise HKTError(
-            f"CIFAR-10 has no split {split!r}.{nearest(split, ['train', 'val', 'test'])}"
-        )
+    if split not in SPLITS:
+        raise HKTError(f"CIFAR-10 has no split {split!r}.{nearest(split, SPLITS)}")
     names = ["test_batch"] if split == "test" else [f"data_batch_{k}" for k in range(1, 6)]
     parts = [_read(Path(root) / FOLDER / name, official) for name in names]
     x, y = (np.concatenate(part) for part in zip(*parts))

@@ -13,9 +13,8 @@ import torch
 
 from ...config import HKTError, nearest
 from .. import drawing
-from .data import Images
+from .data import SPLITS, Images
 
-SPLITS = ("train", "val", "test")
 SIDE, CHUNK = 32, 250  # pixels; images drawn from one random stream
 RADIUS = (6.0, 13.0)  # of the figure, in pixels
 FRAGMENTS = 5  # distractors, half of them in front of the figure

@@ -118,7 +118,7 @@ class Cifar10(Task):
 
     def load(self) -> Cifar10:
         config = self.config
-        self.images = {split: self._read(split) for split in ("train", "val", "test")}
+        self.images = {split: self._read(split) for split in cifar10.SPLITS}
         self.classes, self.train_size = self.images["train"].classes, len(self.images["train"].y)
         digest = hashlib.sha256()
         for images in self.images.values():
