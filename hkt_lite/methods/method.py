@@ -10,6 +10,8 @@ from .options import MethodError, Options
 from .parent import Inherited, Live
 from .sites import Site, SiteError, record, statistics_kept
 
+_Options = Options  # the nested class of each method has the same name
+
 
 class Method(nn.Module):
     """Base of all methods; `Plain` is the smallest example, `HKT` the one this project is about.
@@ -33,7 +35,7 @@ class Method(nn.Module):
     needs_sites = False  # whether features meet anywhere, read as modules run, or outputs only
     parent: Any  # a `Live`, a `Cached` or None
 
-    class Options(Options):
+    class Options(_Options):
         """None."""
 
     def __init__(

@@ -73,10 +73,11 @@ class Options:
                 raise MethodError(f"{owner} has no option {name!r}; {has}.{nearest(name, known)}")
         for name, option in known.items():
             value, rule = given.get(name, option.default), option.metadata
+            kind: Any = type(option.default)
             if not rule["fits"](value):
                 said = f"Option {name!r} of {owner} must be a {rule['words']}, got {value!r}."
                 raise MethodError(said + nearest(value, rule["known"]))
-            object.__setattr__(self, name, type(option.default)(value))
+            object.__setattr__(self, name, kind(value))
 
     def plain(self) -> dict[str, Any]:
         """{name: value} as JSON has it: tuples are lists."""
