@@ -86,9 +86,7 @@ class Config(BaseModel):
     child: str | None = None  # architecture of the child
     parent_weights: str | None = None  # 'committed', 'public' or 'run:ID'
     parent_source: Literal["live", "cached"] | None = None
-    views: int | None = Field(
-        None, ge=0
-    )  # augmented views an image has; 0 = a fresh one each epoch
+    views: int | None = Field(None, ge=0, le=10_000)  # of an image; 0 = a fresh one each epoch
     train_size: int | None = Field(None, gt=0)  # images
     epochs: int | None = Field(None, gt=0, le=100_000)
     batch_size: int | None = Field(None, gt=1)
@@ -100,7 +98,7 @@ class Config(BaseModel):
     weight_decay: float | None = Field(None, ge=0)
     precision: Literal["fp32", "bf16"] | None = None
     channels_last: bool | None = None
-    threads: int | None = Field(None, gt=0)  # CPU threads: another number gives other bits
+    threads: int | None = Field(None, gt=0, le=1024)  # of the CPU: another number, other bits
     device: Literal["cpu", "cuda", "mps"] | None = None
     compile: bool | None = None
     sites: str | None = None  # the task's name for a set of sites, such as '2hkt'

@@ -7,26 +7,23 @@ renamed: what lies in its place is whole.  The entries are in data/registry.yaml
 import errno
 import hashlib
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
 import zlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..config import PROJECT, HKTError, data_home, nearest
 
 REGISTRY = PROJECT / "data" / "registry.yaml"
 
 
-class Entry(BaseModel):
+class Entry(BaseModel, frozen=True, extra="forbid"):
     """A data set (an archive of `files` under the folder `path`) or a checkpoint (file `path`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     path: str
@@ -66,22 +63,23 @@ class Entry(BaseModel):
         return all(judge(path, digest) == "ok" for path, digest in self.parts.items())
 
 
-@lru_cache(maxsize=4)
-def entries(path: Path = REGISTRY) -> dict[str, Entry]:
+@cache
+def entries() -> dict[str, Entry]:
     """The registry by id.  Raises HKTError naming the file and the entry that is wrong."""
     try:
-        found = [Entry(**entry) for entry in yaml.safe_load(Path(path).read_text(encoding="utf-8"))]
+        found = [Entry(**fields) for fields in yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))]
     except (OSError, yaml.YAMLError, TypeError, ValidationError) as error:
         what = " ".join(str(error).split())[:160]
         raise HKTError(
-            f"The data registry {path} cannot be read ({what}); restore it from version control."
+            f"The data registry {REGISTRY} cannot be read ({what}); restore it from version "
+            "control."
         ) from None
-    return {entry.id: entry for entry in found}
+    return {one.id: one for one in found}
 
 
 def entry(name: str) -> Entry:
-    """The entry called `name`; HKTError with the nearest name if there is none."""
-    known = entries(REGISTRY)
+    """The entry of that name; HKTError with the nearest if there is none."""
+    known = entries()
     if name not in known:
         raise HKTError(f"The data registry has no entry {name!r}.{nearest(name, known)}")
     return known[name]
@@ -101,11 +99,7 @@ def judge(path: Path, expected: str) -> str:
 
 
 def status() -> list[dict]:
-    """One row an entry: name, present, verified, size, gated, licence, path.
-
-    `present`: all its files are there; `verified`: their checksums match, None if absent or
-    unknown; `size` of the download in bytes.
-    """
+    """One row an entry; `verified` is None if it is absent or has no checksum, `size` in bytes."""
     return [
         {
             "name": one.id,
@@ -116,42 +110,35 @@ def status() -> list[dict]:
             "licence": one.licence,
             "path": str(one.place),
         }
-        for one in entries(REGISTRY).values()
+        for one in entries().values()
     ]
 
 
 def verify(name: str) -> dict[str, str]:
-    """Verdict of each file of an entry that is here, extracted or still in its archive.
+    """{file: what `judge` says} of an entry, both of its archive and of what was extracted.
 
     Raises HKTError if neither is here or no checksum is known.
     """
-    one = entry(name)
-    if not one.parts:
-        raise HKTError(
-            f"There is nothing to verify: no checksum of {name} is known; its reader checks each "
-            "file before training."
-        )
-    results = {}
+    one, files = entry(name), {}
     if one.archive and one.download.is_file():
-        results[str(one.download)] = judge(one.download, one.hash)
+        files[one.download] = one.hash
     if one.place.exists():
-        results |= {str(path): judge(path, digest) for path, digest in one.parts.items()}
-    if not results:
-        raise HKTError(
-            f"There is nothing to verify: {name} does not lie at {one.place}; run "
-            f"`hkt data fetch {name}`."
-        )
-    return results
+        files |= one.parts
+    if not files:
+        why = f"{name} does not lie at {one.place}; run `hkt data fetch {name}`."
+        if not one.parts:
+            why = f"no checksum of {name} is known; its reader checks each file before training."
+        raise HKTError(f"There is nothing to verify: {why}")
+    return {str(path): judge(path, digest) for path, digest in files.items()}
 
 
 def fetch(name: str, progress: bool = False) -> Path:
-    """Bring an entry under the data folder and return its path; nothing that is there and intact.
+    """Bring an entry under the data folder, unless it is there and intact; its path.
 
-    Raises HKTError without network, for a wrong checksum, a truncated download or archive, a full
-    disk; nothing half-written stays.
+    Raises HKTError for what cannot be fetched, checked or written; nothing half-written stays.
     """
     one = entry(name)
-    if one.whole if one.parts else one.present:
+    if one.present and one.whole:  # also where no checksum is known
         return one.place
     by_hand = bool(one.archive) and judge(one.download, one.hash) == "ok"  # put there by the user
     if not by_hand and (one.gated or not one.urls or not one.parts):
@@ -188,7 +175,7 @@ def fetch(name: str, progress: bool = False) -> Path:
 def _download(one: Entry, folder: Path, progress: bool) -> Path:
     """The checked file, from the first address that serves it whole."""
     import pooch
-    from requests.exceptions import RequestException
+    from requests.exceptions import ChunkedEncodingError, HTTPError, RequestException
 
     load = pooch.HTTPDownloader(
         progressbar=progress and sys.stderr.isatty(), chunk_size=1 << 16, timeout=(10, 60)
@@ -197,56 +184,45 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
     for url in one.urls:
         try:
             load(url, str(path), None)
-        except RequestException as error:
-            reasons.append(_unanswered(url, error))
-            continue
-        if judge(path, one.hash) == "ok":
-            return path
-        size, what = path.stat().st_size, f"does not have the checksum {one.hash}"
-        if one.bytes and size < one.bytes:
-            what = f"is truncated ({size} of {one.bytes} bytes)"
-        reasons.append(f"the download of {url} {what} and was thrown away")
+        except HTTPError as error:
+            reasons.append(f"{url} answers {error.response.status_code} {error.response.reason}")
+        except ChunkedEncodingError:
+            reasons.append(f"the download of {url} broke off")
+        except RequestException:
+            reasons.append(f"{url} cannot be reached")
+        else:
+            if judge(path, one.hash) == "ok":
+                return path
+            size, what = path.stat().st_size, f"does not have the checksum {one.hash}"
+            if one.bytes and size < one.bytes:
+                what = f"is truncated ({size} of {one.bytes} bytes)"
+            reasons.append(f"the download of {url} {what} and was thrown away")
     raise HKTError(
         f"{one.id} could not be fetched: {', and '.join(reasons)}; check the network and try "
-        f"again; or put the file at {one.download} by hand"
-        + (" and fetch again." if one.archive else ".")
+        f"again; or put the file at {one.download} by hand and fetch again."
     )
 
 
-def _unanswered(url: str, error: Exception) -> str:
-    from requests.exceptions import ChunkedEncodingError, HTTPError
-
-    if isinstance(error, HTTPError):
-        return f"{url} answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, ChunkedEncodingError):
-        return f"the download of {url} broke off"
-    return f"{url} cannot be reached"
-
-
 def _extract(one: Entry, archive: Path, folder: Path) -> Path:
-    """The listed files of a tar archive in a new folder, each checked; the rest stays in it.
+    """The listed files of a tar archive in a new folder, each checked.
 
     The names are ours and only the contents are the archive's: no member can lead elsewhere.
     """
     ready = folder / "extracted"
     ready.mkdir()
-    wrong = None
     try:
         with tarfile.open(archive) as tar:
             for name, digest in one.files.items():
                 member = tar.getmember(f"{one.path}/{name}")
                 if not member.isfile():
                     raise tarfile.ExtractError(f"{name} is a link or a device, no file")
-                with tar.extractfile(member) as source, open(ready / name, "wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
+                (ready / name).write_bytes(tar.extractfile(member).read())
                 if judge(ready / name, digest) != "ok":
-                    wrong = f"{name} in it does not have the checksum {digest}"
-                    break
+                    raise tarfile.ExtractError(f"{name} in it does not have the checksum {digest}")
     except (tarfile.TarError, EOFError, zlib.error, KeyError) as error:
-        wrong = (str(error) or type(error).__name__).splitlines()[0].strip('":')
-    if wrong:
+        what = (str(error) or type(error).__name__).splitlines()[0].strip('":')
         raise HKTError(
-            f"The archive {archive.name} of {one.id} is truncated or damaged ({wrong}); remove it "
+            f"The archive {archive.name} of {one.id} is truncated or damaged ({what}); remove it "
             f"and run `hkt data fetch {one.id}` again."
-        )
+        ) from None
     return ready

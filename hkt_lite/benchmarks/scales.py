@@ -21,7 +21,6 @@ DEFAULTS = {
     "weight_decay": 1e-4,
     "threads": 1,
 }
-LARGEST = {"views": 10_000, "threads": 1_024}  # more than this is a slip
 
 
 def names() -> list[str]:
@@ -78,11 +77,6 @@ def method_options(name: str, given: dict) -> dict:
         raise HKTError(str(error)) from None
 
 
-def needs_maps(config: Config) -> bool:
-    """Whether the method compares positions, which a pooled feature (B, C) does not have."""
-    return config.method == "at" or config.options.get("kind") == "softmax"
-
-
 def resolve(config: Config) -> Config:
     """The configuration with every auto field filled in, and checked.
 
@@ -122,12 +116,9 @@ def _is_given(value) -> bool:
 
 def _without_preset(config: Config) -> Config:
     """The task that a preset stands for; of its fields, those that were not given."""
-    preset = presets().get(config.task)
-    if preset is None:
-        return config
     fits = {
         key: value
-        for key, value in preset.items()
+        for key, value in presets().get(config.task, {}).items()
         if key in ("task", "scale") or not _is_given(getattr(config, key))
     }
     return config.but(**fits)
@@ -140,9 +131,6 @@ def _check(config: Config) -> None:
             f"Task {config.task!r} at scale {config.scale!r} leaves {config.unresolved[0]!r} open; "
             "give it a value."
         )
-    for field, most in LARGEST.items():
-        if (value := getattr(config, field)) > most:
-            raise HKTError(f"{field} {value} is more than {most}; choose a smaller number.")
     if config.batch_size > config.train_size:
         raise HKTError(
             f"batch_size {config.batch_size} is more than train_size {config.train_size}; make the "

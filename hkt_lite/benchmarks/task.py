@@ -91,10 +91,8 @@ class Task:
         config, weights = self.config, self.config.parent_weights
         if weights == "public":
             if config.parent not in self.public:
-                raise HKTError(
-                    f"There is no public checkpoint of {config.parent!r}."
-                    f"{nearest(config.parent, self.public)}"
-                )
+                known = nearest(config.parent, self.public)
+                raise HKTError(f"There is no public checkpoint of {config.parent!r}.{known}")
             return data_home() / "weights" / self.public[config.parent]
         if weights == "committed":
             return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"

@@ -11,11 +11,10 @@ from ..config import HKTError
 
 
 def load_weights(model: nn.Module, path: Path) -> nn.Module:
-    """Weights into `model` from safetensors, or from a foreign .pth or .th.
+    """Weights into `model` from safetensors or a foreign .pth or .th, half precision widened.
 
-    The latter is read with `weights_only`; its 'state_dict' is unpacked, 'module.' stripped.  Half
-    precision is widened.  Raises HKTError naming the file when it is missing, damaged, or made for
-    another network, which is then left as it was.
+    The latter's 'state_dict' is unpacked, 'module.' stripped.  Raises HKTError naming a file that
+    is missing, damaged or made for another network; `model` is then left as it was.
     """
     state = _tensors(Path(path))
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -38,8 +37,7 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
 def _tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise HKTError(
-            f"There are no weights at {path}; fetch them with `hkt data fetch` or name another "
-            "file."
+            f"There are no weights at {path}; fetch them with `hkt data fetch` or name others."
         )
     try:
         if path.suffix == ".safetensors":
@@ -57,8 +55,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     tensors = isinstance(state, dict) and all(isinstance(x, Tensor) for x in state.values())
     if not tensors or not state:
         raise HKTError(
-            f"The file {path} holds no weights (a dictionary of tensors); name a checkpoint of "
-            "this network."
+            f"The file {path} holds no weights (a dictionary of tensors); name a checkpoint."
         )
     return {
         key.removeprefix("module."): value.float() if value.is_floating_point() else value

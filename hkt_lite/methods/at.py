@@ -27,10 +27,14 @@ class AT(Method):
     """
 
     name, title, order = "at", "AT", 30
-    needs_sites = hooks_modules = True
+    needs_sites = True
 
     class Options(Method.Options):
         beta: float = number(1000.0)
+
+    @classmethod
+    def needs_maps(cls, options: dict) -> bool:
+        return True
 
     def setup(self, batch) -> None:
         for site, own, theirs in self.first_features(batch):
@@ -43,10 +47,8 @@ class AT(Method):
             for site in self.sites
             for c, p in zip(own[site.child], inherited.features[site.parent])
         ]
-        return {
-            "L_c": self.loss(output, batch),
-            "L_at": self.options.beta / 2 * torch.stack(differences).sum(),
-        }
+        L_at = self.options.beta / 2 * torch.stack(differences).sum()
+        return {"L_c": self.loss(output, batch), "L_at": L_at}
 
     @staticmethod
     def _difference(c: Tensor, p: Tensor, site: str) -> Tensor:

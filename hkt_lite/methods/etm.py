@@ -27,8 +27,7 @@ class Extraction:
 
     def __init__(self, parent: nn.Module, predict: Callable, paths: Sequence[str]):
         self.parent = parent.eval().requires_grad_(False)
-        self.predict = predict
-        self.paths = tuple(dict.fromkeys(paths))
+        self.predict, self.paths = predict, paths
 
     @torch.no_grad()
     def __call__(self, batch, enough: bool = False) -> tuple[object, dict[str, list[Tensor]]]:
@@ -45,7 +44,7 @@ class Extraction:
 
 
 def projection(inputs: int, outputs: int, ndim: int) -> nn.Module:
-    """A trainable linear map of the channels of features of rank `ndim`: Linear or a 1x1 conv."""
+    """A trainable linear map of the channels of features of rank `ndim`: Linear or 1x1 conv."""
     if ndim == 2:
         return nn.Linear(inputs, outputs)
     return {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[ndim](inputs, outputs, kernel_size=1)
@@ -87,8 +86,7 @@ class Transfer(nn.Module):
         width = self.to_child.weight.shape[0]
         top = directions[:, :width].T  # (C_c, C_p); more channels than directions stay 0
         top = F.pad(top, (0, 0, 0, width - top.shape[0]))
-        # eigenvectors have no sign of their own
-        top = top * torch.where(top.sum(1, keepdim=True) < 0, -1.0, 1.0)
+        top = top * torch.where(top.sum(1, keepdim=True) < 0, -1.0, 1.0)  # they have no own sign
         self.to_child.weight.copy_(top.reshape(self.to_child.weight.shape))
         self.to_child.bias.copy_(-(top @ mean))
         self.to_parent.weight.copy_(top.T.reshape(self.to_parent.weight.shape))
@@ -110,16 +108,15 @@ class Parts(nn.Module):
     def __init__(self, transfers: Sequence[nn.Module], widths: Widths):
         super().__init__()
         self.transfers: Any = nn.ModuleList(transfers)
-        self.parent_widths = [parent for parent, _ in widths]
-        self.child_widths = [child for _, child in widths]
+        self.parent_widths, self.child_widths = map(list, zip(*widths))
 
     def forward(self, p: Tensor, like: Tensor) -> Tensor:
-        slices = zip(p.split(self.parent_widths, 1), like.split(self.child_widths, 1))
-        return torch.cat([T(part, own) for T, (part, own) in zip(self.transfers, slices)], 1)
+        parts = p.split(self.parent_widths, 1), like.split(self.child_widths, 1)
+        return torch.cat([T(*pair) for T, *pair in zip(self.transfers, *parts)], 1)
 
     def back(self, m: Tensor, like: Tensor) -> Tensor:
-        slices = zip(m.split(self.child_widths, 1), like.split(self.parent_widths, 1))
-        return torch.cat([T.back(part, own) for T, (part, own) in zip(self.transfers, slices)], 1)
+        parts = m.split(self.child_widths, 1), like.split(self.parent_widths, 1)
+        return torch.cat([T.back(*pair) for T, *pair in zip(self.transfers, *parts)], 1)
 
 
 def check_pair(c: Tensor, p: Tensor, site: str) -> None:
@@ -140,7 +137,7 @@ def fitting(c: Tensor, p: Tensor, site: str, parts: Widths = ()) -> Transfer | P
     if not parts:
         transfer = Transfer(p.shape[1], c.shape[1], c.ndim)
         return transfer.to(c.device, torch.promote_types(p.dtype, torch.float32)).fit(p)
-    theirs, own = [parent for parent, _ in parts], [child for _, child in parts]
+    theirs, own = map(list, zip(*parts))
     if (sum(theirs), sum(own)) != (p.shape[1], c.shape[1]):
         raise SiteError(
             f"Site {site!r}: its parts {list(parts)} do not add up to the {p.shape[1]} and "

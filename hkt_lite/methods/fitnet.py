@@ -20,7 +20,7 @@ class FitNet(Method):
     """L_c + beta mean over sites and calls of |R(c) - p|^2; R is linear, trained, thrown away."""
 
     name, title, order = "fitnet", "FitNet", 20
-    needs_sites = hooks_modules = True
+    needs_sites = True
 
     class Options(Method.Options):
         beta: float = number(1.0)
@@ -47,10 +47,8 @@ class FitNet(Method):
             for site, regressor in zip(self.sites, self.regressors)
             for c, p in zip(own[site.child], inherited.features[site.parent])
         ]
-        return {
-            "L_c": self.loss(output, batch),
-            "L_hint": self.options.beta * torch.stack(hints).mean(),
-        }
+        L_hint = self.options.beta * torch.stack(hints).mean()
+        return {"L_c": self.loss(output, batch), "L_hint": L_hint}
 
 
 def hint(child: Tensor, parent: Tensor) -> Tensor:

@@ -4,10 +4,10 @@
     L_c*  the child's loss when its sites return the mixture m of its own feature and the parent's
     L_p*  the loss of the parent's tail when its sites return T_back(m)
 
-The released trainer runs both networks twice a step with a graph through the parent; the numbers
-here are the same (see tests/reference), because the second runs repeat the first.  Differences we
-chose: the parent is in evaluation mode (the release leaves it in training mode, where its batch
-statistics drift), and running statistics are updated once a step instead of twice.
+The released trainer runs both networks twice a step; the numbers here are the same (see
+tests/reference), because the second runs repeat the first.  Differences we chose: the parent is in
+evaluation mode (in the release its batch statistics drift), and running statistics are updated once
+a step instead of twice.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ class HKT(Method):
     """The sum of the three losses, or of those named in `terms`; `kind` and `lam` as in `mix`."""
 
     name, title, order = "hkt", "HKT", 100
-    needs_sites = hooks_modules = True
+    needs_sites = True
 
     class Options(Mixture.Options):
         terms: tuple[str, ...] = subset(*TERMS)
@@ -46,6 +46,10 @@ class HKT(Method):
         self.transfers: Any = None  # one a site, fitted on the first batch
         self.upstream = [path for site in self.sites for path in site.upstream_child]
         self._observed: dict[str, list[dict[str, Tensor]]] = {}  # site -> what each call showed
+
+    @classmethod
+    def needs_maps(cls, options: dict) -> bool:
+        return cls.Options(**options).kind == "softmax"
 
     def setup(self, batch) -> None:
         """Fit the Transfers between parent and child; call it before the optimizer is made."""
@@ -78,14 +82,13 @@ class HKT(Method):
         if "L_p*" in self.terms:
             back = {s.parent: list(map(T.back, m[s.child], theirs[s.parent])) for s, T in pairs}
             terms["L_p*"] = self.loss(self.parent.tail(back, inherited, batch), batch)
-        self._observed = {}
         for site in self.sites:
             calls = zip(c[site.child], p[site.child], m.get(site.child, ()))
             self._observed[site.name] = [self.mixture.observe(*call, site.parts) for call in calls]
         return {name: terms[name] for name in self.terms}
 
     def _need_transfers(self, batch) -> None:
-        """Only sites that need no projection may do without `setup`."""
+        """Only sites that need no projection can do without `setup`."""
         if self.transfers is None:
             self.setup(batch)
             if list(self.extra_parameters()):
@@ -107,10 +110,9 @@ class HKT(Method):
         paths = [site.child for site in self.sites]
         places: dict = {path: own[path] for path in self.upstream}
         for site in self.sites:
+            places[site.child] = partial(mixing, site)
             if site.alone:  # not executed once more
                 places[site.child] = self._mixtures(site, own, p)
-            else:
-                places[site.child] = partial(mixing, site)
         with (
             statistics_kept(self.child),
             record(self.child, paths) as c,  # what the modules return …

@@ -32,8 +32,7 @@ class Method(nn.Module):
     title: str  # in tables
     order: int = 50  # of the rows in tables
     needs_parent = True
-    needs_sites = False  # whether features meet anywhere, or outputs only
-    hooks_modules = False  # reads or replaces modules as they run, which torch.compile does not see
+    needs_sites = False  # whether features meet anywhere, read as modules run, or outputs only
     parent: Any  # a `Live`, a `Cached` or None
 
     class Options(_Options):
@@ -55,15 +54,18 @@ class Method(nn.Module):
         if self.needs_parent and parent is None:
             raise MethodError(f"{self.title} needs a parent network.")
         if self.needs_sites and not sites:
-            raise MethodError(
-                f"{self.title} needs at least one site, such as Site('conv', 'conv')."
-            )
+            raise MethodError(f"{self.title} needs at least one site, such as Site('a', 'a').")
         self.child, self.sites = child, tuple(sites)
         self.predict, self.loss, self.imitate = predict, loss, imitate
         source = parent if self.needs_parent else None
         if isinstance(source, nn.Module):
             source = Live(source, predict, sites)
         object.__setattr__(self, "parent", source)  # out of parameters(), state_dict() and train()
+
+    @classmethod
+    def needs_maps(cls, options: dict) -> bool:
+        """Whether it compares positions, which a pooled feature (B, C) does not have."""
+        return False
 
     @classmethod
     def label(cls, options: dict, sites: str | None = None) -> str:

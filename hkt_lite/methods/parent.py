@@ -21,8 +21,8 @@ class Inherited(NamedTuple):
     features: dict[str, list[Tensor]]  # path -> one tensor a call: the sites, what is upstream
 
 
-class Live:
-    """The parent, read by one gradient-free pass for every batch."""
+class Live(Extraction):
+    """The parent, read at its sites, and upstream of them, by one pass for every batch."""
 
     def __init__(
         self,
@@ -31,16 +31,15 @@ class Live:
         sites: Sequence[Site] = (),
         predict_tail: Callable | None = None,
     ):
-        self.parent, self.predict, self.predict_tail = parent, predict, predict_tail or predict
-        self.short = bool(sites) and all(site.alone for site in sites)
-        self.paths = tuple(dict.fromkeys(site.parent for site in sites))
-        upstream = (path for site in sites for path in site.upstream_parent)
-        self.upstream = tuple(dict.fromkeys(upstream))
-        self.extraction = Extraction(parent, predict, [*self.paths, *self.upstream])
+        self.sites = [site.parent for site in sites]
+        self.upstream = [path for site in sites for path in site.upstream_parent]
+        super().__init__(parent, predict, [*self.sites, *self.upstream])
+        self.predict_tail = predict_tail or predict
+        self.short = all(site.alone for site in sites)
 
     def __call__(self, batch, output: bool = True) -> Inherited:
         """Its features and output; without `output` it runs no further than its last site."""
-        return Inherited(*self.extraction(batch, enough=not output and self.short))
+        return Inherited(*super().__call__(batch, enough=not output and self.short))
 
     def tail(self, values: dict[str, list[Tensor]], inherited: Inherited, batch):
         """The parent's output when its sites return `values`; differentiable in these."""
@@ -61,14 +60,14 @@ class Cached(Live):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.extraction.paths = self.paths
+        self.paths = self.sites
         self.rows: dict[str, Tensor] = {}  # path -> (rows, C); the output under ""
 
     def fill(self, batches: Iterable, rows: int) -> Self:
         """Run the parent over `batches`; SiteError for a map, or a key of 0 … rows - 1 left out."""
         filled, cache = torch.zeros(rows, dtype=torch.bool), {}
         for batch in batches:
-            output, features = self.extraction(batch)
+            output, features = super().__call__(batch)
             vectors = {"": output, **{path: calls[0] for path, calls in features.items()}}
             for name, value in vectors.items():
                 if not isinstance(value, Tensor) or value.ndim != 2:

@@ -46,8 +46,7 @@ class Site:
 
 def locate(model: nn.Module, path: str) -> tuple[object, str]:
     """What to replace for `path`: (a submodule, 'forward'), or a submodule's method by its name."""
-    owner = model
-    names = path.split(".")
+    owner, names = model, path.split(".")
     for depth, name in enumerate(names, 1):
         if not hasattr(owner, name):
             children = [key for key, _ in owner.named_children()] or ["no submodules"]
@@ -86,7 +85,7 @@ def _wrapped(
 
 
 class _Enough(Exception):
-    """Every named module has been called; what comes later is not needed."""
+    """Every named module has been called."""
 
 
 @contextmanager
@@ -104,10 +103,8 @@ def record(
         def forward(*args, **kwargs):
             output = original(*args, **kwargs)
             if not isinstance(output, Tensor):
-                kind = type(output).__name__
-                raise SiteError(
-                    f"Site {path!r} returns a {kind}, not a tensor; name a module inside it."
-                )
+                said = f"Site {path!r} returns a {type(output).__name__}, not a tensor"
+                raise SiteError(f"{said}; name a module inside it.")
             seen[path].append(output)
             if enough and all(seen.values()):
                 raise _Enough
@@ -163,9 +160,8 @@ def replay(
 @contextmanager
 def statistics_kept(model: nn.Module) -> Iterator[None]:
     """Batch normalisation works as ever in the block, but moves no running statistics."""
-    kinds = nn.modules.batchnorm._NormBase
-    layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
-    layers = [layer for layer in layers if layer.track_running_stats]
+    norms = (x for x in model.modules() if isinstance(x, nn.modules.batchnorm._NormBase))
+    layers = [norm for norm in norms if norm.track_running_stats]
     for layer in layers:  # evaluation needs the running statistics
         layer.track_running_stats = not layer.training
     try:

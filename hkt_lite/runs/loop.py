@@ -63,7 +63,7 @@ def run(
     check_purpose(purpose)
     if checkpoint_steps is not None and checkpoint_steps < 1:
         raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
-    check_compile(config, method_class(config.method).hooks_modules)
+    check_compile(config, method_class(config.method).needs_sites)
     with deterministic(config):
         try:
             task = get(config.task)(config).load()

@@ -21,7 +21,7 @@ class SP(Method):
     """L_c + beta |G_c - G_p|^2 with G the similarities of the batch; Tung and Mori, 2019."""
 
     name, title, order = "sp", "SP", 25
-    needs_sites = hooks_modules = True
+    needs_sites = True
 
     class Options(Method.Options):
         beta: float = number(3.0)
@@ -98,10 +98,16 @@ def test_the_methods_are_found_in_the_order_of_tables():
 
 def test_which_methods_replace_or_record_modules():
     """torch.compile does not see that, so whoever compiles must refuse these."""
-    hooked = {name for name, method in METHODS.items() if method.hooks_modules}
-    assert hooked == {"fitnet", "at", "hkt"} and hooked == {
-        name for name, method in METHODS.items() if method.needs_sites
+    assert {name for name, method in METHODS.items() if method.needs_sites} == {
+        "fitnet",
+        "at",
+        "hkt",
     }
+
+
+def test_which_methods_need_maps():
+    needing = {name for name, m in METHODS.items() if m.needs_maps(methods.options(name, {}))}
+    assert needing == {"at"} and METHODS["hkt"].needs_maps({"kind": "softmax"})
 
 
 def test_the_folder_needs_torch_and_the_standard_library_only():

@@ -13,12 +13,9 @@ PADDING = 4  # pixels on each side, as He et al. (2016), section 4.2
 
 
 class Augment:
-    """Views of `images` (anything with x, a uint8 tensor (N, 3, H, W)).
+    """Views of `images` (anything with x, a uint8 tensor (N, 3, H, W))."""
 
-    `views` = 0 draws a fresh view each epoch, K reuses K of them.
-    """
-
-    def __init__(self, images, seed: int, mean, std, device: str = "cpu", views: int = 0):
+    def __init__(self, images, seed: int, mean, std, device: str = "cpu"):
         n, _, self.height, self.width = images.x.shape
         self.stride = self.width + 2 * PADDING  # of a padded row
         # black around, as torchvision's RandomCrop; a fourth channel, so that a pixel is one number
@@ -27,9 +24,8 @@ class Augment:
         pixels[:, PADDING:-PADDING, PADDING:-PADDING, :3] = images.x.permute(0, 2, 3, 1)
         self.area = pixels.shape[1] * pixels.shape[2]
         self.pixels = pixels.view(torch.int32).flatten().to(device)
-        self.images, self.seed, self.views, self.device = n, seed, views, device
-        mean = torch.tensor(mean, dtype=torch.float32, device=device)
-        std = torch.tensor(std, dtype=torch.float32, device=device)
+        self.images, self.seed, self.device = n, seed, device
+        mean, std = torch.tensor((mean, std), dtype=torch.float32, device=device)
         self.shift, self.scale = -mean / std, 1 / (255 * std)
         self.rows = torch.arange(self.height, device=device)
         self.columns = torch.arange(self.width, device=device)
@@ -46,10 +42,9 @@ class Augment:
             self._view, self._drawn = view, tuple(drawn)
         return self._drawn
 
-    def batch(self, index: Tensor, epoch: int) -> Tensor:
-        """Augmented, normalised images (B, 3, H, W), float32: `index` (B,) as `epoch` sees them."""
+    def batch(self, index: Tensor, view: int) -> Tensor:
+        """Augmented, normalised images (B, 3, H, W), float32: a view of `index` (B,)."""
         index = index.to(self.device)
-        view = epoch % self.views if self.views else epoch
         top, left, mirrored = (drawn[index] for drawn in self._offsets(view))
         columns = torch.where(mirrored[:, None] == 1, self.columns.flip(0), self.columns)  # (B, W)
         return self._cut(index, top[:, None] + self.rows, left[:, None] + columns)
@@ -62,14 +57,9 @@ class Augment:
         return self._cut(index, rows, columns)
 
     def _cut(self, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Pixels at rows (B, H) and columns (B, W) of the padded images -> (B, 3, H, W), float32.
-
-        Channels are last in memory.
-        """
+        """Rows (B, H), columns (B, W) of padded images -> (B, 3, H, W), channels last in memory."""
         within = rows[:, :, None] * self.stride + columns[:, None, :]
         place = (index * self.area)[:, None, None] + within  # (B, H, W)
         pixels = self.pixels.index_select(0, place.flatten()).view(torch.uint8)
-        pixels = pixels.view(
-            *place.shape, 4
-        ).float()  # all four channels: whole rows convert faster
+        pixels = pixels.view(*place.shape, 4).float()  # all four channels convert faster than three
         return torch.addcmul(self.shift, pixels[..., :3], self.scale).movedim(-1, 1)

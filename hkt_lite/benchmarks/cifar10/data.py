@@ -15,6 +15,7 @@ from ...config import PROJECT, HKTError, nearest
 from ...files import read_json
 
 FOLDER = "cifar-10-batches-py"
+SPLITS = ("train", "val", "test")
 SPLIT = PROJECT / "data" / "splits" / "cifar10.json"
 MD5 = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
@@ -24,7 +25,6 @@ MD5 = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-RECONSTRUCT = np.empty(0).__reduce__()[0]  # what pickled arrays are made with
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 
@@ -34,7 +34,6 @@ class Images(NamedTuple):
     x: Tensor
     y: Tensor
     index: Tensor
-    name: str
     classes: list[str]
 
 
@@ -49,8 +48,8 @@ class _Plain(pickle.Unpickler):
     """Reads the official pickles and nothing else: no object can be made but arrays of bytes."""
 
     ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"): RECONSTRUCT,
-        ("numpy._core.multiarray", "_reconstruct"): RECONSTRUCT,
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): _dtype,
         ("_codecs", "encode"): str.encode,
@@ -64,28 +63,6 @@ class _Plain(pickle.Unpickler):
 
 def present(root: Path) -> bool:
     return (root / FOLDER / "test_batch").is_file()
-
-
-def _unpickled(path: Path, data: bytes, read):
-    """`read` of what the pickle in `data` holds, or one sentence that names the file."""
-    try:
-        return read(_Plain(io.BytesIO(data), encoding="bytes").load())
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise HKTError(
-            f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with "
-            "`hkt data fetch cifar10`."
-        ) from None
-
-
-def _pictures(value: dict) -> tuple[np.ndarray, np.ndarray]:
-    x, y = value[b"data"].reshape(-1, 3, 32, 32), np.asarray(value[b"labels"], dtype=np.int64)
-    if x.dtype != np.uint8 or len(x) != len(y):
-        raise ValueError(f"{len(x)} images of {x.dtype} for {len(y)} labels")
-    return x, y
-
-
-def _class_names(value: dict) -> list[str]:
-    return [name.decode() for name in value[b"label_names"]]
 
 
 @lru_cache(maxsize=12)
@@ -102,34 +79,30 @@ def _read(path: Path, official: bool) -> tuple[np.ndarray, np.ndarray]:
             f"{path} does not have the official checksum: it is damaged or truncated; fetch it "
             "again with `hkt data fetch cifar10`."
         )
-    return _unpickled(path, data, _pictures)
-
-
-@lru_cache(maxsize=1)
-def _split(path: Path = SPLIT) -> dict[str, list[int]]:
-    return read_json(path, "split")
+    try:
+        value = _Plain(io.BytesIO(data), encoding="bytes").load()
+        x, y = value[b"data"].reshape(-1, 3, 32, 32), np.asarray(value[b"labels"], dtype=np.int64)
+        if x.dtype != np.uint8 or len(x) != len(y):
+            raise ValueError(f"{len(x)} images of {x.dtype} for {len(y)} labels")
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise HKTError(
+            f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with "
+            "`hkt data fetch cifar10`."
+        ) from None
+    return x, y
 
 
 def load(root: Path, split: str, size: int | None = None, official: bool = True) -> Images:
     """The images of 'train' (45,000), 'val' (5,000) or 'test' (10,000).
 
-    `size` takes the first of the committed, shuffled list.  `official` = False is for other images
-    in this layout, in any number: it skips the checksums, takes the class names from batches.meta
-    and the part of the list that exists.  Raises HKTError naming the file.
+    `size` takes the first of the committed, shuffled list.  `official` = False, for other images in
+    this layout, in any number, skips the checksums.  Raises HKTError naming the file.
     """
-    if split not in ("train", "val", "test"):
-        raise HKTError(
-            f"CIFAR-10 has no split {split!r}.{nearest(split, ['train', 'val', 'test'])}"
-        )
+    if split not in SPLITS:
+        raise HKTError(f"CIFAR-10 has no split {split!r}.{nearest(split, SPLITS)}")
     names = ["test_batch"] if split == "test" else [f"data_batch_{k}" for k in range(1, 6)]
     parts = [_read(Path(root) / FOLDER / name, official) for name in names]
     x, y = (np.concatenate(part) for part in zip(*parts))
-    index = np.arange(len(y)) if split == "test" else np.asarray(_split()[split])
-    name, classes = "CIFAR-10", CLASSES
-    if not official:
-        meta = Path(root) / FOLDER / "batches.meta"
-        name, index = f"images in {meta.parent}", index[index < len(y)]
-        if meta.is_file():
-            classes = _unpickled(meta, meta.read_bytes(), _class_names)
-    index = torch.from_numpy(index[:size])
-    return Images(torch.from_numpy(x)[index], torch.from_numpy(y)[index], index, name, classes)
+    index = np.arange(len(y)) if split == "test" else np.asarray(read_json(SPLIT, "split")[split])
+    index = torch.from_numpy(index[index < len(y)][:size])
+    return Images(torch.from_numpy(x)[index], torch.from_numpy(y)[index], index, CLASSES)

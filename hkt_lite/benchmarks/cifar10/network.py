@@ -5,6 +5,8 @@ option A.  Module names follow the public checkpoints of akamaster/pytorch_resne
 HKT release, so that their files load as they are.
 """
 
+import re
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,9 +30,8 @@ class Block(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
         if self.padding:
-            x = F.pad(
-                x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.padding, self.padding)
-            )
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
         return F.relu(y + x, inplace=True)
 
 
@@ -68,15 +69,14 @@ class ResNet(nn.Module):
 
 def depth(name: str) -> int:
     """20 for 'resnet20'.  Raises HKTError for a depth that is not 6n + 2 between 8 and 1202."""
-    digits = name.removeprefix("resnet")
-    if name.startswith("resnet") and digits.isdecimal() and len(digits) < 5:
-        layers = int(digits)
-        if layers % 6 == 2 and 8 <= layers <= DEEPEST:
-            return layers
-    raise HKTError(
-        f"There is no CIFAR ResNet {name!r}; the depth must be 6n + 2 and at most {DEEPEST}, such "
-        "as resnet8, resnet20, resnet56 or resnet110."
-    )
+    match = re.fullmatch("resnet([0-9]{1,4})", name)
+    layers = int(match[1]) if match else 0
+    if layers % 6 != 2 or not 8 <= layers <= DEEPEST:
+        raise HKTError(
+            f"There is no CIFAR ResNet {name!r}; the depth must be 6n + 2 and at most {DEEPEST}, "
+            "such as resnet8, resnet20 or resnet110."
+        )
+    return layers
 
 
 def resnet(name: str, width: int = 16, classes: int = 10) -> ResNet:

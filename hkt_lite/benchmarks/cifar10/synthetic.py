@@ -13,9 +13,8 @@ import torch
 
 from ...config import HKTError, nearest
 from .. import drawing
-from .data import Images
+from .data import SPLITS, Images
 
-SPLITS = ("train", "val", "test")
 SIDE, CHUNK = 32, 250  # pixels; images drawn from one random stream
 RADIUS = (6.0, 13.0)  # of the figure, in pixels
 FRAGMENTS = 5  # distractors, half of them in front of the figure
@@ -172,4 +171,4 @@ def images(split: str, size: int, seed: int = 0) -> Images:
         raise HKTError(f"The synthetic images need a size of at least 1, got {size}.")
     parts = [_chunk(split, number, seed) for number in range(-(-size // CHUNK))]
     x, y = (torch.from_numpy(np.concatenate(part)[:size]) for part in zip(*parts))
-    return Images(x, y, torch.arange(size), "synthetic figures", CLASSES)
+    return Images(x, y, torch.arange(size), CLASSES)

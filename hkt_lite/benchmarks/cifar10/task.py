@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...config import Config, HKTError, data_home, nearest
 from ...methods.kd import soft_divergence
 from ...methods.sites import Site
-from ..scales import method_class, needs_maps
+from ..scales import method_class
 from ..task import Task
 from . import data as cifar10
 from . import synthetic
@@ -76,12 +76,11 @@ class Cifar10(Task):
 
     @classmethod
     def autos(cls, config: Config) -> dict:
-        source = config.source
-        if source == "auto":
-            source = "real" if cifar10.present(data_home()) else "synthetic"
-        real = source == "real"
+        real = config.source == "real"
+        if config.source == "auto":
+            real = cifar10.present(data_home())
         found = {
-            "source": source,
+            "source": "real" if real else "synthetic",
             "parent": config.parent or ("resnet56" if real else "resnet20"),
             "parent_weights": "public" if real else "committed",
         }
@@ -103,11 +102,10 @@ class Cifar10(Task):
             depth(arch)
         if config.train_size > LARGEST:
             raise HKTError(
-                f"train_size {config.train_size} is more than the {LARGEST} training images of "
-                "CIFAR-10."
+                f"train_size {config.train_size} is more than the {LARGEST} training images."
             )
         sites = cls._sites(config)
-        if needs_maps(config) and sites != "layers":
+        if method_class(config.method).needs_maps(config.options) and sites != "layers":
             raise HKTError(
                 f"Method {config.method!r} with these options compares maps (B, C, H, W), and the "
                 f"sites {sites!r} hold the pooled feature (B, C); use -s sites=layers."
@@ -120,14 +118,14 @@ class Cifar10(Task):
 
     def load(self) -> Cifar10:
         config = self.config
-        self.images = {split: self._read(split) for split in ("train", "val", "test")}
+        self.images = {split: self._read(split) for split in cifar10.SPLITS}
         self.classes, self.train_size = self.images["train"].classes, len(self.images["train"].y)
         digest = hashlib.sha256()
         for images in self.images.values():
             digest.update(images.x.numpy().tobytes() + images.y.numpy().tobytes())
         self.fingerprint = digest.hexdigest()
         self.views = {
-            split: Augment(images, config.seed, MEAN, STD, config.device, config.views)
+            split: Augment(images, config.seed, MEAN, STD, config.device)
             for split, images in self.images.items()
         }
         self.labels = {split: images.y.to(config.device) for split, images in self.images.items()}
@@ -150,7 +148,7 @@ class Cifar10(Task):
 
     def batch(self, index: Tensor, epoch: int) -> Batch:
         view = epoch % self.config.views if self.config.views else epoch
-        return self._batch("train", self.views["train"].batch(index, epoch), index, view)
+        return self._batch("train", self.views["train"].batch(index, view), index, view)
 
     def batches(self, split: str, size: int = 500) -> Iterator[Batch]:
         for index in torch.arange(len(self.labels[split])).split(size):
@@ -189,15 +187,10 @@ class Cifar10(Task):
     def protocol(self, name: str) -> dict:
         """The test images, normalised as the public checkpoints were ('imagenet') or 'cifar10'."""
         self.load()
-        self.views["test"] = Augment(
-            self.images["test"], self.config.seed, *NORMALISATIONS[name], self.config.device, 0
-        )
-        return {
-            "source": self.config.source,
-            "split": "test",
-            "images": len(self.labels["test"]),
-            "normalisation": name,
-        }
+        images, config = self.images["test"], self.config
+        self.views["test"] = Augment(images, config.seed, *NORMALISATIONS[name], config.device)
+        facts = {"source": config.source, "split": "test", "images": len(images.y)}
+        return {**facts, "normalisation": name}
 
     def example(self) -> tuple[Tensor]:
         return (torch.zeros(1, 3, 32, 32, device=self.config.device),)

@@ -50,6 +50,17 @@ def test_maps_have_a_live_parent_and_methods_without_sites_do_not_care():
     assert tiny("plain", sites="layers").id == tiny("plain").id
 
 
+def test_epochs_differ_and_views_repeat():
+    fresh, three = (
+        get("cifar10")(tiny("plain", views=views, train_size=64)).load() for views in (0, 3)
+    )
+    index = torch.arange(40)
+    assert not torch.equal(fresh.batch(index, 0).x, fresh.batch(index, 3).x)
+    for epoch, view in [(0, 0), (3, 0), (4, 1)]:
+        batch, same = three.batch(index, epoch), fresh.batch(index, view)
+        assert torch.equal(batch.x, same.x) and torch.equal(batch.key, index + 64 * view)
+
+
 @pytest.mark.parametrize("method", ["at", "fitnet", "hkt"])
 @pytest.mark.parametrize("sites", ["layers", "layers+pooled"])
 def test_methods_train_at_maps_end_to_end(method, sites):
