@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ... import torchvision
-from ...config import HKTError, stream
+from ...config import stream
 from .data import Sample
 
 RECIPES = {  # of RAFT's training stages, by corpus
@@ -41,8 +41,7 @@ class FlowAugment:
     Images and flow are float32, flow in pixels of the crop, valid bool.  A sample smaller than
     the crop is enlarged just enough.  `sparse` is RAFT's variant for KITTI and HD1K: no stretch,
     weaker colours that are the same for both images, each known vector moved to its nearest pixel
-    instead of interpolated, a crop drawn beyond the border and pushed back.  Raises HKTError for
-    a crop without pixels.
+    instead of interpolated, a crop drawn beyond the border and pushed back.
     """
 
     crop: tuple[int, int]  # (h, w), pixels
@@ -54,15 +53,6 @@ class FlowAugment:
     flips: tuple[float, float] = (0.5, 0.1)  # probability of left-right, of up-down
     photometric: bool = True  # whether colours are jittered
     eraser: float = 0.5  # probability that parts of image 2 are hidden
-
-    def __post_init__(self):
-        if len(self.crop) != 2 or min(self.crop) < 1 or self.scale[0] > self.scale[1]:
-            raise HKTError(
-                "An augmentation needs a crop (height, width) and a scale (low, high), got "
-                f"{tuple(self.crop)} and {tuple(self.scale)}."
-            )
-        if self.sparse:
-            self.stretch = 0.0
 
     def __call__(self, sample: Sample, index: int, epoch: int) -> tuple[Tensor, ...]:
         draw = _Draw(self.seed, epoch, index)
@@ -117,14 +107,15 @@ class FlowAugment:
         """Size after the zoom, never below the crop."""
         zoom, across, down = draw(*self.scale), 0.0, 0.0
         if draw.chance(0.8):
-            across, down = draw(-self.stretch, self.stretch), draw(-self.stretch, self.stretch)
+            stretch = 0.0 if self.sparse else self.stretch
+            across, down = draw(-stretch, stretch), draw(-stretch, stretch)
         if not draw.chance(self.spatial):
             zoom = across = down = 0.0
         tall, wide = round(height * 2 ** (zoom + down)), round(width * 2 ** (zoom + across))
         if tall < self.crop[0] or wide < self.crop[1]:  # enlarge both axes alike: shapes stay
             least = max(self.crop[0] / height, self.crop[1] / width)
             tall, wide = max(tall, round(height * least)), max(wide, round(width * least))
-        return max(tall, self.crop[0]), max(wide, self.crop[1])
+        return tall, wide
 
     def _scaled(self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor) -> Fields:
         height, width = valid.shape
