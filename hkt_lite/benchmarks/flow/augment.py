@@ -29,7 +29,8 @@ RECIPES = {  # of RAFT's training stages, by corpus
 FASTEST = 1000  # pixels: faster flow is not learnt from, as in RAFT
 ERASED = (50, 100)  # sides of an erased rectangle, in pixels of a crop of at least …
 ERASER_CROP = 368  # … this height; smaller crops get smaller rectangles
-JITTER = (0.4, 0.4, 0.4, 0.5 / 3.14)  # most change of brightness, contrast, saturation, hue
+CHANGES = ("brightness", "contrast", "saturation", "hue")
+JITTER = (0.4, 0.4, 0.4, 0.5 / 3.14)  # the most of each
 SPARSE_JITTER = (0.3, 0.3, 0.3, 0.3 / 3.14)
 Fields = tuple[Tensor, Tensor, Tensor]  # images (2, 3, H, W), flow (2, H, W), valid (H, W)
 
@@ -69,16 +70,10 @@ class FlowAugment:
         """torchvision's ColorJitter with our own random numbers: four changes in random order."""
         change = torchvision().transforms.functional
         limits = SPARSE_JITTER if self.sparse else JITTER
-        brightness, contrast, saturation, hue = (draw(-most, most) for most in limits)
-        steps = [
-            (change.adjust_brightness, 1 + brightness),
-            (change.adjust_contrast, 1 + contrast),
-            (change.adjust_saturation, 1 + saturation),
-            (change.adjust_hue, hue),
-        ]
-        for k in draw.order(len(steps)):
-            adjust, amount = steps[k]
-            image = adjust(image, amount)
+        amounts = [draw(-most, most) for most in limits]
+        for k in draw.order(len(amounts)):
+            adjust = getattr(change, f"adjust_{CHANGES[k]}")
+            image = adjust(image, amounts[k] if CHANGES[k] == "hue" else 1 + amounts[k])
         return image
 
     def _colours(self, draw: _Draw, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,6 @@ SPLITS = {  # of the context: hidden state and input of the recurrent block
     "raft_base": (48, 48),
     "raft_tiny": (28, 28),
 }
-NAMES = tuple(LEVELS)
 
 
 def smallest(name: str) -> int:
