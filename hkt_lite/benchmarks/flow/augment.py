@@ -71,7 +71,7 @@ class FlowAugment:
         change = torchvision().transforms.functional
         limits = SPARSE_JITTER if self.sparse else JITTER
         amounts = [draw(-most, most) for most in limits]
-        for k in draw.order(len(amounts)):
+        for k in torch.randperm(len(amounts), generator=draw.generator).tolist():
             adjust = getattr(change, f"adjust_{CHANGES[k]}")
             image = adjust(image, amounts[k] if CHANGES[k] == "hue" else 1 + amounts[k])
         return image
@@ -159,9 +159,6 @@ class _Draw:
 
     def integer(self, low: int, end: int) -> int:
         return int(torch.randint(low, end, (), generator=self.generator))
-
-    def order(self, count: int) -> list[int]:
-        return torch.randperm(count, generator=self.generator).tolist()
 
 
 def scatter_resize(flow: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

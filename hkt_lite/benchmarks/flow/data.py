@@ -64,12 +64,6 @@ class Layout(NamedTuple):
     invalid: str = ""
     test: str = ""
 
-    @property
-    def words(self) -> str:
-        """For whoever has to put the files there: data/NUMBER_img1.ppm …"""
-        told = f"{self.first}, {self.second} with {self.flow}"
-        return re.sub(r"{(\w+)}", lambda word: word[1].upper(), told)
-
 
 _TABLE = Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8")
 LAYOUTS = {corpus: Layout(**fields) for corpus, fields in yaml.safe_load(_TABLE).items()}
@@ -122,17 +116,19 @@ def pairs(root: Path, corpus: str, part: str = "training") -> list[Pair]:
     layout = choose("flow corpus", corpus, LAYOUTS)
     parts = {"training": "training"} | ({"test": layout.test} if layout.test else {})
     folder = Path(root) / layout.folder.format(part=choose(f"part of {corpus}", part, parts))
+    expected = f"{layout.first}, {layout.second} with {layout.flow}"
+    expected = re.sub(r"{(\w+)}", lambda word: word[1].upper(), expected)  # data/NUMBER_img1.ppm
     if not folder.is_dir():
         raise HKTError(
-            f"There is no folder {folder} for {corpus}; put the data there as {layout.words}, or "
-            "set HKT_DATA."
+            f"There is no folder {folder} for {corpus}; put the data there as {expected}, or set "
+            "HKT_DATA."
         )
     found = list(_pairs(folder, layout))
     wanted = [pair for pair in found if pair.flow or part == "test"]
     if not wanted:
         what = f"{len(found)} pairs of images but no flow" if found else "no pair of images"
         raise HKTError(
-            f"{folder} is not laid out as {corpus}: {what} was found; expected is {layout.words}."
+            f"{folder} is not laid out as {corpus}: {what} was found; expected is {expected}."
         )
     return wanted
 

@@ -97,8 +97,8 @@ def warm_start(flow: Tensor) -> Tensor:
     from scipy.spatial import cKDTree
 
     height, width = flow.shape[-2:]
-    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
-    grid = torch.stack([x, y]).float().reshape(2, -1)
+    grid = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    grid = torch.stack(grid).float().reshape(2, -1)
     vectors = flow.detach().cpu().float().reshape(2, -1)
     landed = grid + vectors
     inside = (landed > 0).all(0) & (landed[0] < width) & (landed[1] < height)

@@ -20,12 +20,7 @@ from .metrics import warm_start
 from .network import smallest
 from .task import UPDATES
 
-CORPORA = {
-    "sintel-clean": "clean",
-    "sintel-final": "final",
-    "kitti2015": "flow",
-    "kitti2012": "flow",
-}
+CORPORA = ("sintel-clean", "sintel-final", "kitti2015", "kitti2012")
 
 
 @torch.no_grad()
@@ -83,7 +78,7 @@ def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = Fals
     """
     if corpus not in CORPORA:
         raise HKTError(f"No server takes flows of {corpus!r}.{nearest(corpus, CORPORA)}")
-    folder, family = CORPORA[corpus], data.family(corpus)
+    family = data.family(corpus)
     if warm and family != "sintel":
         raise HKTError(
             f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out."
@@ -97,9 +92,10 @@ def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = Fals
     try:
         for pair, flow in flows(model, arch, pairs, UPDATES[family], family, warm):
             if family == "sintel":
-                files.write_flo(part / folder / f"{pair.name}.flo", flow)
+                passed = corpus.removeprefix("sintel-")
+                files.write_flo(part / passed / f"{pair.name}.flo", flow)
             else:
-                files.write_kitti(part / folder / f"{pair.name}.png", flow.clamp(-511, 511))
+                files.write_kitti(part / "flow" / f"{pair.name}.png", flow.clamp(-511, 511))
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -194,8 +194,7 @@ class Flow(Task):
 
     def example(self) -> tuple[Tensor, Tensor]:
         size = self.config.stages[-1].crop
-        first, second = torch.zeros(2, 1, 3, *size, device=self.config.device)
-        return first, second
+        return torch.zeros(2, 1, 3, *size, device=self.config.device).unbind()
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Tensor]:
         return model(batch.first, batch.second, num_flow_updates=self.config.updates)
