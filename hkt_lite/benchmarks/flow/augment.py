@@ -7,8 +7,6 @@ After Teed and Deng (2020), appendix, and their core/utils/augmentor.py.  What a
 depends on (seed, epoch, index) alone, in whatever order and batch it is asked for.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +31,23 @@ CHANGES = ("brightness", "contrast", "saturation", "hue")
 JITTER = (0.4, 0.4, 0.4, 0.5 / 3.14)  # the most of each
 SPARSE_JITTER = (0.3, 0.3, 0.3, 0.3 / 3.14)
 Fields = tuple[Tensor, Tensor, Tensor]  # images (2, 3, H, W), flow (2, H, W), valid (H, W)
+
+
+class _Draw:
+    """Random numbers of one example in one epoch."""
+
+    def __init__(self, seed: int, epoch: int, index: int):
+        self.generator = stream(seed, "augment", int(epoch), int(index))
+
+    def __call__(self, low: float, high: float) -> float:
+        share = torch.rand((), generator=self.generator, dtype=torch.float64).item()
+        return low + (high - low) * share
+
+    def chance(self, probability: float) -> bool:
+        return self(0, 1) < probability
+
+    def integer(self, low: int, end: int) -> int:
+        return int(torch.randint(low, end, (), generator=self.generator))
 
 
 @dataclass
@@ -142,23 +157,6 @@ class FlowAugment:
         top = min(draw.integer(0, down + below + 1), down)
         left = min(max(draw.integer(-beside, across + beside + 1), 0), across)
         return tuple(x[..., top : top + tall, left : left + wide] for x in (images, flow, valid))
-
-
-class _Draw:
-    """Random numbers of one example in one epoch."""
-
-    def __init__(self, seed: int, epoch: int, index: int):
-        self.generator = stream(seed, "augment", int(epoch), int(index))
-
-    def __call__(self, low: float, high: float) -> float:
-        share = torch.rand((), generator=self.generator, dtype=torch.float64).item()
-        return low + (high - low) * share
-
-    def chance(self, probability: float) -> bool:
-        return self(0, 1) < probability
-
-    def integer(self, low: int, end: int) -> int:
-        return int(torch.randint(low, end, (), generator=self.generator))
 
 
 def scatter_resize(flow: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
