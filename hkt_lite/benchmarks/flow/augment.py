@@ -7,8 +7,6 @@ After Teed and Deng (2020), appendix, and their core/utils/augmentor.py.  What a
 depends on (seed, epoch, index) alone, in whatever order and batch it is asked for.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ... import torchvision
-from ...config import HKTError, stream
+from ...config import stream
 from .data import Sample
 
 RECIPES = {  # of RAFT's training stages, by corpus
@@ -29,9 +27,27 @@ RECIPES = {  # of RAFT's training stages, by corpus
 FASTEST = 1000  # pixels: faster flow is not learnt from, as in RAFT
 ERASED = (50, 100)  # sides of an erased rectangle, in pixels of a crop of at least …
 ERASER_CROP = 368  # … this height; smaller crops get smaller rectangles
-JITTER = (0.4, 0.4, 0.4, 0.5 / 3.14)  # most change of brightness, contrast, saturation, hue
+CHANGES = ("brightness", "contrast", "saturation", "hue")
+JITTER = (0.4, 0.4, 0.4, 0.5 / 3.14)  # the most of each
 SPARSE_JITTER = (0.3, 0.3, 0.3, 0.3 / 3.14)
 Fields = tuple[Tensor, Tensor, Tensor]  # images (2, 3, H, W), flow (2, H, W), valid (H, W)
+
+
+class _Draw:
+    """Random numbers of one example in one epoch."""
+
+    def __init__(self, seed: int, epoch: int, index: int):
+        self.generator = stream(seed, "augment", int(epoch), int(index))
+
+    def __call__(self, low: float, high: float) -> float:
+        share = torch.rand((), generator=self.generator, dtype=torch.float64).item()
+        return low + (high - low) * share
+
+    def chance(self, probability: float) -> bool:
+        return self(0, 1) < probability
+
+    def integer(self, low: int, end: int) -> int:
+        return int(torch.randint(low, end, (), generator=self.generator))
 
 
 @dataclass
@@ -41,8 +57,7 @@ class FlowAugment:
     Images and flow are float32, flow in pixels of the crop, valid bool.  A sample smaller than
     the crop is enlarged just enough.  `sparse` is RAFT's variant for KITTI and HD1K: no stretch,
     weaker colours that are the same for both images, each known vector moved to its nearest pixel
-    instead of interpolated, a crop drawn beyond the border and pushed back.  Raises HKTError for
-    a crop without pixels.
+    instead of interpolated, a crop drawn beyond the border and pushed back.
     """
 
     crop: tuple[int, int]  # (h, w), pixels
@@ -54,15 +69,6 @@ class FlowAugment:
     flips: tuple[float, float] = (0.5, 0.1)  # probability of left-right, of up-down
     photometric: bool = True  # whether colours are jittered
     eraser: float = 0.5  # probability that parts of image 2 are hidden
-
-    def __post_init__(self):
-        if len(self.crop) != 2 or min(self.crop) < 1 or self.scale[0] > self.scale[1]:
-            raise HKTError(
-                "An augmentation needs a crop (height, width) and a scale (low, high), got "
-                f"{tuple(self.crop)} and {tuple(self.scale)}."
-            )
-        if self.sparse:
-            self.stretch = 0.0
 
     def __call__(self, sample: Sample, index: int, epoch: int) -> tuple[Tensor, ...]:
         draw = _Draw(self.seed, epoch, index)
@@ -79,16 +85,10 @@ class FlowAugment:
         """torchvision's ColorJitter with our own random numbers: four changes in random order."""
         change = torchvision().transforms.functional
         limits = SPARSE_JITTER if self.sparse else JITTER
-        brightness, contrast, saturation, hue = (draw(-most, most) for most in limits)
-        steps = [
-            (change.adjust_brightness, 1 + brightness),
-            (change.adjust_contrast, 1 + contrast),
-            (change.adjust_saturation, 1 + saturation),
-            (change.adjust_hue, hue),
-        ]
-        for k in draw.order(len(steps)):
-            adjust, amount = steps[k]
-            image = adjust(image, amount)
+        amounts = [draw(-most, most) for most in limits]
+        for k in torch.randperm(len(amounts), generator=draw.generator).tolist():
+            adjust = getattr(change, f"adjust_{CHANGES[k]}")
+            image = adjust(image, amounts[k] if CHANGES[k] == "hue" else 1 + amounts[k])
         return image
 
     def _colours(self, draw: _Draw, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,14 +117,15 @@ class FlowAugment:
         """Size after the zoom, never below the crop."""
         zoom, across, down = draw(*self.scale), 0.0, 0.0
         if draw.chance(0.8):
-            across, down = draw(-self.stretch, self.stretch), draw(-self.stretch, self.stretch)
+            stretch = 0.0 if self.sparse else self.stretch
+            across, down = draw(-stretch, stretch), draw(-stretch, stretch)
         if not draw.chance(self.spatial):
             zoom = across = down = 0.0
         tall, wide = round(height * 2 ** (zoom + down)), round(width * 2 ** (zoom + across))
         if tall < self.crop[0] or wide < self.crop[1]:  # enlarge both axes alike: shapes stay
             least = max(self.crop[0] / height, self.crop[1] / width)
             tall, wide = max(tall, round(height * least)), max(wide, round(width * least))
-        return max(tall, self.crop[0]), max(wide, self.crop[1])
+        return tall, wide
 
     def _scaled(self, draw: _Draw, images: Tensor, flow: Tensor, valid: Tensor) -> Fields:
         height, width = valid.shape
@@ -156,26 +157,6 @@ class FlowAugment:
         top = min(draw.integer(0, down + below + 1), down)
         left = min(max(draw.integer(-beside, across + beside + 1), 0), across)
         return tuple(x[..., top : top + tall, left : left + wide] for x in (images, flow, valid))
-
-
-class _Draw:
-    """Random numbers of one example in one epoch."""
-
-    def __init__(self, seed: int, epoch: int, index: int):
-        self.generator = stream(seed, "augment", int(epoch), int(index))
-
-    def __call__(self, low: float, high: float) -> float:
-        share = torch.rand((), generator=self.generator, dtype=torch.float64).item()
-        return low + (high - low) * share
-
-    def chance(self, probability: float) -> bool:
-        return self(0, 1) < probability
-
-    def integer(self, low: int, end: int) -> int:
-        return int(torch.randint(low, end, (), generator=self.generator))
-
-    def order(self, count: int) -> list[int]:
-        return torch.randperm(count, generator=self.generator).tolist()
 
 
 def scatter_resize(flow: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -28,14 +28,14 @@ def colours(flow: Tensor, longest: float, valid: Tensor | None = None) -> Tensor
     scale = torch.zeros(2, flow.shape[1], 1)  # torchvision's unit is the longest vector of a
     scale[0] = longest  # picture: one more column makes it `longest`
     image = flow_to_image(torch.cat([flow, scale], 2))[:, :, :-1].permute(1, 2, 0)
-    if valid is None:
-        return image
-    return torch.where(valid[:, :, None], image, torch.full_like(image, UNKNOWN))
+    if valid is not None:
+        image[~valid] = UNKNOWN
+    return image
 
 
-def wheel(ax, longest: float, size: int = 121) -> None:
+def wheel(ax, longest: float) -> None:
     """The legend of `colours`: at each place the colour of the flow from the middle to it."""
-    line = torch.linspace(-longest, longest, size)
+    line = torch.linspace(-longest, longest, 121)
     flow = torch.stack(torch.meshgrid(line, line, indexing="xy"))
     image = colours(flow, longest)
     image[flow.norm(dim=0) > longest] = 255

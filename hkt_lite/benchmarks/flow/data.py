@@ -8,6 +8,7 @@ Pairs are made of file *names*: a missing flow costs its own pair and never shif
 whatever else lies in a folder is passed over.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
@@ -63,57 +64,39 @@ class Layout(NamedTuple):
     invalid: str = ""
     test: str = ""
 
-    @property
-    def words(self) -> str:
-        """For whoever has to put the files there: data/NUMBER_img1.ppm …"""
-        told = f"{self.first}, {self.second} with {self.flow}"
-        return re.sub(r"{(\w+)}", lambda word: word[1].upper(), told)
-
 
 _TABLE = Path(__file__).with_name("layouts.yaml").read_text(encoding="utf-8")
 LAYOUTS = {corpus: Layout(**fields) for corpus, fields in yaml.safe_load(_TABLE).items()}
-CORPORA = tuple(LAYOUTS)
-
-
-def _group(word: re.Match) -> str:
-    """Regular expression of one {word} of an escaped template."""
-    return f"(?P<{word[1]}>{'[0-9]+' if word[1] in ('n', 'number') else '[^/]+'})"
 
 
 def _frames(folder: Path, layout: Layout) -> Iterator[tuple[Path, dict[str, str]]]:
     """Each first frame in the order of the names, and the words to fill the templates with."""
-    pattern = re.sub(r"\\{(\w+)\\}", _group, re.escape(layout.first))
+    pattern = re.sub(r"\\{(n|number)\\}", r"(?P<\1>[0-9]+)", re.escape(layout.first))
+    pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern)
+    ways = {"past": -1, "future": 1} if "{way}" in layout.flow else {"future": 1}
     for first in sorted(folder.glob(re.sub(r"{\w+}", "*", layout.first))):
         match = re.fullmatch(pattern, first.relative_to(folder).as_posix())
         if not match:
             continue
         words = match.groupdict()
         n = words.get("n", "0")
-        after, before = (f"{int(n) + step:0{len(n)}d}" for step in (1, -1))
-        if "{way}" in layout.flow:
-            yield first, {**words, "other": before, "way": "past", "Way": "Past"}
-        yield first, {**words, "other": after, "way": "future", "Way": "Future"}
+        for way, step in ways.items():
+            other = f"{int(n) + step:0{len(n)}d}"
+            yield first, {**words, "other": other, "way": way, "Way": way.title()}
 
 
 def _pairs(folder: Path, layout: Layout) -> Iterator[Pair]:
     """Pairs whose two frames exist."""
+    kinds = (layout.second, layout.flow, layout.seen, layout.occlusion, layout.invalid)
     for first, words in _frames(folder, layout):
-
-        def there(template: str, words: dict = words) -> Path | None:
-            path = folder / template.format(**words)
-            return path if template and path.is_file() else None
-
-        second, flow, seen = there(layout.second), there(layout.flow), there(layout.seen)
+        paths = [folder / kind.format(**words) for kind in kinds]
+        second, flow, seen, occlusion, invalid = (
+            path if path.is_file() else None for path in paths
+        )
         if second:
-            yield Pair(
-                layout.name.format(**words),
-                layout.scene.format(**words).split("__")[0],
-                first,
-                second,
-                flow or seen,
-                seen if flow and seen else there(layout.occlusion),
-                there(layout.invalid),
-            )
+            name, scene = layout.name.format(**words), layout.scene.format(**words).split("__")[0]
+            visible = seen if flow and seen else occlusion
+            yield Pair(name, scene, first, second, flow or seen, visible, invalid)
 
 
 def present(root: Path, corpus: str) -> bool:
@@ -123,28 +106,29 @@ def present(root: Path, corpus: str) -> bool:
     return any(pair.flow for pair in _pairs(folder, layout))
 
 
-def pairs(root: Path, corpus: str, need_flow: bool = True, part: str = "training") -> list[Pair]:
-    """All pairs of a corpus under the data folder `root`, in the order of their names.
+def pairs(root: Path, corpus: str, part: str = "training") -> list[Pair]:
+    """All pairs with flow of a corpus under the data folder `root`, in the order of their names.
 
-    `need_flow` leaves out pairs without a flow file; `part` = 'test' (Sintel, KITTI; without
-    flow) is for submissions.  Scenes are Sintel's, KITTI's numbers, sequences of HD1K and
-    FlyingThings3D (TRAIN/A/0000), single pairs of the others.
+    `part` = 'test' (Sintel, KITTI) is for submissions and needs no flow.  Scenes are Sintel's,
+    sequences of HD1K and FlyingThings3D (TRAIN/A/0000), single pairs of the others.
     Raises HKTError naming the folder that is absent or laid out otherwise.
     """
     layout = choose("flow corpus", corpus, LAYOUTS)
     parts = {"training": "training"} | ({"test": layout.test} if layout.test else {})
     folder = Path(root) / layout.folder.format(part=choose(f"part of {corpus}", part, parts))
+    expected = f"{layout.first}, {layout.second} with {layout.flow}"
+    expected = re.sub(r"{(\w+)}", lambda word: word[1].upper(), expected)  # data/NUMBER_img1.ppm
     if not folder.is_dir():
         raise HKTError(
-            f"There is no folder {folder} for {corpus}; put the data there as {layout.words}, or "
-            "set HKT_DATA."
+            f"There is no folder {folder} for {corpus}; put the data there as {expected}, or set "
+            "HKT_DATA."
         )
     found = list(_pairs(folder, layout))
-    wanted = [pair for pair in found if pair.flow or not need_flow or part == "test"]
+    wanted = [pair for pair in found if pair.flow or part == "test"]
     if not wanted:
         what = f"{len(found)} pairs of images but no flow" if found else "no pair of images"
         raise HKTError(
-            f"{folder} is not laid out as {corpus}: {what} was found; expected is {layout.words}."
+            f"{folder} is not laid out as {corpus}: {what} was found; expected is {expected}."
         )
     return wanted
 
@@ -165,15 +149,6 @@ def check(some: Iterable[Pair]) -> None:
                 )
 
 
-def _flow(path: Path) -> tuple[Tensor, Tensor]:
-    """Flow and where it is known, by the file's kind."""
-    if path.suffix == ".png":
-        return files.read_kitti(path)
-    flow = files.read_flo(path)
-    valid = (flow.abs() < UNKNOWN).all(0)  # False for what is not a number, too
-    return torch.where(valid, flow, 0.0), valid
-
-
 def read(pair: Pair) -> Sample:
     """The pair's contents; without a flow file nothing is valid.
 
@@ -183,19 +158,22 @@ def read(pair: Pair) -> Sample:
     """
     check([pair])
     first, second = files.read_image(pair.first), files.read_image(pair.second)
-    if pair.flow:
-        flow, valid = _flow(pair.flow)
+    sparse = pair.flow is not None and pair.flow.suffix == ".png"  # KITTI, HD1K
+    if sparse:
+        flow, valid = files.read_kitti(pair.flow)
+    elif pair.flow:
+        flow = files.read_flo(pair.flow)
+        valid = (flow.abs() < UNKNOWN).all(0)  # False for what is not a number, too
     else:
         flow, valid = torch.zeros(2, *first.shape[1:]), torch.zeros(first.shape[1:]).bool()
     occluded = None
-    if pair.occlusion and pair.flow and pair.flow.suffix == ".png":
+    if pair.occlusion and sparse:
         occluded = valid & ~files.read_kitti(pair.occlusion)[1]
     elif pair.occlusion:
         occluded = files.read_mask(pair.occlusion)
     if pair.invalid:
         valid = valid & ~files.read_mask(pair.invalid)
-        flow = torch.where(valid, flow, 0.0)
-    return Sample(first, second, flow, valid, occluded)
+    return Sample(first, second, torch.where(valid, flow, 0.0), valid, occluded)
 
 
 def _by_patterns(corpus: str, scenes: set[str], path: Path) -> dict[str, set[str]]:
@@ -251,18 +229,15 @@ def family(corpus: str) -> str:
     return "kitti" if corpus.startswith("kitti") else "sintel"
 
 
-def pad(
-    x: Tensor, multiple: int = 8, mode: str = "sintel", least: int = 0
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def pad(x: Tensor, mode: str = "sintel", least: int = 0) -> tuple[Tensor, Callable]:
     """Images (..., C, H, W) with their border repeated, and what crops a flow back to (H, W).
 
-    Sides become multiples of `multiple` and at least `least` pixels.  'sintel' shares the new
-    rows between top and bottom, 'kitti' puts them all at the bottom; columns are shared between
-    left and right in both, the odd one to the right (InputPadder of RAFT's evaluation code).
+    Sides become multiples of 8 and at least `least` pixels.  'sintel' shares the new rows between
+    top and bottom, 'kitti' puts them all at the bottom; columns are shared between left and right
+    in both, the odd one to the right (InputPadder of RAFT's evaluation code).
     """
     height, width = x.shape[-2:]
-    least = -(-least // multiple)
-    tall, wide = (max(-(-side // multiple), least) * multiple for side in (height, width))
+    tall, wide = (math.ceil(max(side, least) / 8) * 8 for side in (height, width))
     left = (wide - width) // 2
     top = choose("padding", mode, {"sintel": (tall - height) // 2, "kitti": 0})
     rows = (torch.arange(tall, device=x.device) - top).clamp(0, height - 1)

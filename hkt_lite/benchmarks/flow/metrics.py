@@ -18,11 +18,6 @@ from ...config import HKTError
 from .data import Sample
 
 
-def epe_map(flow: Tensor, truth: Tensor) -> Tensor:
-    """End-point error (..., H, W) in pixels: the length of the difference of (..., 2, H, W)."""
-    return (flow - truth).pow(2).sum(-3).sqrt()
-
-
 def _sums(flow: Tensor, sample: Sample) -> dict[str, tuple[float, int]]:
     """Sum over the qualifying pixels and their number, for each key of `metrics`."""
     truth, valid = sample.flow.to(flow.device), sample.valid.to(flow.device)
@@ -31,13 +26,14 @@ def _sums(flow: Tensor, sample: Sample) -> dict[str, tuple[float, int]]:
             f"A flow of shape {tuple(flow.shape)} cannot be compared with one of "
             f"{tuple(truth.shape)}; crop the padding off first."
         )
-    error, length = epe_map(flow.float(), truth)[valid].double(), truth.norm(dim=0)[valid].double()
+    error = (flow.float() - truth).pow(2).sum(0).sqrt()[valid].double()
+    length = truth.norm(dim=0)[valid].double()
     if not error.isfinite().all():
         raise HKTError(
             "The estimated flow is not finite; the training has diverged, lower the learning rate."
         )
     groups = {
-        "epe": torch.ones_like(length, dtype=torch.bool),
+        "epe": length >= 0,
         "s0-10": length < 10,
         "s10-40": (length >= 10) & (length < 40),
         "s40+": length >= 40,
@@ -101,8 +97,8 @@ def warm_start(flow: Tensor) -> Tensor:
     from scipy.spatial import cKDTree
 
     height, width = flow.shape[-2:]
-    x, y = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
-    grid = torch.stack([x, y]).float().reshape(2, -1)
+    grid = torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy")
+    grid = torch.stack(grid).float().reshape(2, -1)
     vectors = flow.detach().cpu().float().reshape(2, -1)
     landed = grid + vectors
     inside = (landed > 0).all(0) & (landed[0] < width) & (landed[1] < height)

@@ -16,30 +16,26 @@ from . import choose
 
 
 class Plan(NamedTuple):
-    """Channels of one RAFT; `features` and `context` are the last widths of its two encoders."""
+    """Channels of one of our RAFTs."""
 
-    stem: tuple[int, ...]  # of both encoders, the last width left out
-    features: int
-    context: int  # hidden state and input of the recurrent block together
-    hidden: int
-    levels: int
-    radius: int
-    corr: tuple[int, ...]
+    stem: tuple[int, ...]  # of both encoders, the last left out
+    width: int  # of features, correlations after their convolution, and the head
     flow: tuple[int, int]
     motion: int
-    head: int
     mask: bool
 
 
 PLANS = {
-    "raft_base": Plan((24, 24, 32, 48), 64, 96, 48, 2, 3, (64,), (32, 16), 48, 64, True),
-    "raft_tiny": Plan((12, 12, 16, 24), 40, 56, 28, 2, 3, (40,), (16, 8), 30, 40, False),
+    "raft_base": Plan((24, 24, 32, 48), 64, (32, 16), 48, True),
+    "raft_tiny": Plan((12, 12, 16, 24), 40, (16, 8), 30, False),
 }
-LEVELS = {"raft_large": 4, "raft_small": 4} | {name: plan.levels for name, plan in PLANS.items()}
-SPLITS = {"raft_large": (128, 128), "raft_small": (96, 64)} | {  # hidden state and input
-    name: (plan.hidden, plan.context - plan.hidden) for name, plan in PLANS.items()
+LEVELS = {"raft_large": 4, "raft_small": 4, "raft_base": 2, "raft_tiny": 2}
+SPLITS = {  # of the context: hidden state and input of the recurrent block
+    "raft_large": (128, 128),
+    "raft_small": (96, 64),
+    "raft_base": (48, 48),
+    "raft_tiny": (28, 28),
 }
-NAMES = tuple(LEVELS)
 
 
 def smallest(name: str) -> int:
@@ -59,33 +55,25 @@ def raft(name: str) -> nn.Module:
 
     if name not in PLANS:
         return getattr(parts, name)()
-    plan = PLANS[name]
-    features, context = (
-        parts.FeatureEncoder(block=parts.ResidualBlock, layers=(*plan.stem, last), norm_layer=norm)
-        for last, norm in ((plan.features, nn.InstanceNorm2d), (plan.context, None))
+    plan, (hidden, inputs) = PLANS[name], SPLITS[name]
+    net = parts._raft(
+        feature_encoder_layers=(*plan.stem, plan.width),
+        feature_encoder_block=parts.ResidualBlock,
+        feature_encoder_norm_layer=nn.InstanceNorm2d,
+        context_encoder_layers=(*plan.stem, hidden + inputs),
+        context_encoder_block=parts.ResidualBlock,
+        context_encoder_norm_layer=None,
+        corr_block_num_levels=LEVELS[name],
+        corr_block_radius=3,
+        motion_encoder_corr_layers=(plan.width,),
+        motion_encoder_flow_layers=plan.flow,
+        motion_encoder_out_channels=plan.motion,
+        recurrent_block_hidden_state_size=hidden,
+        recurrent_block_kernel_size=(3,),
+        recurrent_block_padding=(1,),
+        flow_head_hidden_size=plan.width,
+        use_mask_predictor=False,
     )
-    corr = parts.CorrBlock(num_levels=plan.levels, radius=plan.radius)
-    motion = parts.MotionEncoder(
-        in_channels_corr=corr.out_channels,
-        corr_layers=plan.corr,
-        flow_layers=plan.flow,
-        out_channels=plan.motion,
-    )
-    recurrent = parts.RecurrentBlock(
-        input_size=motion.out_channels + plan.context - plan.hidden,
-        hidden_size=plan.hidden,
-        kernel_size=(3,),
-        padding=(1,),
-    )
-    head = parts.FlowHead(in_channels=plan.hidden, hidden_size=plan.head)
-    update = parts.UpdateBlock(motion_encoder=motion, recurrent_block=recurrent, flow_head=head)
-    mask = (
-        parts.MaskPredictor(in_channels=plan.hidden, hidden_size=plan.head) if plan.mask else None
-    )
-    return parts.RAFT(
-        feature_encoder=features,
-        context_encoder=context,
-        corr_block=corr,
-        update_block=update,
-        mask_predictor=mask,
-    )
+    if plan.mask:
+        net.mask_predictor = parts.MaskPredictor(in_channels=hidden, hidden_size=plan.width)
+    return net

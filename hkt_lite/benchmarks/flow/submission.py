@@ -20,12 +20,7 @@ from .metrics import warm_start
 from .network import smallest
 from .task import UPDATES
 
-CORPORA = {
-    "sintel-clean": "clean",
-    "sintel-final": "final",
-    "kitti2015": "flow",
-    "kitti2012": "flow",
-}
+CORPORA = ("sintel-clean", "sintel-final", "kitti2015", "kitti2012")
 
 
 @torch.no_grad()
@@ -62,27 +57,20 @@ def flows(
     With `warm` a pair begins where the one before it has led, if it goes on from its last frame.
     """
     model.eval()
-    before, carried = None, None
+    last, carried = None, None
     for pair in pairs:
         sample = data.read(pair._replace(flow=None, occlusion=None, invalid=None))
         images = torch.stack([sample.first, sample.second]).float() / 127.5 - 1
         images, back = data.pad(images, mode=family, least=smallest(arch))
         initial = None
-        if warm and before is not None and before.second == pair.first:
+        if warm and last == pair.first:
             initial = warm_start(carried)[None]
         full, low = refine(model, images[:1], images[1:], updates, initial)
-        before, carried = pair, low[0]
+        last, carried = pair.second, low[0]
         yield pair, back(full[0])
 
 
-def write(
-    model: nn.Module,
-    arch: str,
-    corpus: str,
-    out: Path,
-    warm: bool = False,
-    root: Path | None = None,
-) -> int:
+def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = False) -> int:
     """Write the flows of a corpus' test part to the new folder `out`: how many.
 
     Raises HKTError for a corpus without a server, a folder that is there already, data that is
@@ -90,7 +78,7 @@ def write(
     """
     if corpus not in CORPORA:
         raise HKTError(f"No server takes flows of {corpus!r}.{nearest(corpus, CORPORA)}")
-    folder, family = CORPORA[corpus], data.family(corpus)
+    family = data.family(corpus)
     if warm and family != "sintel":
         raise HKTError(
             f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out."
@@ -98,15 +86,16 @@ def write(
     out = Path(out)
     if out.exists():
         raise HKTError(f"{out} is there already; name another folder or remove it first.")
-    pairs = data.pairs(root or data_home(), corpus, need_flow=False, part="test")
+    pairs = data.pairs(data_home(), corpus, part="test")
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         for pair, flow in flows(model, arch, pairs, UPDATES[family], family, warm):
             if family == "sintel":
-                files.write_flo(part / folder / f"{pair.name}.flo", flow)
+                passed = corpus.removeprefix("sintel-")
+                files.write_flo(part / passed / f"{pair.name}.flo", flow)
             else:
-                files.write_kitti(part / folder / f"{pair.name}.png", flow.clamp(-511, 511))
+                files.write_kitti(part / "flow" / f"{pair.name}.png", flow.clamp(-511, 511))
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -9,22 +9,18 @@ seen.  Without the real corpora both are stood in for by moving textured layers.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ...config import Config, HKTError, Stage, data_home, stream
+from ...config import Config, HKTError, data_home, stream
 from ...methods.sites import Site
 from ..task import Task
-from . import choose
+from . import choose, curriculum
 from . import data as corpora
-from . import synthetic as moving
-from .augment import RECIPES, FlowAugment
+from .augment import FlowAugment
 from .metrics import Meter
 from .network import SPLITS, raft, smallest
 
@@ -34,18 +30,6 @@ LEARNT = 0.9  # share of zero flow's error that a network which has learnt stays
 VAL_UPDATES = 12
 UPDATES = {"sintel": 32, "kitti": 24}  # RAFT's practice on the real sets, after a training with 12
 LOOKED_AT = 64  # pairs of 'train' that a parent is judged on
-CORPORA = {
-    "chairs": ("chairs",),
-    "things": ("things",),
-    "sintel": ("sintel-clean", "sintel-final"),
-    "kitti": ("kitti2015",),
-    "hd1k": ("hd1k",),
-}
-# of the embedded scenes: they move two and a half positions of the cost volume at most, and a short
-# training has no time for RAFT's full augmentation
-MOTION = 20.0  # pixels
-EASY = {"scale": (-0.1, 0.3), "stretch": 0.0, "photometric": False, "eraser": 0.0}
-PLAIN = {"layers": EASY, "kitti": {**EASY, "sparse": True, "flips": (0.5, 0.0)}}
 
 
 class Batch(NamedTuple):
@@ -56,14 +40,6 @@ class Batch(NamedTuple):
     flow: Tensor  # (B, 2, H, W), pixels
     valid: Tensor  # bool (B, H, W)
     key: Tensor  # (B,) number of the example
-
-
-class Part(NamedTuple):
-    """One corpus of a stage: what FlowAugment does with it, its pairs of files or its samples."""
-
-    recipe: dict
-    train: list
-    val: list
 
 
 def sequence_loss(
@@ -120,7 +96,6 @@ class Flow(Task):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.check(config)
         self.sites = sites(config.sites, config.parent, config.child) if config.sites else ()
 
     @classmethod
@@ -131,9 +106,8 @@ class Flow(Task):
         if source == "auto":
             real = all(corpora.present(data_home(), name) for name in ("chairs", "things"))
             source = "real" if real else "synthetic"
-        found = {"source": source, "parent_weights": "public"}
-        if source == "synthetic":
-            found["parent_weights"] = "committed"
+        weights = "public" if source == "real" else "committed"
+        found = {"source": source, "parent_weights": weights}
         if config.stages:
             found["epochs"] = sum(stage.epochs for stage in config.stages)
         return found
@@ -170,89 +144,31 @@ class Flow(Task):
         """Raises HKTError for corpora that are missing, damaged or leave nothing to train on."""
         config = self.config
         self.train_size = config.train_size
-        self.parts = [self._stage(stage) for stage in config.stages]
+        stages = [curriculum.parts(config, stage) for stage in config.stages]
         self.items = [
-            [(part.recipe, pair) for part in parts for pair in part.train] for parts in self.parts
+            [(part.recipe, pair) for part in parts for pair in part.train] for parts in stages
         ]
         self.orders = [
             torch.randperm(len(items), generator=stream(config.seed, "corpus", number))
             for number, items in enumerate(self.items)
         ]
-        self.val = [pair for part in self.parts[-1] for pair in part.val]
-        self.tests = self._tests()
-        self.fingerprint = self._fingerprint()
+        self.val = [pair for part in stages[-1] for pair in part.val]
+        self.tests = curriculum.tests(config)
+        trained = [pairs for parts in stages for part in parts for pairs in (part.train, part.val)]
+        self.fingerprint = curriculum.fingerprint([*trained, *self.tests.values()])
         return self
-
-    def _stage(self, stage: Stage) -> list[Part]:
-        if self.config.source == "synthetic":
-            recipe = choose("embedded scene", stage.corpus, PLAIN)
-            size = tuple(side + 16 for side in stage.crop)
-            train = _moving("train", self.config.train_size, size, stage.corpus)
-            return [Part(recipe, train, _moving("val", 48, stage.crop, stage.corpus))]
-        found = []
-        for name in stage.corpus.split("+"):
-            for corpus in choose("flow corpus to train on", name, CORPORA):
-                pairs = _checked(corpus)
-                train, val = (corpora.split(corpus, pairs, part) for part in ("train", "val"))
-                found.append(Part(RECIPES[name], train, val))
-        if not any(part.train for part in found):
-            raise HKTError(
-                f"No pair of {stage.corpus} is left to train on after its validation scenes are "
-                f"taken out; add more data under {data_home()}."
-            )
-        return found
-
-    def _tests(self) -> dict[str, list]:
-        """The embedded test sets, or the real ones that are there: whole, if none is trained on."""
-        stages = self.config.stages
-        if self.config.source == "synthetic":
-            size = stages[-1].crop
-            return {
-                "sintel": _moving("test", 64, size),
-                "kitti": _moving("test", 48, size, "kitti"),
-            }
-        names = {"sintel": "sintel-clean", "sintel_final": "sintel-final", "kitti": "kitti2015"}
-        trained = {name for stage in stages for name in stage.corpus.split("+")}
-        found = {}
-        for name, corpus in names.items():
-            if corpora.present(data_home(), corpus):
-                found[name] = corpora.pairs(data_home(), corpus)
-                if corpora.family(corpus) in trained:
-                    found[name] = corpora.split(corpus, found[name], "val")
-        if not found:
-            raise HKTError(
-                f"Neither Sintel nor KITTI lies under {data_home()}, and a child must be tested on "
-                "one; see `hkt data status`."
-            )
-        return found
-
-    def _fingerprint(self) -> str:
-        """sha256 over embedded samples, or names and sizes of real files, which are gigabytes."""
-        digest = hashlib.sha256()
-        trained = [pairs for parts in self.parts for part in parts for pairs in part[1:]]
-        for pairs in (*trained, *self.tests.values()):
-            for pair in pairs:
-                for value in pair:
-                    digest.update(_bytes(value))
-        return digest.hexdigest()
-
-    def _place(self, epoch: int) -> tuple[int, int]:
-        """(number of the stage, epoch within it)."""
-        for number, stage in enumerate(self.config.stages):
-            if epoch < stage.epochs:
-                return number, epoch
-            epoch -= stage.epochs
-        raise HKTError(f"The stages have no epoch {epoch}.")
 
     def batch(self, index: Tensor, epoch: int) -> Batch:
         """An epoch goes on where the one before stopped in a shuffled corpus, whatever its size."""
-        number, within = self._place(epoch)
+        epochs = [(k, n) for k, stage in enumerate(self.config.stages) for n in range(stage.epochs)]
+        number, within = epochs[epoch]
         items, order, rows = self.items[number], self.orders[number], []
         for i in index.tolist():
             example = int(order[(within * self.train_size + i) % len(items)])
-            recipe, pair = items[example]
+            recipe, item = items[example]
             augment = FlowAugment(self.config.stages[number].crop, self.config.seed, **recipe)
-            rows.append((*augment(_sample(pair), example, epoch), torch.tensor(example)))
+            row = augment(curriculum.sample(item), example, epoch)
+            rows.append((*row, torch.tensor(example)))
         return self._moved(Batch(*(torch.stack(column) for column in zip(*rows))))
 
     def _moved(self, batch: Batch) -> Batch:
@@ -261,26 +177,24 @@ class Flow(Task):
         first, second = (x.to(device).contiguous(memory_format=layout) for x in batch[:2])
         return Batch(first, second, *(value.to(device) for value in batch[2:]))
 
-    def _pairs(self, split: str) -> list:
-        """Pairs or samples of 'val', a test set, or the first of 'train'."""
+    def _items(self, split: str) -> list:
+        """Of 'val', a test set, or the first of 'train'."""
         if split == "train":
-            return [pair for part in self.parts[-1] for pair in part.train][:LOOKED_AT]
+            return [item for _, item in self.items[-1][:LOOKED_AT]]
         return self.val if split == "val" else self.tests[split]
 
-    def batches(self, split: str, size: int = 8) -> Iterator[Batch]:
+    def batches(self, split: str) -> Iterator[Batch]:
         """Whole pictures as they are, neighbours of one size together, of a split or test set."""
-        for group in _grouped(self._pairs(split), size):
-            first, second = _images(group).transpose(0, 1)
-            flow, valid = (torch.stack(x) for x in zip(*((s.flow, s.valid) for s in group)))
-            yield self._moved(Batch(first, second, flow, valid, torch.arange(len(group))))
+        for samples, (first, second) in curriculum.grouped(self._items(split)):
+            flow, valid = (torch.stack(x) for x in zip(*((s.flow, s.valid) for s in samples)))
+            yield self._moved(Batch(first, second, flow, valid, torch.arange(len(samples))))
 
     def network(self, arch: str) -> nn.Module:
         return raft(arch)
 
     def example(self) -> tuple[Tensor, Tensor]:
         size = self.config.stages[-1].crop
-        first, second = torch.zeros(2, 1, 3, *size, device=self.config.device)
-        return first, second
+        return torch.zeros(2, 1, 3, *size, device=self.config.device).unbind()
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Tensor]:
         return model(batch.first, batch.second, num_flow_updates=self.config.updates)
@@ -309,11 +223,11 @@ class Flow(Task):
         ours, still = Meter(), Meter()
         training, least = model.training, smallest(self.config.child)
         model.eval()
-        for group in _grouped(items, 8):
-            images, back = corpora.pad(_images(group), mode=family, least=least)
-            first, second = images.to(self.config.device).transpose(0, 1)
-            flows = model(first.contiguous(), second.contiguous(), num_flow_updates=updates)[-1]
-            for flow, sample in zip(back(flows.float()), group):
+        for samples, images in curriculum.grouped(items):
+            images, back = corpora.pad(images, mode=family, least=least)
+            first, second = images.to(self.config.device).contiguous()
+            flows = model(first, second, num_flow_updates=updates)[-1]
+            for flow, sample in zip(back(flows.float()), samples):
                 ours.add(flow.cpu(), sample)
                 still.add(torch.zeros_like(sample.flow), sample)
         model.train(training)
@@ -326,7 +240,7 @@ class Flow(Task):
         After `protocol` 'test' is its corpus alone and the names have no prefix.
         """
         if split != "test":
-            return self.measure(model, self._pairs(split), VAL_UPDATES, "sintel")
+            return self.measure(model, self._items(split), VAL_UPDATES, "sintel")
         found = {}
         for name, items in self.tests.items():
             prefix = "" if self.corpus else f"{name}_"
@@ -342,44 +256,8 @@ class Flow(Task):
 
     def protocol(self, name: str) -> dict:
         """One real corpus with ground truth as the only test set; needs no training data."""
-        pairs = _checked(name)
-        self.corpus, self.parts, self.val, self.tests = name, [], [], {name: pairs}
-        self.fingerprint = self._fingerprint()
+        pairs = curriculum.checked(name)
+        self.corpus, self.val, self.tests = name, [], {name: pairs}
+        self.fingerprint = curriculum.fingerprint([pairs])
         fixed = {"source": "real", "split": "training folder", "pairs": len(pairs)}
         return {**fixed, **self.protocols[name]}
-
-
-def _moving(split: str, count: int, size: tuple[int, int], flavour: str = "layers") -> list:
-    return moving.pairs_batch(split, count, size, max_motion=MOTION, flavour=flavour)
-
-
-def _checked(corpus: str) -> list[corpora.Pair]:
-    pairs = corpora.pairs(data_home(), corpus)
-    corpora.check(pairs)
-    return pairs
-
-
-def _bytes(value: Tensor | Path | str | None) -> bytes:
-    """What a fingerprint sees of one field of a sample or pair."""
-    if isinstance(value, Tensor):
-        return value.numpy().tobytes()
-    if isinstance(value, Path):
-        return f"{value.name} {value.stat().st_size}".encode()
-    return str(value).encode()
-
-
-def _sample(item: corpora.Pair | corpora.Sample) -> corpora.Sample:
-    return item if isinstance(item, corpora.Sample) else corpora.read(item)
-
-
-def _grouped(items: list, size: int) -> Iterator[list[corpora.Sample]]:
-    """Samples in order, at most `size` neighbours of one shape together."""
-    samples = enumerate(map(_sample, items))
-    for _, group in groupby(samples, lambda one: (one[1].first.shape, one[0] // size)):
-        yield [sample for _, sample in group]
-
-
-def _images(group: list[corpora.Sample]) -> Tensor:
-    """float32 (B, 2, 3, H, W) in [-1, 1]."""
-    stacked = torch.stack([torch.stack([sample.first, sample.second]) for sample in group])
-    return stacked.float() / 127.5 - 1

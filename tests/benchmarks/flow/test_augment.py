@@ -7,7 +7,6 @@ from torch.nn.functional import grid_sample
 from hkt_lite.benchmarks.flow import synthetic as moving
 from hkt_lite.benchmarks.flow.augment import RECIPES, FlowAugment, scatter_resize
 from hkt_lite.benchmarks.flow.data import Sample
-from hkt_lite.config import HKTError
 
 SIZE, CROP = (96, 128), (64, 88)
 BARE = {"photometric": False, "eraser": 0.0}
@@ -228,10 +227,3 @@ def test_scattered_vectors_go_to_the_nearest_pixel():
         and smaller[:, 0, 1].tolist() == [0.0, 0.0]
     )
     assert not scatter_resize(flow, torch.zeros_like(valid), (8, 9))[1].any()
-
-
-def test_a_crop_without_pixels_is_refused():
-    with pytest.raises(
-        HKTError, match=r"needs a crop \(height, width\) and a scale \(low, high\), got \(0, 5\)"
-    ):
-        FlowAugment((0, 5), 0)

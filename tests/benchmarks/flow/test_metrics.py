@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hkt_lite.benchmarks.flow.data import Sample
-from hkt_lite.benchmarks.flow.metrics import Meter, epe_map, metrics, warm_start
+from hkt_lite.benchmarks.flow.metrics import Meter, metrics, warm_start
 from hkt_lite.config import HKTError
 
 
@@ -29,10 +29,6 @@ def row(*vectors):
 
 def mask(*values):
     return torch.tensor([values], dtype=torch.bool)
-
-
-def test_the_error_is_the_length_of_the_difference():
-    assert epe_map(row((3, 4), (1, -1)), row((0, 0), (1, 1)))[0].tolist() == [5.0, 2.0]
 
 
 def test_every_key_on_a_field_made_by_hand():

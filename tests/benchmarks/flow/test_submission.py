@@ -20,7 +20,7 @@ def child():
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def layouts(tmp_path_factory):
     """The embedded scenes as test parts."""
     root = tmp_path_factory.mktemp("data")
     for folder, name in (
@@ -33,6 +33,12 @@ def data(tmp_path_factory):
             ignore=shutil.ignore_patterns("flow*", "occlusions", "invalid"),
         )
     return root
+
+
+@pytest.fixture
+def data(layouts, monkeypatch):
+    monkeypatch.setenv("HKT_DATA", str(layouts))
+    return layouts
 
 
 @pytest.mark.parametrize("name", ["raft_tiny", "raft_base"])
@@ -49,14 +55,14 @@ def test_from_zero_it_is_torchvisions_loop(name):
 
 
 def test_sintel_files_have_its_names_and_the_childs_flow(child, data, tmp_path):
-    assert write(child, "raft_tiny", "sintel-final", tmp_path / "out", root=data) == 6
+    assert write(child, "raft_tiny", "sintel-final", tmp_path / "out") == 6
     written = sorted(
         path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.flo")
     )
     assert written == [
         f"final/moving_{scene}/frame_{frame:04d}.flo" for scene in (1, 2) for frame in (1, 2, 3)
     ]
-    pairs = flow.pairs(data, "sintel-final", need_flow=False, part="test")
+    pairs = flow.pairs(data, "sintel-final", part="test")
     for pair, found in flows(child, "raft_tiny", pairs[:2], 32, "sintel"):
         assert torch.equal(
             flow_files.read_flo(tmp_path / "out" / "final" / f"{pair.name}.flo"), found
@@ -65,13 +71,13 @@ def test_sintel_files_have_its_names_and_the_childs_flow(child, data, tmp_path):
 
 
 def test_kitti_files_are_dense_16_bit_pictures(child, data, tmp_path):
-    assert write(child, "raft_tiny", "kitti2015", tmp_path / "out", root=data) == 2
+    assert write(child, "raft_tiny", "kitti2015", tmp_path / "out") == 2
     found, valid = flow_files.read_kitti(tmp_path / "out" / "flow" / "900000_10.png")
     assert valid.all() and found.shape == (2, 66, 74)
 
 
 def test_warm_start_goes_on_inside_a_scene_and_not_into_the_next(child, data):
-    pairs = flow.pairs(data, "sintel-clean", need_flow=False, part="test")
+    pairs = flow.pairs(data, "sintel-clean", part="test")
     cold, warm = (
         [found for _, found in flows(child, "raft_tiny", pairs, 4, "sintel", warm=flag)]
         for flag in (False, True)
@@ -90,21 +96,23 @@ def test_warm_start_goes_on_inside_a_scene_and_not_into_the_next(child, data):
 )
 def test_refusals(child, data, tmp_path, corpus, warm, words):
     with pytest.raises(HKTError, match=words):
-        write(child, "raft_tiny", corpus, tmp_path / "out", warm, root=data)
+        write(child, "raft_tiny", corpus, tmp_path / "out", warm)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_half_written_stays_and_nothing_is_overwritten(child, data, tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     with pytest.raises(HKTError, match="there already"):
-        write(child, "raft_tiny", "sintel-clean", tmp_path / "there", root=data)
+        write(child, "raft_tiny", "sintel-clean", tmp_path / "there")
     with pytest.raises(HKTError, match="no folder"):
-        write(child, "raft_tiny", "sintel-clean", tmp_path / "out", root=tmp_path)
+        monkeypatch.setenv("HKT_DATA", str(tmp_path))
+        write(child, "raft_tiny", "sintel-clean", tmp_path / "out")
+    monkeypatch.setenv("HKT_DATA", str(data))
 
     def full(path, value):
         raise HKTError(f"Could not write {path}: no space left.")
 
     monkeypatch.setattr(flow_files, "write_flo", full)
     with pytest.raises(HKTError, match="no space left"):
-        write(child, "raft_tiny", "sintel-clean", tmp_path / "out", root=data)
+        write(child, "raft_tiny", "sintel-clean", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hkt_lite.benchmarks import get, resolve
-from hkt_lite.benchmarks.flow.network import NAMES, raft, smallest
+from hkt_lite.benchmarks.flow.network import LEVELS, raft, smallest
 from hkt_lite.benchmarks.flow.task import LEARNT, UPDATES, VAL_UPDATES, Batch, sequence_loss, sites
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import Config, HKTError
@@ -41,7 +41,7 @@ def test_the_sizes_of_the_networks_are_those_that_are_published():
         raft("raft_smal")
 
 
-@pytest.mark.parametrize("name", NAMES[2:])
+@pytest.mark.parametrize("name", list(LEVELS)[2:])
 def test_the_smallest_picture_is_the_smallest(name):
     net, side = raft(name).eval(), smallest(name)
     with torch.no_grad():

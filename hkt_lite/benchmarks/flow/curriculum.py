@@ -1,0 +1,123 @@
+"""What networks train on and are tested on: corpora of pairs, or moving layers in their place.
+
+An item is a data.Pair, whose files are read when it is its turn, or an embedded data.Sample.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...config import Config, HKTError, Stage, data_home
+from . import choose, data
+from . import synthetic as moving
+from .augment import RECIPES
+
+CORPORA = {  # of a name in a stage
+    "chairs": ["chairs"],
+    "things": ["things"],
+    "sintel": ["sintel-clean", "sintel-final"],
+    "kitti": ["kitti2015"],
+    "hd1k": ["hd1k"],
+}
+TESTS = {"sintel": "sintel-clean", "sintel_final": "sintel-final", "kitti": "kitti2015"}
+# of the embedded scenes: they move two and a half positions of the cost volume at most, and a short
+# training has no time for RAFT's full augmentation
+MOTION = 20.0  # pixels
+EASY = {"scale": (-0.1, 0.3), "stretch": 0.0, "photometric": False, "eraser": 0.0}
+PLAIN = {"layers": EASY, "kitti": {**EASY, "sparse": True, "flips": (0.5, 0.0)}}
+
+
+class Part(NamedTuple):
+    """One corpus of a stage: what FlowAugment does with it, and its items."""
+
+    recipe: dict
+    train: list
+    val: list
+
+
+def parts(config: Config, stage: Stage) -> list[Part]:
+    """Raises HKTError for corpora that are missing, damaged or leave nothing to train on."""
+    if config.source == "synthetic":
+        recipe = choose("embedded scene", stage.corpus, PLAIN)
+        size = tuple(side + 16 for side in stage.crop)
+        train = _moving("train", config.train_size, size, stage.corpus)
+        return [Part(recipe, train, _moving("val", 48, stage.crop, stage.corpus))]
+    found = []
+    for name in stage.corpus.split("+"):
+        for corpus in choose("flow corpus to train on", name, CORPORA):
+            pairs = checked(corpus)
+            train, val = (data.split(corpus, pairs, part) for part in ("train", "val"))
+            found.append(Part(RECIPES[name], train, val))
+    if not any(part.train for part in found):
+        raise HKTError(
+            f"No pair of {stage.corpus} is left to train on after its validation scenes are taken "
+            f"out; add more data under {data_home()}."
+        )
+    return found
+
+
+def tests(config: Config) -> dict[str, list]:
+    """The embedded test sets, or the real ones that are there: whole, if none is trained on."""
+    if config.source == "synthetic":
+        size = config.stages[-1].crop
+        return {"sintel": _moving("test", 64, size), "kitti": _moving("test", 48, size, "kitti")}
+    trained = {name for stage in config.stages for name in stage.corpus.split("+")}
+    found = {}
+    for name, corpus in TESTS.items():
+        if data.present(data_home(), corpus):
+            found[name] = data.pairs(data_home(), corpus)
+            if data.family(corpus) in trained:
+                found[name] = data.split(corpus, found[name], "val")
+    if not found:
+        raise HKTError(
+            f"Neither Sintel nor KITTI lies under {data_home()}, and a child must be tested on "
+            "one; see `hkt data status`."
+        )
+    return found
+
+
+def _moving(split: str, count: int, size: tuple[int, int], flavour: str = "layers") -> list:
+    return moving.pairs_batch(split, count, size, max_motion=MOTION, flavour=flavour)
+
+
+def checked(corpus: str) -> list[data.Pair]:
+    """All pairs of a corpus; HKTError naming the first missing or damaged file."""
+    pairs = data.pairs(data_home(), corpus)
+    data.check(pairs)
+    return pairs
+
+
+def fingerprint(sets: list[list]) -> str:
+    """sha256 over embedded samples, or names and sizes of real files, which are gigabytes."""
+    digest = hashlib.sha256()
+    for items in sets:
+        for item in items:
+            for value in item:
+                if isinstance(value, Tensor):
+                    digest.update(value.numpy().tobytes())
+                elif isinstance(value, Path):
+                    digest.update(f"{value.name} {value.stat().st_size}".encode())
+                else:
+                    digest.update(str(value).encode())
+    return digest.hexdigest()
+
+
+def sample(item: data.Pair | data.Sample) -> data.Sample:
+    return item if isinstance(item, data.Sample) else data.read(item)
+
+
+def grouped(items: list, size: int = 8) -> Iterator[tuple[list[data.Sample], Tensor]]:
+    """Samples in order, at most `size` neighbours of one shape together, and their images.
+
+    Images are float32 (2, B, 3, H, W) in [-1, 1]: first and second frames.
+    """
+    samples = enumerate(map(sample, items))
+    for _, numbered in groupby(samples, lambda one: (one[1].first.shape, one[0] // size)):
+        group = [one for _, one in numbered]
+        first, second = (torch.stack(images) for images in zip(*(one[:2] for one in group)))
+        yield group, torch.stack([first, second]).float() / 127.5 - 1
