@@ -53,55 +53,40 @@ def unet(arch: str, classes: int, channels: int = 1) -> nn.Module:
     return UNet(dims, channels, classes, widths, [2] * (levels - 1), num_res_units=units)
 
 
-def _above(name: str) -> int:
-    """Levels between a site and the bottleneck: 0 for 'bottleneck', N for 'decoderN'."""
-    return 0 if name == "bottleneck" else int(name.removeprefix("decoder"))
-
-
 def _inside(level: int) -> str:
-    """Path of the Sequential (down, skip connection, up) of a level, 0 at the top."""
+    """Path of the Sequential (down, skip connection, up) of a level, 0 at the top.
+
+    MONAI nests a level within the skip connection of the one above it, and a skip connection itself
+    returns a concatenation.
+    """
     return "model" + ".1.submodule" * level
+
+
+def _places(model: nn.Module) -> dict[str, str]:
+    """Module path of each site from the bottleneck up; it depends on the depth of the U-Net."""
+    deepest = len(model.channels) - 1
+    decoders = {f"decoder{n}": f"{_inside(deepest - n)}.2" for n in range(1, deepest)}
+    return {"bottleneck": _inside(deepest), **decoders}
 
 
 def place(model: nn.Module, name: str) -> str:
     """Module path of 'bottleneck' or 'decoder1' (the first above it), 'decoder2', … of a U-Net.
 
-    The path depends on the depth: MONAI nests a level within the skip connection of the one above
-    it, so one path is the bottleneck of one network and a decoder of another, and a skip connection
-    itself returns a concatenation.  Raises SiteError naming the valid places.
+    Raises SiteError naming the valid places.
     """
-    levels = len(model.channels)
-    valid = ["bottleneck", *(f"decoder{number}" for number in range(1, levels - 1))]
-    if name not in valid:
-        hint = nearest(name, valid)
-        if name == f"decoder{levels - 1}":
+    places = _places(model)
+    if name not in places:
+        hint = nearest(name, places)
+        if name == f"decoder{len(places)}":
             hint = " The topmost decoder returns the logits; use kd to imitate these."
-        raise SiteError(f"A U-Net of {levels} levels has no site {name!r}.{hint}")
-    path = _inside(levels - 1 - _above(name))
-    return path if name == "bottleneck" else f"{path}.2"
-
-
-def _upstream(model: nn.Module, first: int) -> tuple[str, ...]:
-    """Modules that lie before a site `first` levels above the bottleneck, the lowest in use."""
-    encoders = [f"{_inside(level)}.0" for level in range(len(model.channels) - 1)]
-    lower = ["bottleneck", *(f"decoder{number}" for number in range(1, first))][:first]
-    return *encoders, *(place(model, name) for name in lower)
-
-
-def _promised(model: nn.Module, name: str, side: int) -> tuple[int, ...]:
-    """Shape of a site's output for one input of `side`, from the network's widths alone.
-
-    A decoder already has the channels of the level above it, which is where its output goes.
-    """
-    level = len(model.channels) - 1 - _above(name)
-    channels = model.channels[level if name == "bottleneck" else level - 1]
-    return 1, channels, *[side >> level] * model.dimensions
+        raise SiteError(f"A U-Net of {len(places) + 1} levels has no site {name!r}.{hint}")
+    return places[name]
 
 
 def shapes(model: nn.Module, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shape of each site's output for one small input, measured.
 
-    Raises SiteError where it is not what the depth promises.
+    Raises SiteError where it is not what depth and widths promise.
     """
     paths = {name: place(model, name) for name in names}
     side = 2 ** len(model.channels)  # twice the smallest: a single position cannot be normalised
@@ -111,14 +96,26 @@ def shapes(model: nn.Module, names: Sequence[str]) -> dict[str, tuple[int, ...]]
         model(picture)
     model.train(training)
     found = {name: tuple(seen[path][0].shape) for name, path in paths.items()}
+    order = list(_places(model))
     for name, shape in found.items():
-        wanted = _promised(model, name, side)
+        level = len(order) - order.index(name)
+        # a decoder already has the channels of the level above it, which is where its output goes
+        channels = model.channels[level if name == "bottleneck" else level - 1]
+        wanted = (1, channels, *[side >> level] * model.dimensions)
         if shape != wanted:
             raise SiteError(
                 f"Site {name!r} at {paths[name]!r} has shape {shape}, but a U-Net of widths "
                 f"{tuple(model.channels)} has {wanted} there; was it built by lits.network.unet?"
             )
     return found
+
+
+def _upstream(model: nn.Module, name: str) -> tuple[str, ...]:
+    """Modules that lie before a site: all encoders, and the sites nearer to the bottleneck."""
+    places = _places(model)
+    lower = list(places).index(name)
+    encoders = [f"{_inside(level)}.0" for level in range(len(places))]
+    return *encoders, *list(places.values())[:lower]
 
 
 def sites(parent: nn.Module, child: nn.Module, names: str) -> tuple[Site, ...]:
@@ -138,10 +135,10 @@ def sites(parent: nn.Module, child: nn.Module, names: str) -> tuple[Site, ...]:
         )
     for model in (parent, child):
         shapes(model, places)
-    first = min(map(_above, places))
-    upstream = _upstream(parent, first), _upstream(child, first)
+    lowest = min(places, key=list(_places(parent)).index)
+    upstream = _upstream(parent, lowest), _upstream(child, lowest)
     return tuple(
         # the lowest site depends on no other one
-        Site(place(parent, name), place(child, name), *upstream, alone=_above(name) == first)
+        Site(place(parent, name), place(child, name), *upstream, alone=name == lowest)
         for name in places
     )

@@ -97,34 +97,31 @@ class _Canvas:
         self.tilt = anatomy["tilt"]
         self.hu = np.full((len(z), size, size), AIR, np.float32)
 
-    def _box(self, centre, reach) -> tuple[slice, ...]:
-        """Index ranges of z, y and x."""
+    def _around(self, centre, reach, warp: bool):
+        """Index ranges of a box, and z, y, x of its voxels; warped, organs bulge and lean."""
         sides = zip(self.axes, centre, reach)
-        return tuple(slice(*np.searchsorted(axis, [c - r, c + r])) for axis, c, r in sides)
-
-    def _coordinates(self, box, warp: bool):
-        """z, y, x of a box's voxels, broadcastable; warped, organs bulge and lean."""
+        box = tuple(slice(*np.searchsorted(axis, [c - r, c + r])) for axis, c, r in sides)
         parts = [axis[part] for axis, part in zip(self.axes, box)]
         z, y, x = np.meshgrid(*parts, indexing="ij", sparse=True)
-        if not warp:
-            return z, y, x
-        size, period, one, two = self.tilt
-        back, left = drawing.wave((x + z) / period + one), drawing.wave((y - z) / period + two)
-        return z, y + size * back, x + size * left
+        if warp:
+            size, period, one, two = self.tilt
+            back, left = drawing.wave((x + z) / period + one), drawing.wave((y - z) / period + two)
+            y, x = y + size * back, x + size * left
+        return box, (z, y, x)
 
     def ellipsoid(self, centre, half, warp: bool = True):
         reach = np.array(half, float) + self.tilt[0] + self.pixel
         reach[0] += self.thick
-        box = self._box(centre, reach)
-        parts = zip(self._coordinates(box, warp), centre, half)
+        box, point = self._around(centre, reach, warp)
+        parts = zip(point, centre, half)
         distance = (drawing.norm(*((p - c) / h for p, c, h in parts)) - 1) * min(half)
         return box, drawing.cover(distance, self.pixel).astype(np.float32)
 
     def tube(self, start, end, radius: float):
         """A vessel; a thin one never fills a voxel."""
         reach = np.abs(end - start) / 2 + radius + self.pixel + self.thick
-        box = self._box((start + end) / 2, reach)
-        distance = drawing.segment(self._coordinates(box, True), start, end) - radius
+        box, point = self._around((start + end) / 2, reach, warp=True)
+        distance = drawing.segment(point, start, end) - radius
         most = min(1, 2 * radius / self.pixel)
         return box, drawing.cover(distance, self.pixel, most).astype(np.float32)
 
@@ -230,12 +227,10 @@ def phantom(
 
 
 @lru_cache(maxsize=8)
-def volumes(
-    split: str, count: int, size: int = 64, slices: int = 24, seed: int = 0
-) -> list[Volume]:
+def volumes(split: str, count: int, size: int = 64) -> list[Volume]:
     """The first `count` phantoms of a split; a smaller count is a prefix of a larger one."""
     found = []
     for number in range(count):
-        hu, labels, spacing = phantom(split, number, size, slices, seed)
+        hu, labels, spacing = phantom(split, number, size)
         found.append(volume(f"phantom {split} {number}", windowed(hu), labels, spacing))
     return found

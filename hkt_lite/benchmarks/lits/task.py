@@ -46,24 +46,6 @@ class Batch(NamedTuple):
     key: Tensor  # (B,), the examples
 
 
-def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - soft Dice of the foreground classes + cross-entropy; logits (B, K, …), labels (B, …).
-
-    Dice is over the whole batch: a slice without tumour would otherwise give all or nothing for a
-    single pixel.
-    """
-    from monai.losses import DiceCELoss
-
-    criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-    return criterion(logits.float(), labels[:, None])
-
-
-def pixelwise(child: Tensor, parent: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(parent || child) of softened classes, mean over pixels; logits (B, K, …)."""
-    pixels = (logits.float().movedim(1, -1).flatten(0, -2) for logits in (child, parent))
-    return soft_divergence(*pixels, temperature)
-
-
 class Lits(Task):
     title = "LiTS"
     metric = "dice"  # mean over regions of the mean over volumes
@@ -131,11 +113,11 @@ class Lits(Task):
 
     def load(self) -> Lits:
         self.volumes = self._volumes(slices.SPLITS)
-        examples = [
-            (number, level)
-            for number, volume in enumerate(self.volumes["train"])
-            for level in _trained_on(volume.top)
-        ]
+        examples = []
+        for number, volume in enumerate(self.volumes["train"]):
+            empty = np.flatnonzero(volume.top == 0)[::EMPTY]
+            levels = np.sort(np.concatenate([np.flatnonzero(volume.top), empty]))
+            examples += [(number, level) for level in levels.tolist()]
         self.train_size = self.config.train_size
         if len(examples) < self.train_size:
             raise HKTError(
@@ -225,21 +207,21 @@ class Lits(Task):
 
     def batches(self, split: str, size: int = 32) -> Iterator[Batch]:
         """All slices of a split in order, whole; in three dimensions one volume at a time."""
-        first = 0
         for volume in self.volumes[split]:
-            yield from self._whole(volume, size, first)
-            first += len(volume.x)
+            yield from self._whole(volume, size)
 
-    def _whole(self, volume: slices.Volume, size: int = 32, first: int = 0) -> Iterator[Batch]:
-        """One volume in order, not augmented; `first` is the key of its first slice."""
-        device, count = self.config.device, len(volume.x)
-        size, batch_or_depth = (count, 0) if self.dims == 3 else (size, 1)
-        for start in range(0, count, size):
+    def _whole(self, volume: slices.Volume, size: int = 32) -> Iterator[Batch]:
+        """One volume in order, not augmented; keys count from its first slice."""
+        size, batch_or_depth = (len(volume.x), 0) if self.dims == 3 else (size, 1)
+        for start in range(0, len(volume.x), size):
             cut = slice(start, start + size)
-            x = torch.from_numpy(np.array(volume.x[cut])).to(device).unsqueeze(batch_or_depth)
-            y = torch.from_numpy(np.array(volume.y[cut])).to(device).unsqueeze(batch_or_depth)
-            key = torch.arange(first + start, first + start + len(x))
-            yield self._batch(x.float() / 255, y.long(), key)
+            x, y = (
+                torch.from_numpy(np.array(part[cut]))
+                .to(self.config.device)
+                .unsqueeze(batch_or_depth)
+                for part in (volume.x, volume.y)
+            )
+            yield self._batch(x.float() / 255, y.long(), torch.arange(start, start + len(x)))
 
     # --- networks and losses --------------------------------------------------------------------
 
@@ -247,10 +229,21 @@ class Lits(Task):
         return model(batch.x)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        return dice_ce(output, batch.y)
+        """1 - soft Dice of the foreground classes + cross-entropy; output (B, K, …).
+
+        Dice is over the whole batch: a slice without tumour would otherwise give all or nothing for
+        a single pixel.
+        """
+        from monai.losses import DiceCELoss
+
+        criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        return criterion(output.float(), batch.y[:, None])
 
     def imitate(self, child_output: Tensor, parent_output: Tensor, temperature: float) -> Tensor:
-        return pixelwise(child_output, parent_output, temperature)
+        """T^2 KL(parent || child) of softened classes, mean over pixels; outputs (B, K, …)."""
+        both = child_output, parent_output
+        pixels = (logits.float().movedim(1, -1).flatten(0, -2) for logits in both)
+        return soft_divergence(*pixels, temperature)
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -268,15 +261,12 @@ class Lits(Task):
         """By sliding windows where a slice is larger than the crop, and in three dimensions."""
         from monai.inferers import sliding_window_inference
 
-        def windows(x: Tensor) -> Tensor:
-            return self.predict(model, Batch(x, None, None))
-
         crop, found = self.config.crop, []
         for batch in self._whole(volume):
             if self.dims == 2 and list(batch.x.shape[2:]) == crop:
                 logits = self.predict(model, batch)
             else:
-                logits = sliding_window_inference(batch.x, crop, 8, windows, overlap=OVERLAP)
+                logits = sliding_window_inference(batch.x, crop, 8, model, overlap=OVERLAP)
             labels = logits.argmax(1).to(torch.uint8).cpu().numpy()
             found.append(labels[0] if self.dims == 3 else labels)
         return np.concatenate(found)
@@ -285,8 +275,8 @@ class Lits(Task):
         """'dice', and Dice of each region, as `metrics.scores` gives it; on test data all of it."""
         maps = self.segmented(model, split)
         volumes = self.volumes[split][: len(maps)]
-        truths, spacings = [v.y for v in volumes], [v.spacing for v in volumes]
-        return scores(maps, truths, spacings, self.classes, full=split == "test")
+        spacings = [volume.spacing for volume in volumes] if split == "test" else None
+        return scores(maps, [volume.y for volume in volumes], spacings, self.classes)
 
     def protocol(self, name: str) -> dict:
         """No training data is needed; 'test' is then what the protocol says, and nothing else."""
@@ -321,8 +311,3 @@ def all_liver(task: Lits, split: str) -> dict[str, float]:
         blind = [2 * (truth > 0).view(np.uint8) for truth in truths]
         found["dice_lesion_in_liver"] = scores(blind, truths)["dice_lesion"]
     return found
-
-
-def _trained_on(top: np.ndarray) -> list[int]:
-    """Slices with liver, and one in EMPTY of the others."""
-    return sorted([*np.flatnonzero(top > 0).tolist(), *np.flatnonzero(top == 0)[::EMPTY].tolist()])
