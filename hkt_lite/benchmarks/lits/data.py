@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -227,18 +227,18 @@ def _mapped(place: Path) -> Volume:
     """A volume of the cache; its voxels stay on disk until they are looked at."""
     about = read_json(place / "about.json", "slice cache")
     x, y = (np.load(place / name, mmap_mode="r") for name in ARRAYS)
-    top = np.array(about["top"], np.uint8)
-    return Volume(about["name"], x, y, tuple(about["spacing"]), top, about["digest"])
+    about |= {"spacing": tuple(about["spacing"]), "top": np.array(about["top"], np.uint8)}
+    return Volume(x=x, y=y, **about)
 
 
-def prepare(cases: Iterable[Case], size: int, home: Path | None = None) -> list[Volume]:
+def prepare(cases: Sequence[Case], size: int, home: Path | None = None) -> list[Volume]:
     """The cases as memory-mapped 8-bit slices (Z, size, size), building what the cache lacks.
 
     Raises HKTError naming the bad file; all headers are looked at before the first one is built.
     """
     from tqdm import tqdm
 
-    cases, home = list(cases), home or runs_home() / "slices"
+    home = home or runs_home() / "slices"
     places = [_place(case, size, home) for case in cases]
     missing = [(case, place) for case, place in zip(cases, places) if not place.is_dir()]
     for case, _ in missing:
@@ -257,5 +257,5 @@ def load(
     cases = {case.number: case for case in index(root)}
     numbers = by_split(cases, SPLIT, root, splits)
     wanted = [number for chosen in numbers.values() for number in chosen]
-    volumes = dict(zip(wanted, prepare((cases[number] for number in wanted), size, home)))
+    volumes = dict(zip(wanted, prepare([cases[number] for number in wanted], size, home)))
     return {name: [volumes[number] for number in chosen] for name, chosen in numbers.items()}

@@ -36,13 +36,8 @@ def parsed(arch: str) -> tuple[int, int, int, int]:
     return 2 if found[1] else 0, int(found[2]), int(found[3]), int(found[4])
 
 
-def stride(arch: str) -> int:
-    """What every side of the input is a multiple of: each level but the first halves it."""
-    return 2 ** (parsed(arch)[3] - 1)
-
-
-def unet(arch: str, classes: int, channels: int = 1) -> nn.Module:
-    """A new U-Net: (B, channels, H, W[, D]) -> logits (B, classes, H, W[, D]).
+def unet(arch: str, classes: int) -> nn.Module:
+    """A new U-Net: (B, 1, H, W[, D]) -> logits (B, classes, H, W[, D]).
 
     Instance normalisation, so no running statistics.  Raises HKTError for another name.
     """
@@ -50,23 +45,19 @@ def unet(arch: str, classes: int, channels: int = 1) -> nn.Module:
 
     units, dims, width, levels = parsed(arch)
     widths = [width * 2**level for level in range(levels)]
-    return UNet(dims, channels, classes, widths, [2] * (levels - 1), num_res_units=units)
+    return UNet(dims, 1, classes, widths, [2] * (levels - 1), num_res_units=units)
 
 
-def _inside(level: int) -> str:
-    """Path of the Sequential (down, skip connection, up) of a level, 0 at the top.
+def _paths(model: nn.Module) -> tuple[list[str], dict[str, str]]:
+    """Module paths of (the encoders from the top, the sites by name from the bottleneck up).
 
-    MONAI nests a level within the skip connection of the one above it, and a skip connection itself
-    returns a concatenation.
+    MONAI nests a level (down, skip connection, up) within the skip connection of the one above it.
+    So one path is the bottleneck of one network and a decoder of another.
     """
-    return "model" + ".1.submodule" * level
-
-
-def _places(model: nn.Module) -> dict[str, str]:
-    """Module path of each site from the bottleneck up; it depends on the depth of the U-Net."""
-    deepest = len(model.channels) - 1
-    decoders = {f"decoder{n}": f"{_inside(deepest - n)}.2" for n in range(1, deepest)}
-    return {"bottleneck": _inside(deepest), **decoders}
+    *upper, bottom = ("model" + ".1.submodule" * level for level in range(len(model.channels)))
+    encoders = [f"{level}.0" for level in upper]
+    decoders = {f"decoder{n}": f"{level}.2" for n, level in enumerate(upper[:0:-1], 1)}
+    return encoders, {"bottleneck": bottom, **decoders}
 
 
 def place(model: nn.Module, name: str) -> str:
@@ -74,7 +65,7 @@ def place(model: nn.Module, name: str) -> str:
 
     Raises SiteError naming the valid places.
     """
-    places = _places(model)
+    _, places = _paths(model)
     if name not in places:
         hint = nearest(name, places)
         if name == f"decoder{len(places)}":
@@ -96,7 +87,7 @@ def shapes(model: nn.Module, names: Sequence[str]) -> dict[str, tuple[int, ...]]
         model(picture)
     model.train(training)
     found = {name: tuple(seen[path][0].shape) for name, path in paths.items()}
-    order = list(_places(model))
+    order = list(_paths(model)[1])
     for name, shape in found.items():
         level = len(order) - order.index(name)
         # a decoder already has the channels of the level above it, which is where its output goes
@@ -108,14 +99,6 @@ def shapes(model: nn.Module, names: Sequence[str]) -> dict[str, tuple[int, ...]]
                 f"{tuple(model.channels)} has {wanted} there; was it built by lits.network.unet?"
             )
     return found
-
-
-def _upstream(model: nn.Module, name: str) -> tuple[str, ...]:
-    """Modules that lie before a site: all encoders, and the sites nearer to the bottleneck."""
-    places = _places(model)
-    lower = list(places).index(name)
-    encoders = [f"{_inside(level)}.0" for level in range(len(places))]
-    return *encoders, *list(places.values())[:lower]
 
 
 def sites(parent: nn.Module, child: nn.Module, names: str) -> tuple[Site, ...]:
@@ -133,10 +116,13 @@ def sites(parent: nn.Module, child: nn.Module, names: str) -> tuple[Site, ...]:
             f"The parent works in {parent.dimensions} dimensions and the child in "
             f"{child.dimensions}; sites need the same."
         )
+    upstream = []
     for model in (parent, child):
         shapes(model, places)
-    lowest = min(places, key=list(_places(parent)).index)
-    upstream = _upstream(parent, lowest), _upstream(child, lowest)
+        encoders, paths = _paths(model)
+        order = list(paths)
+        lowest = min(places, key=order.index)
+        upstream.append((*encoders, *list(paths.values())[: order.index(lowest)]))
     return tuple(
         # the lowest site depends on no other one
         Site(place(parent, name), place(child, name), *upstream, alone=name == lowest)

@@ -87,11 +87,11 @@ def _lesion(draw: drawing.Draw, a: dict) -> tuple:
 
 
 class _Canvas:
-    """HU of the slices first … last - 1 of a volume; a shape is a box and the coverage in it."""
+    """HU of some levels of a volume; a shape is a box and the coverage in it."""
 
-    def __init__(self, anatomy: dict, size: int, slices: int, first: int, last: int):
-        self.pixel, self.thick = FIELD / size, HEIGHT / max(slices - 1, 1)
-        z = ((np.arange(first, last) - (slices - 1) / 2) * self.thick).astype(np.float32)
+    def __init__(self, anatomy: dict, size: int, slices: int, levels: range):
+        self.pixel, self.thick = FIELD / size, HEIGHT / (slices - 1)
+        z = ((np.array(levels) - (slices - 1) / 2) * self.thick).astype(np.float32)
         x = ((np.arange(size) - (size - 1) / 2) * self.pixel).astype(np.float32)
         self.axes = z, x - np.float32(anatomy["shift"]), x
         self.tilt = anatomy["tilt"]
@@ -191,39 +191,36 @@ def _liver(canvas: _Canvas, a: dict) -> np.ndarray:
     return (liver > 0.5).astype(np.uint8) + ((lesion > 0.5) & (liver > 0.5))
 
 
-def slab(
-    split: str, number: int, size: int, slices: int, first: int, last: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slices first … last - 1 of a phantom: (HU int16, labels uint8), each (Z, size, size).
-
-    They do not depend on how a volume is cut.
-    """
-    anatomy = _anatomy(drawing.Draw(drawing.generator("phantom", seed, split, number)))
-    canvas = _Canvas(anatomy, size, slices, first, last)
-    for centre, half, hu, warp in _organs(anatomy):
-        canvas.paint(canvas.ellipsoid(centre, half, warp), hu)
-    labels = _liver(canvas, anatomy)
-    for k, plane in enumerate(canvas.hu, first):  # slightly smooth, as reconstructed CT is
-        random = drawing.generator("noise", seed, split, number, k)
-        noise = drawing.triangular(random, (size + 2, size + 2)) * drawing.SQRT6
-        plane += np.float32(anatomy["noise"]) * (drawing.binomial(noise) / np.float32(6))
-    return np.clip(np.floor(canvas.hu + np.float32(0.5)), -1024, 3071).astype(np.int16), labels
-
-
 def phantom(
-    split: str, number: int, size: int = 64, slices: int = 24, seed: int = 0
+    split: str,
+    number: int,
+    size: int = 64,
+    slices: int = 24,
+    seed: int = 0,
+    part: range | None = None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     """(HU int16, labels uint8, spacing in mm) of a volume of 'train', 'val' or 'test'.
 
-    Arrays are (slices, size, size); splits come from independent random streams.  Raises HKTError
-    for an unknown split and a size below 32 pixels or 2 slices.
+    Arrays are (slices, size, size), or only the slices `part`: they do not depend on how
+    a volume is cut.  Splits come from independent random streams.  Raises HKTError for an unknown
+    split and a size below 32 pixels or 2 slices.
     """
     if split not in SPLITS:
         raise HKTError(f"The phantoms have no split {split!r}.{nearest(split, SPLITS)}")
     if size < 32 or slices < 2:
         raise HKTError(f"A phantom needs at least 32 pixels and 2 slices, got {size} and {slices}.")
-    hu, labels = slab(split, number, size, slices, 0, slices, seed)
-    return hu, labels, (HEIGHT / (slices - 1), FIELD / size, FIELD / size)
+    levels = part or range(slices)
+    anatomy = _anatomy(drawing.Draw(drawing.generator("phantom", seed, split, number)))
+    canvas = _Canvas(anatomy, size, slices, levels)
+    for centre, half, hu, warp in _organs(anatomy):
+        canvas.paint(canvas.ellipsoid(centre, half, warp), hu)
+    labels = _liver(canvas, anatomy)
+    for level, plane in zip(levels, canvas.hu):  # slightly smooth, as reconstructed CT is
+        random = drawing.generator("noise", seed, split, number, level)
+        noise = drawing.triangular(random, (size + 2, size + 2)) * drawing.SQRT6
+        plane += np.float32(anatomy["noise"]) * (drawing.binomial(noise) / np.float32(6))
+    hu = np.clip(np.floor(canvas.hu + np.float32(0.5)), -1024, 3071).astype(np.int16)
+    return hu, labels, (canvas.thick, canvas.pixel, canvas.pixel)
 
 
 @lru_cache(maxsize=8)
