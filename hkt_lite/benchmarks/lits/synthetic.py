@@ -201,9 +201,9 @@ def phantom(
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     """(HU int16, labels uint8, spacing in mm) of a volume of 'train', 'val' or 'test'.
 
-    Arrays are (slices, size, size), or only the slices `part`: they do not depend on how
-    a volume is cut.  Splits come from independent random streams.  Raises HKTError for an unknown
-    split and a size below 32 pixels or 2 slices.
+    Arrays are (slices, size, size), or those slices of them that are in `part`.  Splits come from
+    independent random streams.  Raises HKTError for an unknown split and a size below 32 pixels or
+    2 slices.
     """
     if split not in SPLITS:
         raise HKTError(f"The phantoms have no split {split!r}.{nearest(split, SPLITS)}")
