@@ -108,8 +108,8 @@ def write_lits(
             for file, kind in zip(opened, (np.int16, np.uint8)):
                 _nifti_header(size, slices, kind).write_to(file)
             for first in range(0, slices, SLAB):
-                last = min(first + SLAB, slices)
-                arrays = phantom.slab("train", number, size, slices, first, last, seed)
+                levels = range(first, min(first + SLAB, slices))
+                arrays = phantom.phantom("train", number, size, slices, seed, levels)[:2]
                 for file, array in zip(opened, arrays):
                     file.write(array.tobytes())  # (z, y, x) with x fastest is NIfTI's order
     return root

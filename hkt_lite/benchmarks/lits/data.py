@@ -13,8 +13,9 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +26,11 @@ from .slices import SPLITS, WINDOW, Volume, by_split, resized, windowed
 
 FOLDERS = ("LiTS", "Task03_Liver", "")  # under HKT_DATA, or that folder itself
 SPLIT = PROJECT / "data" / "splits" / "lits.json"
-NAME = re.compile(
-    r"/(?:(volume-|imagesTr/liver_)|segmentation-|labelsTr/liver_)(\d+)\.nii(?:\.gz)?$"
+NAME = re.compile(  # an image has the first group; the other one is the number
+    r"(?:^|/)(?:(volume-|imagesTr/liver_)|segmentation-|labelsTr/liver_)(\d+)\.nii(?:\.gz)?$"
 )
 LABELS = (0, 1, 2)  # background, liver, tumour
+ARRAYS = ("x.npy", "y.npy")
 THICK = 16  # slices in memory at a time: 32 MB of a 512 x 512 volume as float64
 MADE_AS = 1  # of the cache: raise it when its contents would change
 SAME = 1e-2  # mm by which two affines may differ, which is how headers are rounded
@@ -40,18 +42,12 @@ class Case(NamedTuple):
     mask: Path
 
 
-def _named(path: Path) -> tuple[str, int] | None:
-    """('volume' or 'segmentation', number) of a file in either layout, None for any other."""
-    found = NAME.search(f"/{path.as_posix()}")
-    return found and ("volume" if found[1] else "segmentation", int(found[2]))
-
-
 def present(root: Path) -> Path | None:
     """The folder under `root`, or `root` itself, that holds volumes in one of the two layouts."""
     for name in FOLDERS:
         folder = Path(root) / name
         depths = ("**/*.nii*",) if name else ("*.nii*", "imagesTr/*.nii*")
-        if any(_named(path) for depth in depths for path in folder.glob(depth)):
+        if any(NAME.search(path.as_posix()) for depth in depths for path in folder.glob(depth)):
             return folder
     return None
 
@@ -61,30 +57,28 @@ def index(root: Path) -> list[Case]:
 
     Raises HKTError naming the file that lacks its partner or is there twice, or an empty folder.
     """
-    files: dict[int, dict[str, Path]] = {}
+    found = {"volume": {}, "segmentation": {}}  # number -> file
     for path in sorted(Path(root).rglob("*.nii*")):
-        named = _named(path)
-        if named is None:
+        name = NAME.search(path.as_posix())
+        if name is None:
             continue
-        kind, number = named
-        pair = files.setdefault(number, {})
-        if kind in pair:
+        kind, number = "volume" if name[1] else "segmentation", int(name[2])
+        other = found[kind].setdefault(number, path)
+        if other != path:
             raise HKTError(
-                f"{path} and {pair[kind]} are both the {kind} of case {number}; remove one of them."
+                f"{path} and {other} are both the {kind} of case {number}; remove one of them."
             )
-        pair[kind] = path
-    if not files:
+    images, masks = found.values()
+    if not images and not masks:
         raise HKTError(
             "There are no volume-N.nii and segmentation-N.nii (LiTS) or imagesTr/ and labelsTr/ "
             f"(Task03_Liver) under {root}."
         )
-    for _, pair in sorted(files.items()):
-        for kind, partner in (("volume", "segmentation"), ("segmentation", "volume")):
-            if partner not in pair:
-                raise HKTError(
-                    f"{pair[kind]} has no {partner} of the same number; add or remove one."
-                )
-    return [Case(n, pair["volume"], pair["segmentation"]) for n, pair in sorted(files.items())]
+    for number in sorted(images.keys() ^ masks.keys()):
+        path = images.get(number) or masks[number]
+        partner = "segmentation" if number in images else "volume"
+        raise HKTError(f"{path} has no {partner} of the same number; add or remove one.")
+    return [Case(number, images[number], masks[number]) for number in sorted(images)]
 
 
 def _opened(path: Path):
@@ -131,26 +125,16 @@ def _pair(case: Case):
     return image, mask
 
 
-def _geometry(image) -> tuple[np.ndarray, list[int], list[int], list[float]]:
-    """(nibabel's turn to left, posterior, superior; stored axes that become z, y, x; sizes; mm)."""
-    import nibabel as nib
-    from nibabel.orientations import axcodes2ornt, ornt_transform
-
-    turn = ornt_transform(nib.io_orientation(image.affine), axcodes2ornt("LPS"))
-    axes = np.argsort(turn[:, 0])[::-1].tolist()
-    spacing = nib.affines.voxel_sizes(image.affine).tolist()
-    return turn, axes, [image.shape[k] for k in axes], [spacing[k] for k in axes]
-
-
-def _slabs(case: Case, image, mask) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _slabs(case: Case, image, mask, turn) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """(first slice, HU (z, y, x), labels uint8 (z, y, x)) in the order of the file.
 
-    Raises HKTError naming a file that is damaged, or holds what neither HU nor labels can be.
+    `turn` is nibabel's orientation transform to left, posterior, superior.  Raises HKTError naming
+    a file that is damaged, or holds what neither HU nor labels can be.
     """
     from nibabel.orientations import apply_orientation
 
-    turn, (axis, *_), (count, *_), _ = _geometry(image)
-    cut = [slice(None)] * 3
+    axis = int(turn[:, 0].argmax())  # the stored one that becomes z
+    count, cut = image.shape[axis], [slice(None)] * 3
     for first in range(0, count, THICK):
         last = min(first + THICK, count)
         cut[axis] = slice(first, last)
@@ -159,7 +143,7 @@ def _slabs(case: Case, image, mask) -> Iterator[tuple[int, np.ndarray, np.ndarra
             raise HKTError(
                 f"{case.image} has values that are not finite in slices {first} to {last - 1}."
             )
-        strange = np.setdiff1d(np.unique(labels), LABELS)
+        strange = np.setdiff1d(labels, LABELS)
         if strange.size:
             raise HKTError(
                 f"{case.mask} has the label {strange[0]:g}; only {', '.join(map(str, LABELS))} "
@@ -196,64 +180,65 @@ def build(case: Case, size: int, place: Path) -> None:
 
     Raises HKTError naming the bad file, or when the disk refuses; nothing is left then.
     """
-    image, mask = _pair(case)
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    pair, prefix = _pair(case), f".{place.name}."
     try:
-        part.mkdir(parents=True)
-        _fill(case, image, mask, size, part)
-        os.replace(part, place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(".part", prefix, place.parent, ignore_cleanup_errors=True) as part:
+            whole = Path(part) / "whole"
+            whole.mkdir()
+            _fill(case, *pair, size, whole)
+            os.replace(whole, place)
     except OSError as error:
         if not place.is_dir():  # else another process was faster
             raise HKTError(
                 f"Could not write the slices {place} ({error.strerror or error}); free some space "
                 "or set HKT_RUNS to another folder."
             ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def _fill(case: Case, image, mask, size: int, part: Path) -> None:
+def _fill(case: Case, image, mask, size: int, folder: Path) -> None:
     """Write x.npy, y.npy (Z, size, size) and about.json: all that `_mapped` reads."""
-    _, _, (count, *sides), (thick, *pixel) = _geometry(image)
-    shape = (count, size, size)
-    x, y = (
-        np.lib.format.open_memmap(part / name, "w+", np.uint8, shape) for name in ("x.npy", "y.npy")
-    )
-    top, digests = np.zeros(count, np.uint8), []
-    for first, hu, labels in _slabs(case, image, mask):
+    import nibabel as nib
+    from nibabel.orientations import axcodes2ornt, ornt_transform
+
+    turn = ornt_transform(nib.io_orientation(image.affine), axcodes2ornt("LPS"))
+    axes = turn[:, 0].argsort()[::-1]  # the stored ones that become z, y, x
+    count, *sides = np.array(image.shape)[axes].tolist()
+    thick, *pixel = nib.affines.voxel_sizes(image.affine)[axes].tolist()
+    shape, digests = (count, size, size), []
+    x, y = (np.lib.format.open_memmap(folder / n, "w+", np.uint8, shape) for n in ARRAYS)
+    for first, hu, labels in _slabs(case, image, mask, turn):
         slab = slice(first, first + len(hu))
         x[slab] = resized(windowed(hu), size)
         y[slab] = resized(labels, size, labels=True)
-        top[slab] = y[slab].max((1, 2))
         digests.append([first, hashlib.sha256(x[slab].tobytes() + y[slab].tobytes()).hexdigest()])
     x.flush()
     y.flush()
     about = {
         "name": f"LiTS {case.number}",
         "spacing": [thick, *(mm * side / size for mm, side in zip(pixel, sides))],
-        "top": top.tolist(),
+        "top": y.max((1, 2)).tolist(),
         "digest": hashlib.sha256(canonical(sorted(digests)).encode()).hexdigest(),
     }
-    (part / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def _mapped(place: Path) -> Volume:
     """A volume of the cache; its voxels stay on disk until they are looked at."""
     about = read_json(place / "about.json", "slice cache")
-    x, y = (np.load(place / name, mmap_mode="r") for name in ("x.npy", "y.npy"))
-    top = np.array(about["top"], np.uint8)
-    return Volume(about["name"], x, y, tuple(about["spacing"]), top, about["digest"])
+    x, y = (np.load(place / name, mmap_mode="r") for name in ARRAYS)
+    about |= {"spacing": tuple(about["spacing"]), "top": np.array(about["top"], np.uint8)}
+    return Volume(x=x, y=y, **about)
 
 
-def prepare(cases: Iterable[Case], size: int, home: Path | None = None) -> list[Volume]:
+def prepare(cases: Sequence[Case], size: int, home: Path | None = None) -> list[Volume]:
     """The cases as memory-mapped 8-bit slices (Z, size, size), building what the cache lacks.
 
     Raises HKTError naming the bad file; all headers are looked at before the first one is built.
     """
     from tqdm import tqdm
 
-    cases, home = list(cases), home or runs_home() / "slices"
+    home = home or runs_home() / "slices"
     places = [_place(case, size, home) for case in cases]
     missing = [(case, place) for case, place in zip(cases, places) if not place.is_dir()]
     for case, _ in missing:
@@ -272,5 +257,5 @@ def load(
     cases = {case.number: case for case in index(root)}
     numbers = by_split(cases, SPLIT, root, splits)
     wanted = [number for chosen in numbers.values() for number in chosen]
-    volumes = dict(zip(wanted, prepare((cases[number] for number in wanted), size, home)))
+    volumes = dict(zip(wanted, prepare([cases[number] for number in wanted], size, home)))
     return {name: [volumes[number] for number in chosen] for name, chosen in numbers.items()}

@@ -1,6 +1,6 @@
 """Segmentation as LiTS measures it: Dice, surface distances in mm, lesions found.
 
-    scores([prediction, …], [truth, …], [spacing, …], classes=3, full=True)  # maps (Z, H, W)
+    scores([prediction, …], [truth, …], [spacing, …], classes=3)  # maps (Z, H, W)
 
 Regions, as in LiTS (Bilic et al., 2023): the *liver* is every label above 0, lesions included; the
 *lesion* is label 2.  With two classes there is one region, the *foreground*.
@@ -58,13 +58,11 @@ def surface(
     return torch.cat(distances).mean().item(), hd95
 
 
-def lesionwise(
-    prediction: np.ndarray, truth: np.ndarray, covered: float = 0.5
-) -> tuple[int, int, int]:
+def lesionwise(prediction: np.ndarray, truth: np.ndarray) -> tuple[int, int, int]:
     """(lesions found, lesions, false alarms) of two boolean masks.
 
-    A lesion is a connected component of the truth (diagonals connect), found if at least the share
-    `covered` of its voxels is predicted; a false alarm is one of the prediction that touches none.
+    A lesion is a connected component of the truth (diagonals connect), found if at least half of
+    its voxels are predicted; a false alarm is one of the prediction that touches none.
     """
     from scipy import ndimage
 
@@ -73,7 +71,7 @@ def lesionwise(
     shares = ndimage.mean(prediction, lesions, np.arange(1, number + 1)) if number else []
     alarms, found = ndimage.label(prediction, joined)
     touching = np.unique(alarms[truth & prediction])
-    return int(np.sum(np.asarray(shares) >= covered)), int(number), int(found - len(touching))
+    return int(np.sum(np.asarray(shares) >= 0.5)), int(number), int(found - len(touching))
 
 
 def largest_component(labels: np.ndarray) -> np.ndarray:
@@ -90,15 +88,14 @@ def largest_component(labels: np.ndarray) -> np.ndarray:
 def scores(
     predictions: Sequence[np.ndarray],
     truths: Sequence[np.ndarray],
-    spacings: Sequence[Sequence[float]] = (),
+    spacings: Sequence[Sequence[float]] | None = None,
     classes: int = 3,
-    full: bool = False,
 ) -> dict[str, float]:
     """Means over volumes of label maps (Z, H, W).
 
     'dice_REGION' is the mean over volumes, 'dice_REGION_global' that of all voxels, 'dice' the mean
-    of the regions' means.  `full` adds 'assd_REGION' and 'hd95_REGION' in mm (of volumes whose
-    spacing is known), 'lesion_recall', and 'false_alarms' a volume.
+    of the regions' means.  `spacings` in mm (nan if not known) add 'assd_REGION' and 'hd95_REGION'
+    of the volumes whose spacing is known, 'lesion_recall', and 'false_alarms' a volume.
     """
     found: dict[str, float] = {"dice": float("nan")}  # the first in the dictionary
     regions = REGIONS[classes]
@@ -107,12 +104,12 @@ def scores(
         each = [counts(*pair) for pair in masks]
         found[f"dice_{region}"] = _mean([dice(*case) for case in each])
         found[f"dice_{region}_global"] = dice(*np.sum(each, axis=0))
-        if full and len(spacings):
+        if spacings is not None:
             known = [(*pair, mm) for pair, mm in zip(masks, spacings) if np.isfinite(mm).all()]
             distances = [surface(*case) for case in known]
             found[f"assd_{region}"] = _mean([assd for assd, _ in distances])
             found[f"hd95_{region}"] = _mean([hd95 for _, hd95 in distances])
-        if full and region == "lesion":
+        if spacings is not None and region == "lesion":
             hits, lesions, alarms = np.sum([lesionwise(*pair) for pair in masks], axis=0)
             found["lesion_recall"] = hits / lesions if lesions else float("nan")
             found["false_alarms"] = alarms / len(masks)

@@ -36,13 +36,8 @@ def parsed(arch: str) -> tuple[int, int, int, int]:
     return 2 if found[1] else 0, int(found[2]), int(found[3]), int(found[4])
 
 
-def stride(arch: str) -> int:
-    """What every side of the input is a multiple of: each level but the first halves it."""
-    return 2 ** (parsed(arch)[3] - 1)
-
-
-def unet(arch: str, classes: int, channels: int = 1) -> nn.Module:
-    """A new U-Net: (B, channels, H, W[, D]) -> logits (B, classes, H, W[, D]).
+def unet(arch: str, classes: int) -> nn.Module:
+    """A new U-Net: (B, 1, H, W[, D]) -> logits (B, classes, H, W[, D]).
 
     Instance normalisation, so no running statistics.  Raises HKTError for another name.
     """
@@ -50,58 +45,39 @@ def unet(arch: str, classes: int, channels: int = 1) -> nn.Module:
 
     units, dims, width, levels = parsed(arch)
     widths = [width * 2**level for level in range(levels)]
-    return UNet(dims, channels, classes, widths, [2] * (levels - 1), num_res_units=units)
+    return UNet(dims, 1, classes, widths, [2] * (levels - 1), num_res_units=units)
 
 
-def _above(name: str) -> int:
-    """Levels between a site and the bottleneck: 0 for 'bottleneck', N for 'decoderN'."""
-    return 0 if name == "bottleneck" else int(name.removeprefix("decoder"))
+def _paths(model: nn.Module) -> tuple[list[str], dict[str, str]]:
+    """Module paths of (the encoders from the top, the sites by name from the bottleneck up).
 
-
-def _inside(level: int) -> str:
-    """Path of the Sequential (down, skip connection, up) of a level, 0 at the top."""
-    return "model" + ".1.submodule" * level
+    MONAI nests a level (down, skip connection, up) within the skip connection of the one above it.
+    So one path is the bottleneck of one network and a decoder of another.
+    """
+    *upper, bottom = ("model" + ".1.submodule" * level for level in range(len(model.channels)))
+    encoders = [f"{level}.0" for level in upper]
+    decoders = {f"decoder{n}": f"{level}.2" for n, level in enumerate(upper[:0:-1], 1)}
+    return encoders, {"bottleneck": bottom, **decoders}
 
 
 def place(model: nn.Module, name: str) -> str:
     """Module path of 'bottleneck' or 'decoder1' (the first above it), 'decoder2', … of a U-Net.
 
-    The path depends on the depth: MONAI nests a level within the skip connection of the one above
-    it, so one path is the bottleneck of one network and a decoder of another, and a skip connection
-    itself returns a concatenation.  Raises SiteError naming the valid places.
+    Raises SiteError naming the valid places.
     """
-    levels = len(model.channels)
-    valid = ["bottleneck", *(f"decoder{number}" for number in range(1, levels - 1))]
-    if name not in valid:
-        hint = nearest(name, valid)
-        if name == f"decoder{levels - 1}":
+    _, places = _paths(model)
+    if name not in places:
+        hint = nearest(name, places)
+        if name == f"decoder{len(places)}":
             hint = " The topmost decoder returns the logits; use kd to imitate these."
-        raise SiteError(f"A U-Net of {levels} levels has no site {name!r}.{hint}")
-    path = _inside(levels - 1 - _above(name))
-    return path if name == "bottleneck" else f"{path}.2"
-
-
-def _upstream(model: nn.Module, first: int) -> tuple[str, ...]:
-    """Modules that lie before a site `first` levels above the bottleneck, the lowest in use."""
-    encoders = [f"{_inside(level)}.0" for level in range(len(model.channels) - 1)]
-    lower = ["bottleneck", *(f"decoder{number}" for number in range(1, first))][:first]
-    return *encoders, *(place(model, name) for name in lower)
-
-
-def _promised(model: nn.Module, name: str, side: int) -> tuple[int, ...]:
-    """Shape of a site's output for one input of `side`, from the network's widths alone.
-
-    A decoder already has the channels of the level above it, which is where its output goes.
-    """
-    level = len(model.channels) - 1 - _above(name)
-    channels = model.channels[level if name == "bottleneck" else level - 1]
-    return 1, channels, *[side >> level] * model.dimensions
+        raise SiteError(f"A U-Net of {len(places) + 1} levels has no site {name!r}.{hint}")
+    return places[name]
 
 
 def shapes(model: nn.Module, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shape of each site's output for one small input, measured.
 
-    Raises SiteError where it is not what the depth promises.
+    Raises SiteError where it is not what depth and widths promise.
     """
     paths = {name: place(model, name) for name in names}
     side = 2 ** len(model.channels)  # twice the smallest: a single position cannot be normalised
@@ -111,8 +87,12 @@ def shapes(model: nn.Module, names: Sequence[str]) -> dict[str, tuple[int, ...]]
         model(picture)
     model.train(training)
     found = {name: tuple(seen[path][0].shape) for name, path in paths.items()}
+    order = list(_paths(model)[1])
     for name, shape in found.items():
-        wanted = _promised(model, name, side)
+        level = len(order) - order.index(name)
+        # a decoder already has the channels of the level above it, which is where its output goes
+        channels = model.channels[level if name == "bottleneck" else level - 1]
+        wanted = (1, channels, *[side >> level] * model.dimensions)
         if shape != wanted:
             raise SiteError(
                 f"Site {name!r} at {paths[name]!r} has shape {shape}, but a U-Net of widths "
@@ -136,12 +116,15 @@ def sites(parent: nn.Module, child: nn.Module, names: str) -> tuple[Site, ...]:
             f"The parent works in {parent.dimensions} dimensions and the child in "
             f"{child.dimensions}; sites need the same."
         )
+    upstream = []
     for model in (parent, child):
         shapes(model, places)
-    first = min(map(_above, places))
-    upstream = _upstream(parent, first), _upstream(child, first)
+        encoders, paths = _paths(model)
+        order = list(paths)
+        lowest = min(places, key=order.index)
+        upstream.append((*encoders, *list(paths.values())[: order.index(lowest)]))
     return tuple(
         # the lowest site depends on no other one
-        Site(place(parent, name), place(child, name), *upstream, alone=_above(name) == first)
+        Site(place(parent, name), place(child, name), *upstream, alone=name == lowest)
         for name in places
     )

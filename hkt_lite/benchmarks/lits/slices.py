@@ -9,6 +9,7 @@ says in which folder a file lies; a volume's part in training is that of data/sp
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -64,15 +65,14 @@ def resized(stack: np.ndarray, size: int, labels: bool = False) -> np.ndarray:
 
 def split_list(path: Path) -> dict[str, list[int]]:
     """{'train': volume numbers, 'val': …, 'test': …}.  Raises HKTError if one is listed twice."""
-    value = read_json(path, "split")
-    lists = {name: list(value[name]) for name in SPLITS}
-    every = [number for numbers in lists.values() for number in numbers]
-    twice = sorted(number for number in set(every) if every.count(number) > 1)
+    lists = read_json(path, "split")
+    every = Counter(number for name in SPLITS for number in lists[name])
+    twice = sorted(number for number, times in every.items() if times > 1)
     if twice:
         raise HKTError(
             f"The split {path} lists volume {twice[0]} twice; a patient belongs to one split only."
         )
-    return lists
+    return {name: lists[name] for name in SPLITS}
 
 
 def by_split(

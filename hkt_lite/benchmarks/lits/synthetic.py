@@ -87,44 +87,41 @@ def _lesion(draw: drawing.Draw, a: dict) -> tuple:
 
 
 class _Canvas:
-    """HU of the slices first … last - 1 of a volume; a shape is a box and the coverage in it."""
+    """HU of some levels of a volume; a shape is a box and the coverage in it."""
 
-    def __init__(self, anatomy: dict, size: int, slices: int, first: int, last: int):
-        self.pixel, self.thick = FIELD / size, HEIGHT / max(slices - 1, 1)
-        z = ((np.arange(first, last) - (slices - 1) / 2) * self.thick).astype(np.float32)
+    def __init__(self, anatomy: dict, size: int, slices: int, levels: range):
+        self.pixel, self.thick = FIELD / size, HEIGHT / (slices - 1)
+        z = ((np.array(levels) - (slices - 1) / 2) * self.thick).astype(np.float32)
         x = ((np.arange(size) - (size - 1) / 2) * self.pixel).astype(np.float32)
         self.axes = z, x - np.float32(anatomy["shift"]), x
         self.tilt = anatomy["tilt"]
         self.hu = np.full((len(z), size, size), AIR, np.float32)
 
-    def _box(self, centre, reach) -> tuple[slice, ...]:
-        """Index ranges of z, y and x."""
+    def _around(self, centre, reach, warp: bool):
+        """Index ranges of a box, and z, y, x of its voxels; warped, organs bulge and lean."""
         sides = zip(self.axes, centre, reach)
-        return tuple(slice(*np.searchsorted(axis, [c - r, c + r])) for axis, c, r in sides)
-
-    def _coordinates(self, box, warp: bool):
-        """z, y, x of a box's voxels, broadcastable; warped, organs bulge and lean."""
+        box = tuple(slice(*np.searchsorted(axis, [c - r, c + r])) for axis, c, r in sides)
         parts = [axis[part] for axis, part in zip(self.axes, box)]
         z, y, x = np.meshgrid(*parts, indexing="ij", sparse=True)
-        if not warp:
-            return z, y, x
-        size, period, one, two = self.tilt
-        back, left = drawing.wave((x + z) / period + one), drawing.wave((y - z) / period + two)
-        return z, y + size * back, x + size * left
+        if warp:
+            size, period, one, two = self.tilt
+            back, left = drawing.wave((x + z) / period + one), drawing.wave((y - z) / period + two)
+            y, x = y + size * back, x + size * left
+        return box, (z, y, x)
 
     def ellipsoid(self, centre, half, warp: bool = True):
         reach = np.array(half, float) + self.tilt[0] + self.pixel
         reach[0] += self.thick
-        box = self._box(centre, reach)
-        parts = zip(self._coordinates(box, warp), centre, half)
+        box, point = self._around(centre, reach, warp)
+        parts = zip(point, centre, half)
         distance = (drawing.norm(*((p - c) / h for p, c, h in parts)) - 1) * min(half)
         return box, drawing.cover(distance, self.pixel).astype(np.float32)
 
     def tube(self, start, end, radius: float):
         """A vessel; a thin one never fills a voxel."""
         reach = np.abs(end - start) / 2 + radius + self.pixel + self.thick
-        box = self._box((start + end) / 2, reach)
-        distance = drawing.segment(self._coordinates(box, True), start, end) - radius
+        box, point = self._around((start + end) / 2, reach, warp=True)
+        distance = drawing.segment(point, start, end) - radius
         most = min(1, 2 * radius / self.pixel)
         return box, drawing.cover(distance, self.pixel, most).astype(np.float32)
 
@@ -194,48 +191,43 @@ def _liver(canvas: _Canvas, a: dict) -> np.ndarray:
     return (liver > 0.5).astype(np.uint8) + ((lesion > 0.5) & (liver > 0.5))
 
 
-def slab(
-    split: str, number: int, size: int, slices: int, first: int, last: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slices first … last - 1 of a phantom: (HU int16, labels uint8), each (Z, size, size).
-
-    They do not depend on how a volume is cut.
-    """
-    anatomy = _anatomy(drawing.Draw(drawing.generator("phantom", seed, split, number)))
-    canvas = _Canvas(anatomy, size, slices, first, last)
-    for centre, half, hu, warp in _organs(anatomy):
-        canvas.paint(canvas.ellipsoid(centre, half, warp), hu)
-    labels = _liver(canvas, anatomy)
-    for k, plane in enumerate(canvas.hu, first):  # slightly smooth, as reconstructed CT is
-        random = drawing.generator("noise", seed, split, number, k)
-        noise = drawing.triangular(random, (size + 2, size + 2)) * drawing.SQRT6
-        plane += np.float32(anatomy["noise"]) * (drawing.binomial(noise) / np.float32(6))
-    return np.clip(np.floor(canvas.hu + np.float32(0.5)), -1024, 3071).astype(np.int16), labels
-
-
 def phantom(
-    split: str, number: int, size: int = 64, slices: int = 24, seed: int = 0
+    split: str,
+    number: int,
+    size: int = 64,
+    slices: int = 24,
+    seed: int = 0,
+    part: range | None = None,
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     """(HU int16, labels uint8, spacing in mm) of a volume of 'train', 'val' or 'test'.
 
-    Arrays are (slices, size, size); splits come from independent random streams.  Raises HKTError
-    for an unknown split and a size below 32 pixels or 2 slices.
+    Arrays are (slices, size, size), or those slices of them that are in `part`.  Splits come from
+    independent random streams.  Raises HKTError for an unknown split and a size below 32 pixels or
+    2 slices.
     """
     if split not in SPLITS:
         raise HKTError(f"The phantoms have no split {split!r}.{nearest(split, SPLITS)}")
     if size < 32 or slices < 2:
         raise HKTError(f"A phantom needs at least 32 pixels and 2 slices, got {size} and {slices}.")
-    hu, labels = slab(split, number, size, slices, 0, slices, seed)
-    return hu, labels, (HEIGHT / (slices - 1), FIELD / size, FIELD / size)
+    levels = part or range(slices)
+    anatomy = _anatomy(drawing.Draw(drawing.generator("phantom", seed, split, number)))
+    canvas = _Canvas(anatomy, size, slices, levels)
+    for centre, half, hu, warp in _organs(anatomy):
+        canvas.paint(canvas.ellipsoid(centre, half, warp), hu)
+    labels = _liver(canvas, anatomy)
+    for level, plane in zip(levels, canvas.hu):  # slightly smooth, as reconstructed CT is
+        random = drawing.generator("noise", seed, split, number, level)
+        noise = drawing.triangular(random, (size + 2, size + 2)) * drawing.SQRT6
+        plane += np.float32(anatomy["noise"]) * (drawing.binomial(noise) / np.float32(6))
+    hu = np.clip(np.floor(canvas.hu + np.float32(0.5)), -1024, 3071).astype(np.int16)
+    return hu, labels, (canvas.thick, canvas.pixel, canvas.pixel)
 
 
 @lru_cache(maxsize=8)
-def volumes(
-    split: str, count: int, size: int = 64, slices: int = 24, seed: int = 0
-) -> list[Volume]:
+def volumes(split: str, count: int, size: int = 64) -> list[Volume]:
     """The first `count` phantoms of a split; a smaller count is a prefix of a larger one."""
     found = []
     for number in range(count):
-        hu, labels, spacing = phantom(split, number, size, slices, seed)
+        hu, labels, spacing = phantom(split, number, size)
         found.append(volume(f"phantom {split} {number}", windowed(hu), labels, spacing))
     return found

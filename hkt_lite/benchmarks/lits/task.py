@@ -46,24 +46,6 @@ class Batch(NamedTuple):
     key: Tensor  # (B,), the examples
 
 
-def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - soft Dice of the foreground classes + cross-entropy; logits (B, K, …), labels (B, …).
-
-    Dice is over the whole batch: a slice without tumour would otherwise give all or nothing for a
-    single pixel.
-    """
-    from monai.losses import DiceCELoss
-
-    criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
-    return criterion(logits.float(), labels[:, None])
-
-
-def pixelwise(child: Tensor, parent: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(parent || child) of softened classes, mean over pixels; logits (B, K, …)."""
-    pixels = (logits.float().movedim(1, -1).flatten(0, -2) for logits in (child, parent))
-    return soft_divergence(*pixels, temperature)
-
-
 class Lits(Task):
     title = "LiTS"
     metric = "dice"  # mean over regions of the mean over volumes
@@ -86,8 +68,8 @@ class Lits(Task):
         self.corpus = config.stages[0].corpus if config.stages else "phantoms"
         self.classes = 2 if self.corpus == slices.FOLDER else 3
         self.in_plane = IN_PLANE[config.scale]
-        self.dims, multiple = unet.parsed(config.child)[1], unet.stride(config.child)
-        crop = config.crop or []
+        _, self.dims, _, levels = unet.parsed(config.child)
+        multiple, crop = 2 ** (levels - 1), config.crop or []  # a level halves the sides
         fits = len(crop) == self.dims and max(crop[-2:]) <= self.in_plane
         if not fits or any(side % multiple for side in crop):
             raise HKTError(
@@ -108,10 +90,10 @@ class Lits(Task):
         if config.crop and len(config.crop) == 3:
             found["channels_last"] = False
         if found["source"] == "synthetic":
-            return {**found, "parent_weights": "committed"}
-        corpus = present[0] if present else slices.FOLDER
+            return found | {"parent_weights": "committed"}
+        corpus = [*present, slices.FOLDER][0]
         stage = {"corpus": corpus, "epochs": config.epochs, "crop": config.crop[-2:]}
-        return {**found, "stages": [stage]}
+        return found | {"stages": [stage]}
 
     @classmethod
     def learnt(cls, metrics: dict[str, float]) -> bool:
@@ -130,12 +112,11 @@ class Lits(Task):
     # --- data -----------------------------------------------------------------------------------
 
     def load(self) -> Lits:
-        self.volumes = self._volumes(slices.SPLITS)
-        examples = [
-            (number, level)
-            for number, volume in enumerate(self.volumes["train"])
-            for level in _trained_on(volume.top)
-        ]
+        self.volumes, examples = self._volumes(slices.SPLITS), []
+        for number, volume in enumerate(self.volumes["train"]):
+            empty = np.flatnonzero(volume.top == 0)[::EMPTY]
+            levels = np.sort(np.concatenate([np.flatnonzero(volume.top), empty]))
+            examples += [(number, level) for level in levels.tolist()]
         self.train_size = self.config.train_size
         if len(examples) < self.train_size:
             raise HKTError(
@@ -168,19 +149,11 @@ class Lits(Task):
         self.fingerprint = hashlib.sha256(" ".join(digests).encode()).hexdigest()
         return found
 
-    def _patches(self, index: list[int]) -> tuple[Tensor, Tensor]:
-        """Slices around the examples, beyond a volume's ends its last, and their labels.
-
-        uint8 (B, D, H, W), D = 1 in two dimensions.
-        """
-        depth = self.config.crop[0] if self.dims == 3 else 1
-        x, y = [], []
-        for number, level in (self.examples[k] for k in index):
-            volume = self.volumes["train"][number]
-            levels = np.clip(np.arange(depth) + level - depth // 2, 0, len(volume.x) - 1)
-            x.append(volume.x[levels])
-            y.append(volume.y[levels])
-        return torch.from_numpy(np.stack(x)), torch.from_numpy(np.stack(y))
+    def _read(self, stacks: list[tuple[slices.Volume, np.ndarray]]) -> tuple[Tensor, Tensor]:
+        """Grey levels 0 to 255 and labels, float (B, D, H, W), of B volumes at D levels each."""
+        arrays = [(volume.x[levels], volume.y[levels]) for volume, levels in stacks]
+        x, y = (torch.from_numpy(np.stack(part)) for part in zip(*arrays))
+        return x.to(self.config.device).float(), y.to(self.config.device).float()
 
     def _affine(self, index: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """(sampling matrices (B, 2, 3), contrast and brightness (B, 2)) of examples in an epoch.
@@ -207,7 +180,13 @@ class Lits(Task):
 
     def batch(self, index: Tensor, epoch: int) -> Batch:
         """Examples turned, scaled, cropped and relit, as `epoch` sees them."""
-        x, y = (patch.to(self.config.device).float() for patch in self._patches(index.tolist()))
+        depth = self.config.crop[0] if self.dims == 3 else 1
+        stacks = []
+        for number, level in (self.examples[k] for k in index.tolist()):
+            volume = self.volumes["train"][number]
+            levels = np.arange(depth) + level - depth // 2
+            stacks.append((volume, levels.clip(0, len(volume.x) - 1)))
+        x, y = self._read(stacks)
         matrix, light = (value.to(self.config.device) for value in self._affine(index, epoch))
         grid = F.affine_grid(matrix, (len(index), 1, *self.config.crop[-2:]), align_corners=False)
         sampling = {"padding_mode": "zeros", "align_corners": False}
@@ -225,21 +204,16 @@ class Lits(Task):
 
     def batches(self, split: str, size: int = 32) -> Iterator[Batch]:
         """All slices of a split in order, whole; in three dimensions one volume at a time."""
-        first = 0
         for volume in self.volumes[split]:
-            yield from self._whole(volume, size, first)
-            first += len(volume.x)
+            yield from self._whole(volume, size)
 
-    def _whole(self, volume: slices.Volume, size: int = 32, first: int = 0) -> Iterator[Batch]:
-        """One volume in order, not augmented; `first` is the key of its first slice."""
-        device, count = self.config.device, len(volume.x)
-        size, batch_or_depth = (count, 0) if self.dims == 3 else (size, 1)
-        for start in range(0, count, size):
-            cut = slice(start, start + size)
-            x = torch.from_numpy(np.array(volume.x[cut])).to(device).unsqueeze(batch_or_depth)
-            y = torch.from_numpy(np.array(volume.y[cut])).to(device).unsqueeze(batch_or_depth)
-            key = torch.arange(first + start, first + start + len(x))
-            yield self._batch(x.float() / 255, y.long(), key)
+    def _whole(self, volume: slices.Volume, size: int = 32) -> Iterator[Batch]:
+        """One volume in order, not augmented; keys count from its first slice."""
+        depth = len(volume.x) if self.dims == 3 else 1
+        stacks = [(volume, levels) for levels in np.arange(len(volume.x)).reshape(-1, depth)]
+        for start in range(0, len(stacks), size):
+            x, y = self._read(stacks[start : start + size])
+            yield self._batch(x / 255, y.long(), torch.arange(start, start + len(x)))
 
     # --- networks and losses --------------------------------------------------------------------
 
@@ -247,10 +221,21 @@ class Lits(Task):
         return model(batch.x)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        return dice_ce(output, batch.y)
+        """1 - soft Dice of the foreground classes + cross-entropy; output (B, K, …).
+
+        Dice is over the whole batch: a slice without tumour would otherwise give all or nothing for
+        a single pixel.
+        """
+        from monai.losses import DiceCELoss
+
+        criterion = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        return criterion(output.float(), batch.y[:, None])
 
     def imitate(self, child_output: Tensor, parent_output: Tensor, temperature: float) -> Tensor:
-        return pixelwise(child_output, parent_output, temperature)
+        """T^2 KL(parent || child) of softened classes, mean over pixels; outputs (B, K, …)."""
+        both = child_output, parent_output
+        pixels = (logits.float().movedim(1, -1).flatten(0, -2) for logits in both)
+        return soft_divergence(*pixels, temperature)
 
     # --- evaluation -----------------------------------------------------------------------------
 
@@ -265,28 +250,24 @@ class Lits(Task):
         return [largest_component(one) for one in maps] if self.largest else maps
 
     def _segmented(self, model: nn.Module, volume: slices.Volume) -> np.ndarray:
-        """By sliding windows where a slice is larger than the crop, and in three dimensions."""
+        """By sliding windows where slices, or the stack of them, are not of the crop's size."""
         from monai.inferers import sliding_window_inference
-
-        def windows(x: Tensor) -> Tensor:
-            return self.predict(model, Batch(x, None, None))
 
         crop, found = self.config.crop, []
         for batch in self._whole(volume):
-            if self.dims == 2 and list(batch.x.shape[2:]) == crop:
+            if list(batch.x.shape[2:]) == crop:
                 logits = self.predict(model, batch)
             else:
-                logits = sliding_window_inference(batch.x, crop, 8, windows, overlap=OVERLAP)
-            labels = logits.argmax(1).to(torch.uint8).cpu().numpy()
-            found.append(labels[0] if self.dims == 3 else labels)
-        return np.concatenate(found)
+                logits = sliding_window_inference(batch.x, crop, 8, model, overlap=OVERLAP)
+            found.append(logits.argmax(1).to(torch.uint8).cpu().numpy())
+        return np.concatenate(found).reshape(volume.y.shape)
 
     def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
         """'dice', and Dice of each region, as `metrics.scores` gives it; on test data all of it."""
         maps = self.segmented(model, split)
         volumes = self.volumes[split][: len(maps)]
-        truths, spacings = [v.y for v in volumes], [v.spacing for v in volumes]
-        return scores(maps, truths, spacings, self.classes, full=split == "test")
+        spacings = [volume.spacing for volume in volumes] if split == "test" else None
+        return scores(maps, [volume.y for volume in volumes], spacings, self.classes)
 
     def protocol(self, name: str) -> dict:
         """No training data is needed; 'test' is then what the protocol says, and nothing else."""
@@ -321,8 +302,3 @@ def all_liver(task: Lits, split: str) -> dict[str, float]:
         blind = [2 * (truth > 0).view(np.uint8) for truth in truths]
         found["dice_lesion_in_liver"] = scores(blind, truths)["dice_lesion"]
     return found
-
-
-def _trained_on(top: np.ndarray) -> list[int]:
-    """Slices with liver, and one in EMPTY of the others."""
-    return sorted([*np.flatnonzero(top > 0).tolist(), *np.flatnonzero(top == 0)[::EMPTY].tolist()])

@@ -70,7 +70,7 @@ def test_a_volume_in_two_splits_is_refused(tmp_path):
 def test_slices_are_the_phantoms_windowed(written, tmp_path):
     parts = lits.load(written, 48, home=tmp_path)
     volume = parts["train"][0]
-    hu, labels = phantom.slab("train", NUMBERS[0], 48, 20, 0, 20)
+    hu, labels = phantom.phantom("train", NUMBERS[0], 48, 20)[:2]
     assert np.array_equal(volume.x, slices.windowed(hu)) and np.array_equal(volume.y, labels)
     assert volume.spacing == pytest.approx(
         (phantom.HEIGHT / 19, phantom.FIELD / 48, phantom.FIELD / 48)
@@ -86,7 +86,7 @@ def test_slices_are_the_phantoms_windowed(written, tmp_path):
 def test_resizing_keeps_millimetres(written, tmp_path):
     volume = lits.load(written, 24, home=tmp_path)["val"][0]
     assert volume.x.shape == (20, 24, 24) and volume.spacing[1] == pytest.approx(phantom.FIELD / 24)
-    whole = phantom.slab("train", NUMBERS[1], 48, 20, 0, 20)[1]
+    whole = phantom.phantom("train", NUMBERS[1], 48, 20)[1]
     assert (volume.y > 0).mean() == pytest.approx((whole > 0).mean(), abs=0.004)
     assert set(np.unique(volume.y)) <= {0, 1, 2}
 

@@ -113,7 +113,8 @@ def test_lesionwise_counts_lesions_not_voxels():
     half[0, 10:12, 0:3] = False  # a quarter of the second lesion is left
     assert lesionwise(truth, truth) == (3, 3, 0)
     assert lesionwise(half, truth) == (2, 3, 0)
-    assert lesionwise(half, truth, covered=0.25) == (3, 3, 0)
+    half[0, 10:12, 2] = True  # and now half of it
+    assert lesionwise(half, truth) == (3, 3, 0)
     alarm = truth.copy()
     alarm[2, 14:, 14:] = True
     assert lesionwise(alarm, truth) == (3, 3, 1)
@@ -128,12 +129,12 @@ def test_diagonal_neighbours_are_one_lesion():
 
 
 def test_full_scores_pool_lesions_and_skip_unknown_spacings():
-    found = scores([TRUTH, SHIFTED], [TRUTH, TRUTH], [(1.0, 1.0, 1.0), (np.nan,) * 3], full=True)
+    found = scores([TRUTH, SHIFTED], [TRUTH, TRUTH], [(1.0, 1.0, 1.0), (np.nan,) * 3])
     assert found["assd_liver"] == 0 and found["hd95_lesion"] == 0
     assert (
         found["lesion_recall"] == 1.0 and found["false_alarms"] == 0
     )  # half of the second lesion is covered
-    assert scores([TRUTH], [TRUTH], [(np.nan,) * 3], full=True).keys() == {
+    assert scores([TRUTH], [TRUTH], [(np.nan,) * 3]).keys() == {
         "dice",
         "dice_liver",
         "dice_liver_global",

@@ -33,12 +33,15 @@ def test_splits_seeds_and_numbers_differ():
 
 
 def test_a_volume_does_not_depend_on_how_it_is_cut():
-    whole = phantom.slab("train", 5, 64, 20, 0, 20)
+    whole = phantom.phantom("train", 5, 64, 20)
     for k in (0, 1):
         assert np.array_equal(
             whole[k],
             np.concatenate(
-                [phantom.slab("train", 5, 64, 20, a, a + 5)[k] for a in range(0, 20, 5)]
+                [
+                    phantom.phantom("train", 5, 64, 20, 0, range(a, a + 5))[k]
+                    for a in range(0, 20, 5)
+                ]
             ),
         )
 
@@ -80,7 +83,7 @@ def test_liver_and_lesions_take_the_share_they_have_in_lits(many):
 def test_borders_hold_both_tissues():
     """Partial volume: without noise, voxels beside the liver's border lie between it and what surrounds it."""
     quiet = phantom._anatomy(Draw(generator("phantom", 0, "train", 0)))
-    canvas = phantom._Canvas({**quiet, "shift": 0.0}, 64, 24, 0, 24)
+    canvas = phantom._Canvas({**quiet, "shift": 0.0}, 64, 24, range(24))
     phantom._liver(canvas, quiet)
     values = canvas.hu[(canvas.hu > -900) & (canvas.hu < 40)]
     assert len(values) > 200
@@ -100,7 +103,7 @@ def test_written_volumes_are_official_nifti(tmp_path):
 
     writers.write_lits(tmp_path, [7, 8], size=48, slices=20, suffix=".nii.gz")
     image, mask = (nib.load(tmp_path / f"{name}-7.nii.gz") for name in ("volume", "segmentation"))
-    hu, labels = phantom.slab("train", 7, 48, 20, 0, 20)
+    hu, labels = phantom.phantom("train", 7, 48, 20)[:2]
     assert image.get_data_dtype() == np.int16 and mask.get_data_dtype() == np.uint8
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S") and np.array_equal(
         image.affine, mask.affine

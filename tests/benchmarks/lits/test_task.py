@@ -19,8 +19,6 @@ from hkt_lite.benchmarks.lits.task import (
     Batch,
     Lits,
     all_liver,
-    dice_ce,
-    pixelwise,
 )
 from hkt_lite.config import Config, HKTError, data_home
 from hkt_lite.methods.sites import SiteError
@@ -41,6 +39,11 @@ def task(**fields) -> Lits:
     return Lits(
         resolve(Config(**{"task": "lits", "method": "plain", "scale": "smoke", **fields}))
     ).load()
+
+
+def bare() -> Lits:
+    """The task without its data."""
+    return Lits(resolve(Config(task="lits", method="plain", scale="smoke")))
 
 
 def parent_of(config: Config, tmp_path) -> str:
@@ -70,7 +73,15 @@ def write_collection(folder, numbers) -> None:
 # --- losses -----------------------------------------------------------------------------------------------------------
 
 
-def test_dice_ce_by_hand():
+def loss(logits, labels):
+    return bare().loss(logits, Batch(None, labels, None))
+
+
+def imitate(child, parent, temperature):
+    return bare().imitate(child, parent, temperature)
+
+
+def test_loss_by_hand():
     """Three pixels, one of them foreground, each with probability 3/4 for its truth: soft Dice of the foreground 2 (3/4) / (5/4 + 1)."""
     logits = torch.log(torch.tensor([[0.25, 0.75, 0.75], [0.75, 0.25, 0.25]]))[
         None, :, None
@@ -79,30 +90,30 @@ def test_dice_ce_by_hand():
     wanted = (
         1 - 2 * 0.75 / (1.25 + 1) - np.log(0.75)
     )  # with the background's Dice, 0.8, it would be less
-    assert dice_ce(logits, labels).item() == pytest.approx(wanted, abs=1e-4)
-    assert dice_ce(logits, 1 - labels).item() > wanted
+    assert loss(logits, labels).item() == pytest.approx(wanted, abs=1e-4)
+    assert loss(logits, 1 - labels).item() > wanted
 
 
-def test_dice_ce_pools_the_batch():
+def test_loss_pools_the_batch():
     """A slice without foreground costs its false pixels, not a whole Dice: the loss of two slices is not the mean of each one's."""
     labels = torch.zeros(2, 8, 8, dtype=torch.long)
     labels[0, :4], labels[0, :2] = 1, 2
     logits = 10 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
     logits[1, 1:, 0, 0] = 20.0  # one pixel of the slice without foreground is wrong
-    apart = (dice_ce(logits[:1], labels[:1]) + dice_ce(logits[1:], labels[1:])) / 2
-    assert dice_ce(logits, labels) < apart - 0.05
+    apart = (loss(logits[:1], labels[:1]) + loss(logits[1:], labels[1:])) / 2
+    assert loss(logits, labels) < apart - 0.05
 
 
-def test_pixelwise_by_hand():
+def test_imitation_by_hand():
     child, parent = torch.tensor([0.0, 3.0, 1.0]), torch.tensor([1.0, 0.5, -1.0])
     q, p = torch.log_softmax(child / 2, 0), torch.softmax(parent / 2, 0)
     wanted = 4 * (p * (p.log() - q)).sum().item()
     maps = [value[None, :, None, None].expand(4, 3, 5, 7) for value in (child, parent)]
-    assert pixelwise(*maps, 2.0).item() == pytest.approx(
+    assert imitate(*maps, 2.0).item() == pytest.approx(
         wanted, rel=1e-5
     )  # a mean over pixels: their number does not matter
-    assert pixelwise(maps[1], maps[0], 2.0).item() != pytest.approx(wanted, rel=1e-2)
-    assert pixelwise(maps[0], maps[0], 2.0).item() == pytest.approx(0, abs=1e-6)
+    assert imitate(maps[1], maps[0], 2.0).item() != pytest.approx(wanted, rel=1e-2)
+    assert imitate(maps[0], maps[0], 2.0).item() == pytest.approx(0, abs=1e-6)
 
 
 # --- batches ------------------------------------------------------------------------------------------------------------
@@ -165,8 +176,8 @@ def test_batches_are_whole_volumes_in_order():
         (x[:, 0] * 255).round().numpy().astype(np.uint8),
         np.concatenate([volume.x for volume in one.volumes["val"]]),
     )
-    assert torch.cat([batch.key for batch in one.batches("val", 10)]).tolist() == list(
-        range(len(x))
+    assert torch.cat([batch.key for batch in one.batches("val", 10)]).tolist() == 4 * list(
+        range(24)
     )
 
 
