@@ -45,7 +45,8 @@ def export(
         if kind not in FORMATS:
             raise HKTError(f"There is no export format {kind!r}.{nearest(kind, FORMATS)}")
     model = load_child(record, store=store).to("cpu")
-    model = _plain_layout(model)
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.contiguous()
     example = get(record.config.task)(record.config).example()
     random = torch.Generator().manual_seed(0)
     x = tuple(torch.randn(4, *one.shape[1:], generator=random) for one in example)
@@ -66,13 +67,6 @@ def export(
                 )
             differences[path.name] = difference
     return differences
-
-
-def _plain_layout(model: nn.Module) -> nn.Module:
-    """The model with every tensor contiguous, whatever its number of dimensions."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.contiguous()
-    return model
 
 
 def _last(output):
@@ -108,10 +102,8 @@ def _onnx(model: nn.Module, x: tuple, path: Path):
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise HKTError(
-            f"The onnx export needs {error.name}; install it with `pip install -e .[test]` or "
-            "choose other formats."
-        ) from None
+        how = f"`pip install {error.name}`"
+        raise HKTError(f"The onnx export needs {error.name}: {how}, or other formats.") from None
     names = ["images"] if len(x) == 1 else [f"images{i + 1}" for i in range(len(x))]
     program, x = _program(model, x)
     options = {"dynamo": True, "external_data": False, "verbose": False}
@@ -141,10 +133,8 @@ def evaluate(
     cls, store = get(task_name), store or Store.default()
     protocol = protocol or next(iter(cls.protocols))
     if protocol not in cls.protocols:
-        raise HKTError(
-            f"Task {task_name!r} has no evaluation protocol {protocol!r}."
-            f"{nearest(protocol, cls.protocols)}"
-        )
+        hint = nearest(protocol, cls.protocols)
+        raise HKTError(f"Task {task_name!r} has no evaluation protocol {protocol!r}.{hint}")
     path = Path(path)
     config = resolve(Config(task=task_name, method="plain", scale=scale, source=source, child=arch))
     task = cls(config)
@@ -154,6 +144,7 @@ def evaluate(
         metrics = task.metrics(model, "test")
     digest = sha256(path)
     name = canonical([config.task, digest, config.child, said])
+    goldens = [golden.name(config.task, "eval", config.source)]
     made_here = path.resolve().parent.parent == store.home.resolve()
     record = EvalRecord(
         id=hashlib.sha256(name.encode()).hexdigest()[:12],
@@ -163,9 +154,7 @@ def evaluate(
         arch=config.child,
         protocol=said,
         metrics=metrics,
-        provenance=provenance(
-            task.fingerprint, [golden.name(config.task, "eval", config.source)], config.threads
-        ),
+        provenance=provenance(task.fingerprint, goldens, config.threads),
     )
     store.add(record)
     return record

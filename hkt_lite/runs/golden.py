@@ -36,10 +36,7 @@ def names() -> list[str]:
 
 
 def read(golden: str) -> dict:
-    """{'version', 'history', 'tolerance', 'cases'}.
-
-    Raises HKTError for an unknown name or a damaged file.
-    """
+    """{'version', 'history', 'tolerance', 'cases'}; HKTError for an unknown or damaged one."""
     if golden not in names():
         raise HKTError(f"There is no golden {golden!r}.{nearest(golden, names())}")
     return read_json(home() / f"{golden}.json", "golden")
@@ -77,10 +74,7 @@ def suite(chosen: list[str], why: str | None = None) -> int:
     if why is not None and not why.strip():
         raise HKTError("A golden is accepted with a reason, not an empty one.")
     if not (PROJECT / SUITE).is_file():
-        raise HKTError(
-            f"The golden runs are part of the tests: there is no {PROJECT / SUITE}; run this in a "
-            "clone of the project."
-        )
+        raise HKTError(f"There is no {PROJECT / SUITE}; run this in a clone of the project.")
     for golden in chosen if why is None else ():
         read(golden)
     tests = [f"{SUITE}::test_golden[{one}]" for one in chosen] or [f"{SUITE}::test_golden"]

@@ -20,7 +20,7 @@ from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import load_weights, parameters
 from ..config import Config, HKTError, stream
 from ..files import sha256, write_bytes, write_json
-from ..methods.method import Method, MethodError
+from ..methods.method import Method
 from ..methods.parent import Live
 from . import checkpoint, golden
 from .device import check_compile, deterministic, out_of_memory
@@ -31,16 +31,13 @@ from .records import Cost, Epoch, RunRecord, Score, check_purpose
 from .schedule import build_optimizer, learning_rate
 from .store import Store
 
+WEIGHTS = ("child", "last", "method")  # files of a finished run: chosen, last epoch, what is beside
+
 
 class Outcome(NamedTuple):
-    """What a run leaves: its record, the child selected on validation data, and the method.
-
-    The method holds the child of the last epoch and what it trained beside it.
-    """
-
     record: RunRecord
-    child: nn.Module
-    method: Method
+    child: nn.Module  # selected on validation data
+    method: Method  # with the child of the last epoch and what was trained beside it
 
 
 def run(
@@ -65,15 +62,12 @@ def run(
         raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
     check_compile(config, method_class(config.method).hooks_modules)
     with deterministic(config):
-        try:
-            task = get(config.task)(config).load()
-            state = Run(config, task, store, purpose)
-            state.progress, state.inspect = progress, inspect
-            state.checkpoint_steps = checkpoint_steps
-            record = finished(config, task, store) or state.train()
-            return Outcome(record, state.selected_child(), state.method)
-        except MethodError as error:
-            raise HKTError(f"Method {config.method!r}: {error}") from error
+        task = get(config.task)(config).load()
+        state = Run(config, task, store, purpose)
+        state.progress, state.inspect = progress, inspect
+        state.checkpoint_steps = checkpoint_steps
+        record = finished(config, task, store) or state.train()
+        return Outcome(record, state.selected_child(), state.method)
 
 
 def finished(config: Config, task: Task, store: Store) -> RunRecord | None:
@@ -132,11 +126,11 @@ class Run:
         self.began = time.perf_counter()
         while self.step < self.steps:
             self.train_epoch()
-        kept = {"child": self.best, "last": _copied(self.child), "method": self._extra()}
-        for name, state in kept.items():
+        last = _copied(self.child)
+        for name, state in zip(WEIGHTS, (self.best, last, self._extra())):
             state = {key: value.contiguous() for key, value in state.items()}
             write_bytes(self.folder / f"{name}.safetensors", tensor_bytes(state))
-        record = self._record(kept["last"])
+        record = self._record(last)
         write_json(self.folder / "record.json", record)
         (self.folder / checkpoint.FILE).unlink(missing_ok=True)
         return record
@@ -162,21 +156,20 @@ class Run:
         if self._is_best(val):
             self.best, self.best_epoch = _copied(self.child), epoch + 1
         now = time.perf_counter()
-        self.epochs.append(
-            Epoch(
-                epoch=epoch + 1,
-                lr=self.optimizer.param_groups[0]["lr"],
-                seconds=now - self.began,
-                val=val,
-                inherited={name: quantiles(torch.cat(x)) for name, x in sorted(self.seen.items())},
-                train={name: value / self.epoch_steps for name, value in self.sums.items()},
-            )
+        done = Epoch(
+            epoch=epoch + 1,
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=now - self.began,
+            val=val,
+            inherited={name: quantiles(torch.cat(x)) for name, x in sorted(self.seen.items())},
+            train={name: value / self.epoch_steps for name, value in self.sums.items()},
         )
+        self.epochs.append(done)
         self.seconds, self.began = self.seconds + now - self.began, now
         self.sums, self.seen = {}, {}
         checkpoint.save(self)
         if self.progress:
-            self.progress(self.step, self.steps, self.epochs[-1])
+            self.progress(self.step, self.steps, done)
 
     def _is_best(self, val: dict[str, float]) -> bool:
         """Better than every epoch before; a value that is not a number is worse than any."""
@@ -242,12 +235,9 @@ class Run:
                 f"that does here is about {size}: use -s batch_size={size}."
             )
         return (
-            f"Not even one example at a time fits into the memory of {device} with method "
-            f"{self.config.method!r}; use smaller patches (crop, or the crop of each stage) or a "
-            "smaller parent."
+            f"Not even one example fits into the memory of {device} with {self.config.method!r}; "
+            "use smaller patches (crop, or the crop of each stage) or a smaller parent."
         )
-
-    # -- the end --
 
     def _extra(self) -> dict[str, Tensor]:
         """What the method trained beside the child."""
@@ -259,8 +249,7 @@ class Run:
         """The selected child from the store; the method gets the last epoch's; in eval mode."""
         last = load_file(self.folder / "last.safetensors")
         extra = load_file(self.folder / "method.safetensors")
-        named = {f"child.{key}": value for key, value in last.items()}
-        self.method.load_state_dict({**named, **extra})
+        self.method.load_state_dict({f"child.{key}": x for key, x in last.items()} | extra)
         self.method.eval()
         return load_weights(self.task.child(), self.folder / "child.safetensors").eval()
 
@@ -268,8 +257,17 @@ class Run:
         """Both scores and what the run cost; the only place where test data is looked at."""
         selected = self._score(self.best_epoch, self.best)
         at_the_end = self.best_epoch == len(self.epochs)
-        names = ("child", "last", "method")
-        weights = [f"{name}.safetensors" for name in names]
+        cuda = self.config.device == "cuda"
+        cost = Cost(
+            seconds=self.seconds,
+            parent_seconds=self.parent_seconds,
+            device=torch.cuda.get_device_name() if cuda else self.config.device,
+            peak_memory_mb=peak_memory_mb(cuda),
+            parameters=parameters(self.child),
+            flops=flops(self.child, self.task.example()),
+            extra_parameters=sum(p.numel() for p in self.method.extra_parameters()),
+        )
+        files = [f"{name}.safetensors" for name in WEIGHTS]
         return RunRecord(
             id=self.config.id,
             config=self.config,
@@ -279,8 +277,8 @@ class Run:
             selected=selected,
             last=selected if at_the_end else self._score(len(self.epochs), last),
             parent=self.parent,
-            cost=self._cost(),
-            weights={name: sha256(self.folder / name) for name in weights},
+            cost=cost,
+            weights={name: sha256(self.folder / name) for name in files},
             provenance=self.provenance,
         )
 
@@ -288,19 +286,6 @@ class Run:
         self.child.load_state_dict(state)
         val = self.epochs[epoch - 1].val
         return Score(epoch=epoch, val=val, test=self.task.metrics(self.child, "test"))
-
-    def _cost(self) -> Cost:
-        cuda = self.config.device == "cuda"
-        extra = sum(p.numel() for p in self.method.extra_parameters())
-        return Cost(
-            seconds=self.seconds,
-            parent_seconds=self.parent_seconds,
-            device=torch.cuda.get_device_name() if cuda else self.config.device,
-            peak_memory_mb=peak_memory_mb(cuda),
-            parameters=parameters(self.child),
-            flops=flops(self.child, self.task.example()),
-            extra_parameters=extra,
-        )
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

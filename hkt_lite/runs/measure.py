@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-import time
+from timeit import repeat, timeit
 
 import torch
 from torch import Tensor, nn
@@ -57,21 +57,18 @@ def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict
     with deterministic(config):
         child = task.child().train()
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
-        times = []
-        for _ in range(steps + 1):
-            began = time.perf_counter()
+
+        def step() -> None:
             task.loss(task.predict(child, batch), batch).backward()
-            times.append(time.perf_counter() - began)
-        seconds = min(times) * (task.train_size // config.batch_size) * config.epochs
-        cache = 0
+
+        fastest = min(repeat(step, number=1, repeat=steps + 1))
+        seconds, cache = fastest * (task.train_size // config.batch_size) * config.epochs, 0
         if method_class(config.method).needs_parent:
             cached = config.parent_source == "cached"
             passes = task.train_size * (config.views if cached else config.epochs)
             seconds += passes * _parent_seconds(task, batch, store) / config.batch_size
             cache = 2 * 128 * config.views * task.train_size if cached else 0
-    home = store.home
-    while not home.exists():
-        home = home.parent
+    home = next(path for path in (store.home, *store.home.parents) if path.exists())
     return {
         "seconds": round(seconds),
         "disk_mb": round((5 * 4 * parameters(child) + cache) / 2**20, 1),
@@ -81,7 +78,5 @@ def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict
 
 @torch.no_grad()
 def _parent_seconds(task, batch, store: Store) -> float:
-    parent, _ = task.parent(parent_file(task.config, task, store))
-    began = time.perf_counter()
-    task.predict(parent.eval(), batch)
-    return time.perf_counter() - began
+    parent = task.parent(parent_file(task.config, task, store))[0].eval()
+    return timeit(lambda: task.predict(parent, batch), number=1)

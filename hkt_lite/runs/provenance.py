@@ -16,12 +16,11 @@ DECIDES = ("hkt_lite", "data/parents", "data/splits", "data/golden")  # what a n
 
 def _git(*words: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", *words], cwd=PROJECT, capture_output=True, text=True, timeout=20
-        )
+        return subprocess.check_output(
+            ["git", *words], cwd=PROJECT, stderr=subprocess.DEVNULL, text=True, timeout=20
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
 
 
 def _versions() -> dict[str, str]:
@@ -35,11 +34,7 @@ def _versions() -> dict[str, str]:
 
 
 def provenance(data: str, goldens: Iterable[str] = (), threads: int | None = None) -> Provenance:
-    """What this process would write into a record now.
-
-    data     fingerprint of the examples that were used
-    goldens  names of the golden runs that vouch for the computation
-    """
+    """Of a record made now from examples with fingerprint `data`; `goldens` vouch for the code."""
     return Provenance(
         golden={name: golden.version(name) for name in goldens},
         data=data,

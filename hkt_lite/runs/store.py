@@ -97,23 +97,14 @@ def manifest_flaws() -> Iterable[tuple[str, str]]:
     present = {path.name for path in home.glob("*.json")} - {MANIFEST}
     for name in sorted(present | set(listed)):
         if name not in present:
-            yield (
-                name,
-                f"The record {home / name} is missing although MANIFEST.json lists it; restore it "
-                "from version control.",
-            )
+            flaw = "is missing although MANIFEST.json lists it; restore it from version control."
         elif name not in listed:
-            yield (
-                name,
-                f"The record {home / name} is not listed in MANIFEST.json; enter it with "
-                "`hkt runs publish` or remove it.",
-            )
+            flaw = "is not listed in MANIFEST.json; `hkt runs publish` enters it, or remove it."
         elif sha256(home / name) != listed[name]:
-            yield (
-                name,
-                f"The record {home / name} differs from its sha256 in MANIFEST.json: one of the "
-                "two was altered; restore it.",
-            )
+            flaw = "differs from its sha256 in MANIFEST.json: one was altered; restore it."
+        else:
+            continue
+        yield name, f"The record {home / name} {flaw}"
 
 
 def published() -> list[Record]:
