@@ -77,7 +77,7 @@ class Stage(BaseModel):
 
     corpus: str
     epochs: int = Field(gt=0)
-    lr: float = Field(1.0, gt=0)
+    lr: float = Field(default=1.0, gt=0)
     crop: tuple[int, int]
 
 
@@ -94,32 +94,34 @@ class Config(Checked):
     method: str = "hkt"
     scale: Literal["smoke", "quick", "cpu", "full", "paper"] = "quick"
     source: Literal["auto", "real", "synthetic"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     options: dict[str, Any] = {}  # of the method: kind, lam, terms, temperature, …
     parent: str | None = None  # architecture of the parent
     child: str | None = None  # architecture of the child
     parent_weights: str | None = None  # 'committed', 'public' or 'run:ID'
     parent_source: Literal["live", "cached"] | None = None
-    views: int | None = Field(None, ge=0)  # augmented views of an image; 0: a new one each epoch
-    train_size: int | None = Field(None, gt=0)  # images
-    epochs: int | None = Field(None, gt=0, le=100_000)
-    batch_size: int | None = Field(None, gt=1)
-    lr: float | None = Field(None, gt=0)
+    views: int | None = Field(
+        default=None, ge=0
+    )  # augmented views of an image; 0: a new one each epoch
+    train_size: int | None = Field(default=None, gt=0)  # images
+    epochs: int | None = Field(default=None, gt=0, le=100_000)
+    batch_size: int | None = Field(default=None, gt=1)
+    lr: float | None = Field(default=None, gt=0)
     optimizer: Literal["sgd", "adamw"] | None = None
-    clip: float | None = Field(None, gt=0)  # largest norm of the gradient
+    clip: float | None = Field(default=None, gt=0)  # largest norm of the gradient
     schedule: Literal["onecycle", "multistep"] | None = None
-    momentum: float | None = Field(None, ge=0, lt=1)
-    weight_decay: float | None = Field(None, ge=0)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0)
     precision: Literal["fp32", "bf16"] | None = None
     channels_last: bool | None = None
-    threads: int | None = Field(None, gt=0)  # CPU threads: another number gives other bits
+    threads: int | None = Field(default=None, gt=0)  # CPU threads: another number gives other bits
     device: Literal["cpu", "cuda", "mps"] | None = None
     compile: bool | None = None
     sites: str | None = None  # the task's name for a set of sites, such as '2hkt'
     stages: list[Stage] | None = None  # a curriculum; its epochs add up to `epochs`
     crop: list[int] | None = None  # pixels (H, W[, D]) of a training patch
-    updates: int | None = Field(None, gt=0)  # of a recurrent network, in training
-    parent_updates: int | None = Field(None, gt=0)  # of the parent's tail in L_p*
+    updates: int | None = Field(default=None, gt=0)  # of a recurrent network, in training
+    parent_updates: int | None = Field(default=None, gt=0)  # of the parent's tail in L_p*
 
     def but(self, **changes) -> Config:
         """The same configuration with some fields changed, checked anew."""

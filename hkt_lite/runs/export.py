@@ -6,6 +6,7 @@ hkt eval cifar10 FILE --arch resnet20
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,17 +26,14 @@ FORMATS = {"safetensors": "safetensors", "torch": "pt2", "onnx": "onnx"}  # and 
 TOLERANCE = 1e-4  # largest difference of an output that export accepts
 
 
-def load_child(record: RunRecord, which: str = "child", store: Store | None = None) -> nn.Module:
-    """The child of a local run with its validation-selected weights ('last': the last epoch's)."""
-    path = (store or Store.default()).weights(record.id, which)
+def load_child(record: RunRecord) -> nn.Module:
+    """The child of a local run with its validation-selected weights."""
+    path = Store.default().weights(record.id)
     return load_weights(get(record.config.task)(record.config).child(), path).eval()
 
 
 def export(
-    record: RunRecord,
-    out: Path,
-    formats: tuple[str, ...] = tuple(FORMATS),
-    store: Store | None = None,
+    record: RunRecord, out: Path, formats: Sequence[str] = tuple(FORMATS)
 ) -> dict[str, float]:
     """Write the child alone in each format to `out`: {file name: largest difference of an output}.
 
@@ -44,7 +42,7 @@ def export(
     for kind in formats:
         if kind not in FORMATS:
             raise HKTError(f"There is no export format {kind!r}.{nearest(kind, FORMATS)}")
-    model = load_child(record, store=store).to("cpu")
+    model = load_child(record).to("cpu")
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.contiguous()
     example = get(record.config.task)(record.config).example()
@@ -123,19 +121,17 @@ def evaluate(
     protocol: str | None = None,
     source: str = "real",
     scale: str = "cpu",
-    store: Store | None = None,
 ) -> EvalRecord:
     """A checkpoint's metrics on test data under one of the task's protocols, kept in the store.
 
     `arch` is the scale's child and `protocol` the task's first where they are left out.  Computed
     with the scale's number of threads: another number gives other last digits.
     """
-    cls, store = get(task_name), store or Store.default()
+    cls, store = get(task_name), Store.default()
     protocol = protocol or next(iter(cls.protocols))
     if protocol not in cls.protocols:
         hint = nearest(protocol, cls.protocols)
         raise HKTError(f"Task {task_name!r} has no evaluation protocol {protocol!r}.{hint}")
-    path = Path(path)
     config = resolve(Config(task=task_name, method="plain", scale=scale, source=source, child=arch))
     task = cls(config)
     with deterministic(config):

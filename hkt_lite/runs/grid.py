@@ -20,7 +20,6 @@ from ..benchmarks import resolve
 from ..config import Checked, Config, HKTError
 from .loop import run
 from .records import Purpose, RunRecord
-from .store import Store
 
 MOST = 10_000  # runs of one grid
 
@@ -81,7 +80,6 @@ def sweep(
     purpose: str = "score",
     index: int | None = None,
     *,
-    store: Store | None = None,
     said: Callable[[str], None] = print,
     progress: Callable | None = None,
 ) -> list[RunRecord]:
@@ -98,7 +96,7 @@ def sweep(
         what = f"{config.id} {config.method} {config.options} lr {config.lr} seed {config.seed}"
         said(f"[{number}/{len(configs)}] {what}")
         try:
-            outcome = run(config, purpose, store=store, progress=progress)
+            outcome = run(config, purpose, progress=progress)
         except HKTError as error:
             failed.append(config.id)
             said(f"    failed: {error}")

@@ -253,10 +253,11 @@ class Run:
         self.method.eval()
         return load_weights(self.task.child(), self.folder / "child.safetensors").eval()
 
-    def _record(self, last: dict[str, Tensor]) -> RunRecord:
+    def _record(self, last_state: dict[str, Tensor]) -> RunRecord:
         """Both scores and what the run cost; the only place where test data is looked at."""
         selected = self._score(self.best_epoch, self.best)
         at_the_end = self.best_epoch == len(self.epochs)
+        last = selected if at_the_end else self._score(len(self.epochs), last_state)
         cuda = self.config.device == "cuda"
         cost = Cost(
             seconds=self.seconds,
@@ -275,7 +276,7 @@ class Run:
             audit=self.purpose == "audit",
             epochs=self.epochs,
             selected=selected,
-            last=selected if at_the_end else self._score(len(self.epochs), last),
+            last=last,
             parent=self.parent,
             cost=cost,
             weights={name: sha256(self.folder / name) for name in files},

@@ -47,13 +47,13 @@ def flops(model: nn.Module, example: tuple) -> int:
     return counter.get_total_flops()
 
 
-def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict:
-    """{'seconds', 'disk_mb', 'free_mb'} of a run, from `steps` plain steps of the child.
+def estimate(config: Config) -> dict:
+    """{'seconds', 'disk_mb', 'free_mb'} of a run, from three plain steps of the child.
 
     The parent is counted as one forward pass for every image and cached view, or every image and
     epoch; other methods' own work is not.
     """
-    task, store = get(config.task)(config).load(), store or Store.default()
+    task, store = get(config.task)(config).load(), Store.default()
     with deterministic(config):
         child = task.child().train()
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
@@ -61,7 +61,7 @@ def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict
         def step() -> None:
             task.loss(task.predict(child, batch), batch).backward()
 
-        fastest = min(repeat(step, number=1, repeat=steps + 1))
+        fastest = min(repeat(step, number=1, repeat=4))  # the first is slow
         seconds, cache = fastest * (task.train_size // config.batch_size) * config.epochs, 0
         if method_class(config.method).needs_parent:
             cached = config.parent_source == "cached"

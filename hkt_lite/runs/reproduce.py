@@ -18,19 +18,17 @@ from .store import Store, published
 FEWEST = 3  # seeds an interval needs
 
 
-def reproduce(
-    record: Record, store: Store | None = None, progress: Callable | None = None
-) -> tuple[str, str]:
+def reproduce(record: Record, progress: Callable | None = None) -> tuple[str, str]:
     """('same bits' | 'inside the interval' | 'different', a sentence).
 
     Same bits: every number of the curves and scores is equal.  Inside the interval: the
     validation-selected test metric lies within the 95 % prediction interval of one more run, from
     the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
-    store of its own, so that nothing is overwritten; what came of it is kept in `store`.
+    store of its own, so that nothing is overwritten; what came of it is kept in the user's.
     """
     if not isinstance(record, RunRecord):
         raise HKTError(f"{record.id} is not a run; {_instead(record)}")
-    store = store or Store.default()
+    store = Store.default()
     store.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.home, prefix=".again-") as folder:
         own = Store(Path(folder), earlier=store.home)

@@ -12,7 +12,7 @@ from .measure import quantiles
 from .store import Store
 
 
-def trace(config: Config, store: Store | None = None) -> dict:
+def trace(config: Config) -> dict:
     """Shapes at every site, loss terms, what was inherited, gradient norms: of the first batch.
 
     {'run', 'batch': {name: shape}, 'sites': {site: {'parent', 'child'}}, 'terms', 'gradients' (norm
@@ -22,7 +22,7 @@ def trace(config: Config, store: Store | None = None) -> dict:
     config = resolve(config)
     with deterministic(config):
         task = get(config.task)(config).load()
-        return _traced(Run(config, task, store or Store.default()))
+        return _traced(Run(config, task, Store.default()))
 
 
 def _traced(state: Run) -> dict:
