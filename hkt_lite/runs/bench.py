@@ -11,12 +11,16 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from .. import torchvision
 from ..benchmarks import Task, get, resolve
+from ..benchmarks.cifar10.augment import Augment
+from ..benchmarks.cifar10.task import MEAN, STD
 from ..config import Config, HKTError
 from ..methods import HKT, KD, Plain
 from ..methods.parent import Cached
@@ -61,10 +65,7 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 def compared(
     name: str, unit: str, setting: dict, actions: dict[str, Callable[[], int]], against: dict
 ) -> Bench:
-    """Time actions that return how many units they did: once without counting, then in turn.
-
-    `setting['rounds']` times, back and forth.
-    """
+    """Time actions, which return how many units they did, in turn; the first does not count."""
     if setting["rounds"] < 1:
         raise HKTError(f"A benchmark needs at least 1 round, got {setting['rounds']}.")
     rounds: dict[str, list[float]] = {key: [] for key in actions}
@@ -163,13 +164,6 @@ def _step(method: nn.Module, batch) -> int:
 
 def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int = 2) -> Bench:
     """An epoch of CIFAR-10's `Augment` and of torchvision's DataLoader: crop, flip, normalise."""
-    from types import SimpleNamespace
-
-    from torch.utils.data import DataLoader
-
-    from ..benchmarks.cifar10.augment import Augment
-    from ..benchmarks.cifar10.task import MEAN, STD
-
     x = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8)
     t = torchvision().transforms
     crop, flip = t.RandomCrop(32, 4), t.RandomHorizontalFlip()

@@ -57,7 +57,9 @@ def restore(run) -> None:
     for key, value in _part(tensors, "optimizer.").items():
         number, name = key.split(".")
         parameter = run.trained[int(number)]
-        run.optimizer.state[parameter][name] = _laid_out(value, parameter)
+        if value.shape == parameter.shape:  # then it has the parameter's memory format too
+            value = torch.empty_like(parameter).copy_(value)
+        run.optimizer.state[parameter][name] = value
     run.seen = {name: [value] for name, value in _part(tensors, "seen.").items()}
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors:
@@ -68,16 +70,7 @@ def restore(run) -> None:
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-    }
-
-
-def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
-    """What has a parameter's shape has its memory format too."""
-    if value.shape != parameter.shape:
-        return value
-    return torch.empty_like(parameter).copy_(value)
+    return {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
 
 
 def _sweep(folder: Path) -> None:

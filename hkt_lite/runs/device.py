@@ -1,7 +1,7 @@
 """Where and how a run computes: threads, deterministic kernels, compilation, memory that ends."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -48,8 +48,14 @@ def check_compile(config: Config, hooks_modules: bool) -> None:
         raise HKTError("compile finds no C++ compiler; install one or use compile=False.")
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a tensor did not fit."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return any(said in str(error) for said in ("can't allocate memory", "not enough memory"))
+def fits(action: Callable, *given) -> bool:
+    """Do `action(*given)`; False where memory ends in it."""
+    try:
+        action(*given)
+    except (MemoryError, torch.OutOfMemoryError):
+        return False
+    except RuntimeError as error:  # of a CPU
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            return False
+        raise
+    return True

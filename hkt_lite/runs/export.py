@@ -6,7 +6,7 @@ hkt eval cifar10 FILE --arch resnet20
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -18,7 +18,6 @@ from ..config import Config, HKTError, canonical, nearest
 from ..files import sha256, write_bytes
 from . import golden
 from .device import deterministic
-from .provenance import provenance
 from .records import EvalRecord, RunRecord
 from .store import Store
 
@@ -32,9 +31,7 @@ def load_child(record: RunRecord) -> nn.Module:
     return load_weights(get(record.config.task)(record.config).child(), path).eval()
 
 
-def export(
-    record: RunRecord, out: Path, formats: Sequence[str] = tuple(FORMATS)
-) -> dict[str, float]:
+def export(record: RunRecord, out: Path, formats: Collection[str] = FORMATS) -> dict[str, float]:
     """Write the child alone in each format to `out`: {file name: largest difference of an output}.
 
     Raises HKTError for an unknown format, a missing converter, and a difference above 1e-4.
@@ -140,7 +137,7 @@ def evaluate(
         metrics = task.metrics(model, "test")
     digest = sha256(path)
     name = canonical([config.task, digest, config.child, said])
-    goldens = [golden.name(config.task, "eval", config.source)]
+    vouching = golden.versions(config, "eval")
     made_here = path.resolve().parent.parent == store.home.resolve()
     record = EvalRecord(
         id=hashlib.sha256(name.encode()).hexdigest()[:12],
@@ -150,7 +147,7 @@ def evaluate(
         arch=config.child,
         protocol=said,
         metrics=metrics,
-        provenance=provenance(task.fingerprint, goldens, config.threads),
+        provenance=golden.provenance(task.fingerprint, vouching, config.threads),
     )
     store.add(record)
     return record

@@ -66,7 +66,10 @@ def estimate(config: Config) -> dict:
         if method_class(config.method).needs_parent:
             cached = config.parent_source == "cached"
             passes = task.train_size * (config.views if cached else config.epochs)
-            seconds += passes * _parent_seconds(task, batch, store) / config.batch_size
+            parent = task.parent(parent_file(config, task, store))[0].eval()
+            with torch.no_grad():
+                once = timeit(lambda: task.predict(parent, batch), number=1)
+            seconds += passes * once / config.batch_size
             cache = 2 * 128 * config.views * task.train_size if cached else 0
     home = next(path for path in (store.home, *store.home.parents) if path.exists())
     return {
@@ -74,9 +77,3 @@ def estimate(config: Config) -> dict:
         "disk_mb": round((5 * 4 * parameters(child) + cache) / 2**20, 1),
         "free_mb": shutil.disk_usage(home).free // 2**20,
     }
-
-
-@torch.no_grad()
-def _parent_seconds(task, batch, store: Store) -> float:
-    parent = task.parent(parent_file(task.config, task, store))[0].eval()
-    return timeit(lambda: task.predict(parent, batch), number=1)

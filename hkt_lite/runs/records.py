@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..config import Config, HKTError, first_flaw, nearest
+from ..config import Config, HKTError, first_flaw
 from ..files import read_json
 
 Purpose = Literal["score", "tuning", "parent", "audit", "live", "control"]
@@ -135,9 +135,3 @@ def load(path: Path) -> Record:
         was = record.config.id
         raise HKTError(f"The record {path} was altered: its configuration has the id {was}.")
     return record
-
-
-def check_purpose(purpose: str) -> None:
-    """HKTError for a purpose that no record can have."""
-    if purpose not in PURPOSES:
-        raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")

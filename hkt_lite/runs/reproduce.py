@@ -26,8 +26,12 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[str, st
     the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
     store of its own, so that nothing is overwritten; what came of it is kept in the user's.
     """
-    if not isinstance(record, RunRecord):
-        raise HKTError(f"{record.id} is not a run; {_instead(record)}")
+    if record.kind == "again":
+        what = f"it says what came of running {record.run} again"
+        raise HKTError(f"{record.id} is not a run; {what}; name that.")
+    if record.kind == "eval":
+        again = f"`hkt eval {record.task} {record.checkpoint}`"
+        raise HKTError(f"{record.id} is not a run; repeat the evaluation with {again}.")
     store = Store.default()
     store.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.home, prefix=".again-") as folder:
@@ -39,12 +43,6 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[str, st
     said = {"verdict": verdict, "sentence": sentence, "provenance": rerun.provenance}
     store.add(RepeatRecord(id=name, run=record.id, **said))
     return verdict, sentence
-
-
-def _instead(record: Record) -> str:
-    if isinstance(record, RepeatRecord):
-        return f"it says what came of running {record.run} again; name that."
-    return f"repeat the evaluation with `hkt eval {record.task} {record.checkpoint}`."
 
 
 def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[str, str]:

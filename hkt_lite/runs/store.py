@@ -82,9 +82,6 @@ def find(record_id: str) -> Record:
     return by_prefix(records, record_id, "published or local")
 
 
-# -- published results -----------------------------------------------------------------------------
-
-
 def manifest() -> dict[str, str]:
     """File name -> sha256 of every published record; empty where nothing is published."""
     path = results_home() / MANIFEST
