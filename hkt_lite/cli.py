@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from .config import PROJECT, Config, HKTError, nearest, results_home, runs_home
+from .runs import golden as goldens
+from .runs import store
 
 app = typer.Typer(
     add_completion=False,
@@ -22,14 +25,10 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets: status, fetch, ver
 app.add_typer(runs_app, name="runs")
 app.add_typer(data_app, name="data")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, do nothing.")]
-Options = Annotated[
-    list[str], typer.Option("--option", "-o", help="A method's option: -o kind=forward_gate")
-]
-Settings = Annotated[
-    list[str], typer.Option("--set", "-s", help="Any field of the configuration: -s lr=0.03")
-]
+Json = Annotated[bool, Option("--json", help="Print JSON for a program to read.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Show what would be done, do nothing.")]
+Options = Annotated[list[str], Option("--option", "-o", help="A method's: -o kind=forward_gate")]
+Settings = Annotated[list[str], Option("--set", "-s", help="Any field of Config: -s lr=0.03")]
 
 
 def main() -> None:
@@ -40,21 +39,15 @@ def main() -> None:
         code = app(standalone_mode=False)  # typer hands an Exit's code back instead of raising it
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except HKTError as error:
-        if debug:
-            raise
-        print(f"hkt: {error}", file=sys.stderr)
-        code = 2
     except Exception as error:
-        if debug or not hasattr(error, "format_message"):  # typer's own usage errors have it
+        usage = hasattr(error, "format_message")  # of typer
+        if debug or not (usage or isinstance(error, HKTError)):
             raise
-        print(f"hkt: {' '.join(error.format_message().split())}", file=sys.stderr)
+        said = error.format_message() if usage else str(error)
+        print(f"hkt: {' '.join(said.split())}", file=sys.stderr)
         code = 2
     if code == 130:
-        print(
-            "\nInterrupted; what was done is kept, the same command goes on from there.",
-            file=sys.stderr,
-        )
+        print("\nInterrupted; all is kept, the same command goes on from there.", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -78,38 +71,32 @@ def _values(pairs: list[str]) -> dict:
 def _config(task, method, scale, source, seed, options, settings) -> Config:
     from .benchmarks import resolve
 
-    fields = _values(settings)
-    for key in ("lr", "momentum", "weight_decay", "clip"):  # YAML reads 1 as an int
-        if type(fields.get(key)) is int:
-            fields[key] = float(fields[key])
     given = {"task": task, "method": method, "scale": scale, "source": source, "seed": seed}
-    return resolve(Config(**{**given, "options": _values(options), **fields}))
+    return resolve(Config(**{**given, "options": _values(options), **_values(settings)}))
 
 
 def _progress():
     """A bar in a terminal, one line an epoch otherwise."""
-    if not sys.stderr.isatty():
-
-        def lines(step, steps, epoch):
-            if epoch:
-                terms = " ".join(f"{name} {value:.4f}" for name, value in epoch.train.items())
-                val = " ".join(f"{name} {value:.4g}" for name, value in epoch.val.items())
-                print(f"epoch {epoch.epoch}  {terms}  val {val}", file=sys.stderr, flush=True)
-
-        return lines
     from tqdm import tqdm
 
-    bar = tqdm(unit="step", leave=False)
+    bar = tqdm(unit="step", leave=False, disable=None)  # None: unless this is a terminal
 
-    def draw(step, steps, epoch):
+    def told(step, steps, epoch):
         bar.total = steps
         bar.update(step - bar.n)
         if epoch:
-            bar.set_postfix({name: f"{value:.4g}" for name, value in epoch.val.items()})
+            bar.set_postfix_str(_scores(epoch.val))
+        if epoch and bar.disable:
+            said = f"epoch {epoch.epoch}  {_scores(epoch.train)}  val {_scores(epoch.val)}"
+            print(said, file=sys.stderr, flush=True)
         if step == steps:
-            bar.close()
+            bar.clear()
 
-    return draw
+    return told
+
+
+def _show(record, as_json: bool = False) -> None:
+    print(record.model_dump_json(indent=1) if as_json else _summary(record))
 
 
 def _summary(record) -> str:
@@ -131,9 +118,6 @@ def _scores(metrics: dict) -> str:
     return " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
-# -- runs ------------------------------------------------------------------------------------------
-
-
 @app.command()
 def run(
     task: str,
@@ -144,9 +128,7 @@ def run(
     option: Options = [],
     set_: Settings = [],
     purpose: str = "score",
-    checkpoint_steps: Annotated[
-        int, typer.Option(min=1, help="Also checkpoint every so many steps.")
-    ] = 50,
+    checkpoint_steps: Annotated[int, Option(min=1, help="Checkpoint every so many steps.")] = 50,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -160,9 +142,8 @@ def run(
         return
     from .runs.loop import run as train
 
-    outcome = train(config, purpose, progress=_progress(), checkpoint_steps=checkpoint_steps)
-    record = outcome.record
-    print(record.model_dump_json(indent=1) if as_json else _summary(record))
+    made = train(config, purpose, progress=_progress(), checkpoint_steps=checkpoint_steps)
+    _show(made.record, as_json)
 
 
 @app.command()
@@ -180,47 +161,38 @@ def trace(
     from .runs.trace import trace as look
 
     seen = look(_config(task, method, scale, source, seed, option, set_))
-    print(json.dumps(seen, indent=1) if as_json else "\n".join(_lines(seen)))
-
-
-def _lines(value: dict, depth: int = 0):
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            yield f"{'  ' * depth}{key}"
-            yield from _lines(inner, depth + 1)
-        else:
-            shown = f"{inner:.4g}" if isinstance(inner, float) else inner
-            yield f"{'  ' * depth}{key:<24} {shown}"
+    if as_json:
+        print(json.dumps(seen, indent=1))
+        return
+    for key, value in _flat(seen).items():
+        print(f"{key:<32} {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
 @app.command("eval")
 def evaluate(
     task: str,
     checkpoint: Path,
-    arch: Annotated[str | None, typer.Option(help="The child of the scale if left out.")] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="One of the task's evaluation protocols, else its first.")
-    ] = None,
+    arch: Annotated[str | None, Option(help="The child of the scale if left out.")] = None,
+    protocol: Annotated[str | None, Option(help="One of the task's; else its first.")] = None,
     source: str = "real",
     scale: str = "cpu",
     as_json: Json = False,
 ) -> None:
     """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol."""
     from .runs.export import evaluate as evaluate_checkpoint
-    from .runs.store import Store
 
-    store = Store.default()
-    if not checkpoint.exists() and (made := store.finished(str(checkpoint))):
-        checkpoint = store.weights(made.id)
-        arch, scale = arch or made.config.child, made.config.scale
-    record = evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale)
-    print(record.model_dump_json(indent=1) if as_json else _summary(record))
+    local = store.Store.default()
+    made = None if checkpoint.exists() else local.finished(str(checkpoint))
+    if made:
+        checkpoint, scale = local.weights(made.id), made.config.scale
+        arch = arch or made.config.child
+    _show(evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale), as_json)
 
 
 @app.command()
 def grid(
     file: Path,
-    index: Annotated[int | None, typer.Option(help="Only this run, for array jobs.")] = None,
+    index: Annotated[int | None, Option(help="Only this run, for array jobs.")] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run every configuration of a grid file, one after the other, skipping what is finished."""
@@ -234,7 +206,7 @@ def grid(
         print(json.dumps(estimate(configs[0]) | {"runs": len(configs)}))
         return
     for record in sweep(configs, purpose, index, progress=_progress()):
-        print(_summary(record))
+        _show(record)
 
 
 @app.command()
@@ -243,9 +215,9 @@ def export(
 ) -> None:
     """Write a run's child alone in several formats, each checked against the original."""
     from .runs.export import export as export_child
-    from .runs.store import find
 
-    for name, difference in export_child(find(run_id), out, tuple(formats.split(","))).items():
+    differences = export_child(store.find(run_id), out, tuple(formats.split(",")))
+    for name, difference in differences.items():
         print(f"{out / name}  largest difference of an output {difference:.2g}")
 
 
@@ -254,16 +226,13 @@ def submit(
     run_id: str,
     corpus: str,
     out: Path,
-    warm: Annotated[
-        bool, typer.Option(help="Start each frame of a scene from the flow before it (Sintel).")
-    ] = False,
+    warm: Annotated[bool, Option(help="Start each frame from the flow before (Sintel).")] = False,
 ) -> None:
     """Write a flow child's answers to a corpus' test part as the files its server takes."""
     from .benchmarks.flow.submission import write
     from .runs.export import load_child
-    from .runs.store import find
 
-    record = find(run_id)
+    record = store.find(run_id)
     if record.kind != "run" or record.config.task != "flow":
         raise HKTError(f"{run_id} is no run of flow; only flow has servers that take files.")
     print(f"{write(load_child(record), record.config.child, corpus, out, warm)} flows in {out}")
@@ -273,25 +242,17 @@ def submit(
 def reproduce(run_id: str) -> None:
     """Run a record again: same bits, inside the interval of its seeds, or different (exit 1)."""
     from .runs.reproduce import reproduce as run_again
-    from .runs.store import find
 
-    verdict, sentence = run_again(find(run_id), progress=_progress())
+    verdict, sentence = run_again(store.find(run_id), progress=_progress())
     print(f"{verdict}: {sentence}")
-    raise typer.Exit(0 if verdict != "different" else 1)
-
-
-# -- the book --------------------------------------------------------------------------------------
+    raise typer.Exit(verdict == "different")
 
 
 @app.command()
 def pages(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Notebooks, such as 10_cifar10; all without a name.")
-    ] = None,
+    names: Annotated[list[str], Argument(help="Notebooks, such as 10_cifar10; else all.")] = [],
     scale: str = "quick",
-    set_: Annotated[
-        list[str], typer.Option("--set", "-s", help="A notebook's parameter, NAME=VALUE.")
-    ] = [],
+    set_: Annotated[list[str], Option("--set", "-s", help="A notebook's: NAME=VALUE.")] = [],
     out: Path | None = None,
     force: bool = False,
 ) -> None:
@@ -305,7 +266,7 @@ def pages(
 def book(
     scale: str = "quick",
     out: Path | None = None,
-    force: Annotated[bool, typer.Option(help="From scratch, as a release is built.")] = False,
+    force: Annotated[bool, Option(help="From scratch, as a release is built.")] = False,
 ) -> None:
     """Execute the notebooks, render the book, check every number."""
     from .book.build import build
@@ -315,43 +276,34 @@ def book(
 
 @app.command()
 def check(
-    nbval: Annotated[
-        bool, typer.Option(help="Also execute the built pages again and compare every output.")
-    ] = False,
+    nbval: Annotated[bool, Option(help="Also execute the built pages again and compare.")] = False,
 ) -> None:
     """Judge records, manifest, numbers and freshness; every problem is one sentence (exit 1)."""
-    from .book.check import check as judge
-    from .book.check import notes
+    from .book import check as judge
     from .book.validate import validate
 
-    problems = judge()
+    problems = judge.check()
     if nbval:
         problems += validate(sorted((PROJECT / "book" / "_generated").glob("*.ipynb")))
-    for problem in problems:
-        print(problem)
-    for note in notes() if not problems else ():
-        print(f"Note: {note}")
+    for line in problems or [f"Note: {note}" for note in judge.notes()]:
+        print(line)
     print(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
-    raise typer.Exit(1 if problems else 0)
+    raise typer.Exit(bool(problems))
 
 
 @app.command()
 def golden(
-    names: Annotated[list[str] | None, typer.Argument(help="Golden runs; all if none.")] = None,
-    accept: Annotated[
-        str | None, typer.Option(help="Make what differs the golden; the reason why it changed.")
-    ] = None,
+    names: Annotated[list[str], Argument(help="Golden runs; all without a name.")] = [],
+    accept: Annotated[str | None, Option(help="Why what differs shall be the golden.")] = None,
 ) -> None:
     """Compare what the code computes on tiny runs with what is committed (exit 1 if it differs)."""
-    from .runs.golden import suite
-
-    raise typer.Exit(suite(names or [], accept))
+    raise typer.Exit(goldens.suite(names, accept))
 
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="cifar10, flow, lits (a step of it), data or pages")],
-    rounds: Annotated[int, typer.Option(min=1)] = 7,
+    name: Annotated[str, Argument(help="cifar10, flow, lits (a step of it), data or pages")],
+    rounds: Annotated[int, Option(min=1)] = 7,
     as_json: Json = False,
 ) -> None:
     """Measure ratios in one run: a training step of each method, the data pipeline, the pages."""
@@ -370,21 +322,15 @@ def bench(
     print(result.to_json() if as_json else result)
 
 
-# -- records and data ------------------------------------------------------------------------------
-
-
 @runs_app.command("list")
 def runs_list(published: bool = False, as_json: Json = False) -> None:
     """Finished runs of this machine, or the published ones."""
-    from .runs.store import Store
-    from .runs.store import published as all_published
-
-    records = all_published() if published else Store.default().records()
+    records = store.published() if published else store.Store.default().records()
     if as_json:
         print(json.dumps([json.loads(record.model_dump_json()) for record in records]))
         return
     for record in records:
-        print(_summary(record))
+        _show(record)
     home = results_home() if published else runs_home()
     print(f"{len(records)} records in {home}", file=sys.stderr)
 
@@ -392,17 +338,14 @@ def runs_list(published: bool = False, as_json: Json = False) -> None:
 @runs_app.command("show")
 def runs_show(run_id: str) -> None:
     """One record, whole."""
-    from .runs.store import find
-
-    print(find(run_id).model_dump_json(indent=1))
+    _show(store.find(run_id), as_json=True)
 
 
 @runs_app.command("diff")
 def runs_diff(first: str, second: str) -> None:
     """Where two runs differ: configuration, scores, provenance."""
-    from .runs.store import find
-
-    one, other = (_flat(find(name).model_dump(exclude={"epochs"})) for name in (first, second))
+    found = [store.find(name) for name in (first, second)]
+    one, other = [_flat(record.model_dump(exclude={"epochs"})) for record in found]
     for key in sorted(one.keys() | other.keys()):
         if one.get(key) != other.get(key):
             print(f"{key}: {one.get(key)} | {other.get(key)}")
@@ -420,18 +363,16 @@ def _flat(value, prefix: str = "") -> dict:
 @runs_app.command("publish")
 def runs_publish(ids: list[str]) -> None:
     """Copy finished records to data/results and enter them in the manifest."""
-    from .runs.store import publish
-
-    for path in publish(ids):
+    for path in store.publish(ids):
         print(path)
 
 
 @data_app.command("status")
 def data_status(as_json: Json = False) -> None:
     """What is here, what is missing, and under which licence."""
-    from .benchmarks.registry import status
+    from .benchmarks import registry
 
-    rows = status()
+    rows = registry.status()
     if as_json:
         print(json.dumps(rows, default=str))
         return
@@ -455,4 +396,4 @@ def data_verify(name: str) -> None:
     results = verify(name)
     for file, verdict in results.items():
         print(f"{verdict}  {file}")
-    raise typer.Exit(0 if all(verdict == "ok" for verdict in results.values()) else 1)
+    raise typer.Exit(set(results.values()) != {"ok"})

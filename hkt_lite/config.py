@@ -43,6 +43,30 @@ def nearest(name: str, choices) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Valid: {', '.join(choices)}."
 
 
+class Checked(BaseModel):
+    """A model whose wrong or unknown field is one sentence (HKTError)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __init__(self, /, **values):
+        name, known = type(self).__name__, type(self).model_fields
+        for key in values:
+            if key not in known:
+                raise HKTError(f"{name} has no field {key!r}.{nearest(key, known)}")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            where, said = first_flaw(error)
+            got = error.errors()[0]["input"]
+            raise HKTError(f"{name} field {where!r}: {said} (got {got!r}).") from None
+
+
+def first_flaw(error: ValidationError) -> tuple[str, str]:
+    """Where a value does not fit its model first, and why."""
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"]
+
+
 class Stage(BaseModel):
     """One part of a curriculum: `epochs` on `corpus`, at `lr` times the configuration's rate.
 
@@ -53,74 +77,49 @@ class Stage(BaseModel):
 
     corpus: str
     epochs: int = Field(gt=0)
-    lr: float = Field(1.0, gt=0)
+    lr: float = Field(default=1.0, gt=0)
     crop: tuple[int, int]
 
 
-class Config(BaseModel):
+class Config(Checked):
     """Everything that decides a run's numbers.
 
     A field left at None is *auto*: `benchmarks.resolve` fills it before it is hashed.  The fields
     in OPTIONAL may stay None, where a task has no use for them, and are then not hashed.
     """
 
-    OPTIONAL: ClassVar = (
-        "optimizer",
-        "sites",
-        "stages",
-        "crop",
-        "updates",
-        "parent_updates",
-        "clip",
-    )
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    OPTIONAL: ClassVar = "optimizer sites stages crop updates parent_updates clip".split()
 
     task: str = "cifar10"
     method: str = "hkt"
     scale: Literal["smoke", "quick", "cpu", "full", "paper"] = "quick"
     source: Literal["auto", "real", "synthetic"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     options: dict[str, Any] = {}  # of the method: kind, lam, terms, temperature, …
     parent: str | None = None  # architecture of the parent
     child: str | None = None  # architecture of the child
     parent_weights: str | None = None  # 'committed', 'public' or 'run:ID'
     parent_source: Literal["live", "cached"] | None = None
-    views: int | None = Field(None, ge=0, le=10_000)  # of an image; 0 = a fresh one each epoch
-    train_size: int | None = Field(None, gt=0)  # images
-    epochs: int | None = Field(None, gt=0, le=100_000)
-    batch_size: int | None = Field(None, gt=1)
-    lr: float | None = Field(None, gt=0)
+    views: int | None = Field(default=None, ge=0, le=10_000)  # of an image; 0: a new one each epoch
+    train_size: int | None = Field(default=None, gt=0)  # images
+    epochs: int | None = Field(default=None, gt=0, le=100_000)
+    batch_size: int | None = Field(default=None, gt=1)
+    lr: float | None = Field(default=None, gt=0)
     optimizer: Literal["sgd", "adamw"] | None = None
-    clip: float | None = Field(None, gt=0)  # largest norm of the gradient
+    clip: float | None = Field(default=None, gt=0)  # largest norm of the gradient
     schedule: Literal["onecycle", "multistep"] | None = None
-    momentum: float | None = Field(None, ge=0, lt=1)
-    weight_decay: float | None = Field(None, ge=0)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0)
     precision: Literal["fp32", "bf16"] | None = None
     channels_last: bool | None = None
-    threads: int | None = Field(None, gt=0, le=1024)  # of the CPU: another number, other bits
+    threads: int | None = Field(default=None, gt=0, le=1024)  # another number gives other bits
     device: Literal["cpu", "cuda", "mps"] | None = None
     compile: bool | None = None
     sites: str | None = None  # the task's name for a set of sites, such as '2hkt'
     stages: list[Stage] | None = None  # a curriculum; its epochs add up to `epochs`
     crop: list[int] | None = None  # pixels (H, W[, D]) of a training patch
-    updates: int | None = Field(None, gt=0)  # of a recurrent network, in training
-    parent_updates: int | None = Field(None, gt=0)  # of the parent's tail in L_p*
-
-    def __init__(self, /, **values):
-        unknown = [key for key in values if key not in type(self).model_fields]
-        if unknown:
-            raise HKTError(
-                f"Config has no field {unknown[0]!r}.{nearest(unknown[0], type(self).model_fields)}"
-            )
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise HKTError(
-                f"Config field {where!r}: {first['msg']} (got {first['input']!r})."
-            ) from None
+    updates: int | None = Field(default=None, gt=0)  # of a recurrent network, in training
+    parent_updates: int | None = Field(default=None, gt=0)  # of the parent's tail in L_p*
 
     def but(self, **changes) -> Config:
         """The same configuration with some fields changed, checked anew."""

@@ -4,6 +4,7 @@ write_json(path, record)             # all of it or nothing; the old file stays 
 tensors, facts = read_tensors(path)  # of one reading; a damaged file is a ValueError
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -28,18 +29,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        _discard(temporary)
+        with contextlib.suppress(OSError):  # never made, or the disk refuses this too
+            temporary.unlink()
         raise HKTError(
             f"Could not write {path}: {error.strerror or error}; free some space or choose another "
             "folder, nothing was changed."
         ) from error
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError:
-        pass  # never made, or on a disk that refuses this too
 
 
 def write_json(path: Path, value) -> None:
@@ -119,11 +114,11 @@ def files_below(path: Path) -> list[Path]:
     return sorted(child for child in path.rglob("*") if child.is_file())
 
 
-def tree_digest(folder: Path, suffixes: tuple[str, ...] = (".py", ".yaml")) -> str:
-    """16 hex digits over the bytes of a folder's files with these suffixes."""
+def tree_digest(folder: Path) -> str:
+    """16 hex digits over the bytes of a package's source: its .py and .yaml files."""
     digest = hashlib.sha256()
     for path in files_below(folder):
-        if path.suffix in suffixes:
+        if path.suffix in (".py", ".yaml"):
             name = path.relative_to(folder).as_posix()
             digest.update(f"{name}\0{sha256(path)}\0".encode())
     return digest.hexdigest()[:16]

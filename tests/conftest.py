@@ -19,7 +19,7 @@ from filelock import FileLock
 import hkt_lite.evidence
 from hkt_lite import config
 from hkt_lite.book import build as pages
-from hkt_lite.runs import provenance
+from hkt_lite.runs import golden
 from tests import toy
 
 
@@ -58,7 +58,7 @@ def own_store(tmp_path_factory):
     """No test writes into the user's run store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HKT_RUNS", str(tmp_path_factory.mktemp("runs")))
-        patch.setattr(provenance, "_git", lambda *words: "")  # a working tree is dirty at times
+        patch.setattr(golden, "_git", lambda *words: "")  # a working tree is dirty at times
         yield
 
 

@@ -16,7 +16,7 @@ from .. import __version__, config
 from ..config import HKTError, canonical, nearest, results_home, runs_home
 from ..evidence import MIME
 from ..files import files_below, sha256, tree_digest
-from ..runs.provenance import provenance
+from ..runs.golden import provenance
 from ..runs.records import Provenance, load
 from ..runs.store import MANIFEST
 

@@ -1,4 +1,4 @@
-"""What inheriting costs, as ratios in one run.   hkt bench step | flow | lits | data
+"""What inheriting costs, as ratios in one run.   hkt bench cifar10 | flow | lits | data
 
 Contestants take turns, round by round, so that a slow moment of the machine hits each; ratios are
 taken inside a round.
@@ -9,14 +9,18 @@ import statistics
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from .. import torchvision
 from ..benchmarks import Task, get, resolve
+from ..benchmarks.cifar10.augment import Augment
+from ..benchmarks.cifar10.task import MEAN, STD
 from ..config import Config, HKTError
 from ..methods import HKT, KD, Plain
 from ..methods.parent import Cached
@@ -59,15 +63,17 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 
 def compared(
-    name: str, unit: str, setting: dict, timers: dict[str, Callable[[], float]], against: dict
+    name: str, unit: str, setting: dict, actions: dict[str, Callable[[], int]], against: dict
 ) -> Bench:
-    """Every timer once without counting, then `setting['rounds']` times in turn, back and forth."""
+    """Time actions, which return how many units they did, in turn; the first does not count."""
     if setting["rounds"] < 1:
         raise HKTError(f"A benchmark needs at least 1 round, got {setting['rounds']}.")
-    rounds: dict[str, list[float]] = {key: [] for key in timers}
+    rounds: dict[str, list[float]] = {key: [] for key in actions}
     for number in range(setting["rounds"] + 1):
-        for key in list(timers)[:: -1 if number % 2 else 1]:
-            rounds[key].append(timers[key]())
+        for key in list(actions)[:: -1 if number % 2 else 1]:
+            begin = time.perf_counter()
+            units = actions[key]()
+            rounds[key].append((time.perf_counter() - begin) / units)
     rounds = {key: seconds[1:] for key, seconds in rounds.items()}
     ratios = {
         f"{a} / {b}": spread([x / y for x, y in zip(rounds[a], rounds[b])])
@@ -141,64 +147,48 @@ def step(task: str = "cifar10", rounds: int = 7, threads: int = 1, **sizes) -> B
         batch = loaded.batch(torch.arange(config.batch_size), 0)
         methods = contestants(loaded, batch)
         memory = {name: kept(partial(_objective, one, batch)) for name, one in methods.items()}
-        timers = {name: partial(_timed_step, one, batch) for name, one in methods.items()}
+        actions = {name: partial(_step, one, batch) for name, one in methods.items()}
         setting = {"rounds": rounds, **fields, "threads": threads}
-        made = compared(f"step, {task}", "step", setting, timers, AGAINST)
-    return Bench(**{**vars(made), "memory": memory})
+        return replace(compared(f"step, {task}", "step", setting, actions, AGAINST), memory=memory)
 
 
 def _objective(method: nn.Module, batch) -> Tensor:
     return sum(method(batch).values())
 
 
-def _timed_step(method: nn.Module, batch) -> float:
-    begin = time.perf_counter()
+def _step(method: nn.Module, batch) -> int:
     method.zero_grad()
     _objective(method, batch).backward()
-    return time.perf_counter() - begin
+    return 1
 
 
 def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int = 2) -> Bench:
     """An epoch of CIFAR-10's `Augment` and of torchvision's DataLoader: crop, flip, normalise."""
-    from types import SimpleNamespace
-
-    from torch.utils.data import DataLoader
-
-    from ..benchmarks.cifar10.augment import Augment
-    from ..benchmarks.cifar10.task import MEAN, STD
-
     x = torch.randint(256, (images, 3, 32, 32), dtype=torch.uint8)
     t = torchvision().transforms
     crop, flip = t.RandomCrop(32, 4), t.RandomHorizontalFlip()
     chain = t.Compose([t.ToPILImage(), crop, flip, t.ToTensor(), t.Normalize(MEAN, STD)])
     arrays = list(x.movedim(1, -1).contiguous().numpy())
     collate = partial(_transformed, chain)
-    loader = DataLoader(
-        arrays, batch, True, num_workers=workers, collate_fn=collate, persistent_workers=True
-    )
+    loading = {"num_workers": workers, "collate_fn": collate, "persistent_workers": True}
+    loader = DataLoader(arrays, batch, True, **loading)
     ours, epochs = Augment(SimpleNamespace(x=x), 0, MEAN, STD), iter(range(rounds + 1))
 
-    def theirs() -> int:
+    def loaded() -> int:
         return sum(len(images) for images in loader)
 
     def augmented() -> int:
         epoch = next(epochs)
         return sum(len(ours.batch(part, epoch)) for part in torch.randperm(images).split(batch))
 
-    timers = {"DataLoader": partial(_per_image, theirs), "Augment": partial(_per_image, augmented)}
+    actions = {"DataLoader": loaded, "Augment": augmented}
     setting = {"rounds": rounds, "images": images, "batch": batch, "workers": workers}
-    return compared("data", "image", setting, timers, {"DataLoader": "Augment"})
+    return compared("data", "image", setting, actions, {"DataLoader": "Augment"})
 
 
 def _transformed(chain: Callable, arrays: list) -> Tensor:
     """What a worker does for torchvision's CIFAR10: each array (H, W, 3) by itself."""
     return torch.stack([chain(array) for array in arrays])
-
-
-def _per_image(epoch: Callable[[], int]) -> float:
-    begin = time.perf_counter()
-    seen = epoch()
-    return (time.perf_counter() - begin) / seen
 
 
 def kept(objective: Callable[[], Tensor]) -> float:

@@ -11,6 +11,8 @@ from ..files import read_tensors, write_tensors
 from .records import Epoch
 
 FILE = "state.safetensors"
+PLAIN = ("step", "sums", "seconds", "best_epoch")  # attributes of a run that JSON can say
+MADE_BY = {"golden", "data"}  # a checkpoint of others would give numbers that are nobody's
 
 
 def save(run) -> None:
@@ -25,21 +27,10 @@ def save(run) -> None:
     tensors["random.cpu"] = torch.get_rng_state()
     if run.config.device == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state()
-    facts = {
-        "made_by": _made_by(run),
-        "step": run.step,
-        "sums": run.sums,
-        "best_epoch": run.best_epoch,
-        "epochs": [epoch.model_dump_json() for epoch in run.epochs],
-        "seconds": run.seconds,
-        "lr": run.optimizer.param_groups[0]["lr"],
-    }
+    facts = {name: getattr(run, name) for name in PLAIN}
+    facts["made_by"] = run.provenance.model_dump(include=MADE_BY)
+    facts["epochs"] = [epoch.model_dump_json() for epoch in run.epochs]
     write_tensors(run.folder / FILE, tensors, facts)
-
-
-def _made_by(run) -> dict:
-    """Golden runs and data: a checkpoint of others would give numbers that are nobody's."""
-    return {"golden": run.provenance.golden, "data": run.provenance.data}
 
 
 def restore(run) -> None:
@@ -58,7 +49,7 @@ def restore(run) -> None:
             f"The checkpoint {path} is corrupt or truncated ({error}); delete it to start this run "
             "anew."
         ) from None
-    if facts["made_by"] != _made_by(run):
+    if facts["made_by"] != run.provenance.model_dump(include=MADE_BY):
         return
     run.method.load_state_dict(_part(tensors, "method."))
     device = run.config.device
@@ -66,28 +57,20 @@ def restore(run) -> None:
     for key, value in _part(tensors, "optimizer.").items():
         number, name = key.split(".")
         parameter = run.trained[int(number)]
-        run.optimizer.state[parameter][name] = _laid_out(value, parameter)
+        if value.shape == parameter.shape:  # then it has the parameter's memory format too
+            value = torch.empty_like(parameter).copy_(value)
+        run.optimizer.state[parameter][name] = value
     run.seen = {name: [value] for name, value in _part(tensors, "seen.").items()}
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    run.step, run.sums, run.seconds = facts["step"], facts["sums"], facts["seconds"]
-    run.best_epoch = facts["best_epoch"]
+    for name in PLAIN:
+        setattr(run, name, facts[name])
     run.epochs = [Epoch.model_validate_json(epoch) for epoch in facts["epochs"]]
-    run.optimizer.param_groups[0]["lr"] = facts["lr"]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
-    }
-
-
-def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
-    """What has a parameter's shape has its memory format too."""
-    if value.shape != parameter.shape:
-        return value
-    return torch.empty_like(parameter).copy_(value)
+    return {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
 
 
 def _sweep(folder: Path) -> None:
@@ -103,8 +86,6 @@ def _alive(pid: int) -> bool:
         return pid == os.getpid()  # asking would need a library there
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

@@ -1,23 +1,25 @@
 """Where and how a run computes: threads, deterministic kernels, compilation, memory that ends."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
 from ..config import Config, HKTError, stream
+from ..methods.method import MethodError
 
 
 @contextmanager
 def deterministic(config: Config) -> Iterator[None]:
-    """Threads and kernels as configured; the caller's settings and random state afterwards."""
+    """Threads and kernels as configured; the caller's settings and random state afterwards.
+
+    Raises HKTError where the device is missing, and in place of a method's own errors.
+    """
     if config.device == "cuda" and not torch.cuda.is_available():
-        raise HKTError(
-            "device is 'cuda', but torch sees no GPU here; use --device cpu or a machine with one."
-        )
+        raise HKTError("device is 'cuda', but torch sees no GPU here; use -s device=cpu.")
     if config.device == "mps" and not torch.backends.mps.is_available():
-        raise HKTError("device is 'mps', but torch sees no Apple GPU here; use --device cpu.")
+        raise HKTError("device is 'mps', but torch sees no Apple GPU here; use -s device=cpu.")
     threads = torch.get_num_threads()
     before = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(config.threads)
@@ -26,6 +28,8 @@ def deterministic(config: Config) -> Iterator[None]:
         with torch.random.fork_rng():
             torch.manual_seed(stream(config.seed, "method").initial_seed())
             yield
+    except MethodError as error:
+        raise HKTError(f"Method {config.method!r}: {error}") from error
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(before)
@@ -41,17 +45,17 @@ def check_compile(config: Config, hooks_modules: bool) -> None:
             "time, which a compiled child does not see; use compile=False."
         )
     if config.device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-        raise HKTError(
-            "compile needs a C++ compiler for the CPU and none was found; install one or use "
-            "compile=False."
-        )
+        raise HKTError("compile finds no C++ compiler; install one or use compile=False.")
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a tensor did not fit."""
-    said = str(error)
-    return (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        or "can't allocate memory" in said
-        or "not enough memory" in said
-    )
+def fits(action: Callable, *given) -> bool:
+    """Do `action(*given)`; False where memory ends in it."""
+    try:
+        action(*given)
+    except (MemoryError, torch.OutOfMemoryError):
+        return False
+    except RuntimeError as error:  # of a CPU
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            return False
+        raise
+    return True

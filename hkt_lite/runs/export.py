@@ -6,6 +6,7 @@ hkt eval cifar10 FILE --arch resnet20
 
 import copy
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -17,7 +18,6 @@ from ..config import Config, HKTError, canonical, nearest
 from ..files import sha256, write_bytes
 from . import golden
 from .device import deterministic
-from .provenance import provenance
 from .records import EvalRecord, RunRecord
 from .store import Store
 
@@ -25,18 +25,13 @@ FORMATS = {"safetensors": "safetensors", "torch": "pt2", "onnx": "onnx"}  # and 
 TOLERANCE = 1e-4  # largest difference of an output that export accepts
 
 
-def load_child(record: RunRecord, which: str = "child", store: Store | None = None) -> nn.Module:
-    """The child of a local run with its validation-selected weights ('last': the last epoch's)."""
-    path = (store or Store.default()).weights(record.id, which)
+def load_child(record: RunRecord) -> nn.Module:
+    """The child of a local run with its validation-selected weights."""
+    path = Store.default().weights(record.id)
     return load_weights(get(record.config.task)(record.config).child(), path).eval()
 
 
-def export(
-    record: RunRecord,
-    out: Path,
-    formats: tuple[str, ...] = tuple(FORMATS),
-    store: Store | None = None,
-) -> dict[str, float]:
+def export(record: RunRecord, out: Path, formats: Collection[str] = FORMATS) -> dict[str, float]:
     """Write the child alone in each format to `out`: {file name: largest difference of an output}.
 
     Raises HKTError for an unknown format, a missing converter, and a difference above 1e-4.
@@ -44,8 +39,9 @@ def export(
     for kind in formats:
         if kind not in FORMATS:
             raise HKTError(f"There is no export format {kind!r}.{nearest(kind, FORMATS)}")
-    model = load_child(record, store=store).to("cpu")
-    model = _plain_layout(model)
+    model = load_child(record).to("cpu")
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.contiguous()
     example = get(record.config.task)(record.config).example()
     random = torch.Generator().manual_seed(0)
     x = tuple(torch.randn(4, *one.shape[1:], generator=random) for one in example)
@@ -66,13 +62,6 @@ def export(
                 )
             differences[path.name] = difference
     return differences
-
-
-def _plain_layout(model: nn.Module) -> nn.Module:
-    """The model with every tensor contiguous, whatever its number of dimensions."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        tensor.data = tensor.data.contiguous()
-    return model
 
 
 def _last(output):
@@ -108,10 +97,8 @@ def _onnx(model: nn.Module, x: tuple, path: Path):
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise HKTError(
-            f"The onnx export needs {error.name}; install it with `pip install -e .[test]` or "
-            "choose other formats."
-        ) from None
+        how = f"`pip install {error.name}`"
+        raise HKTError(f"The onnx export needs {error.name}: {how}, or other formats.") from None
     names = ["images"] if len(x) == 1 else [f"images{i + 1}" for i in range(len(x))]
     program, x = _program(model, x)
     options = {"dynamo": True, "external_data": False, "verbose": False}
@@ -131,21 +118,17 @@ def evaluate(
     protocol: str | None = None,
     source: str = "real",
     scale: str = "cpu",
-    store: Store | None = None,
 ) -> EvalRecord:
     """A checkpoint's metrics on test data under one of the task's protocols, kept in the store.
 
     `arch` is the scale's child and `protocol` the task's first where they are left out.  Computed
     with the scale's number of threads: another number gives other last digits.
     """
-    cls, store = get(task_name), store or Store.default()
+    cls, store = get(task_name), Store.default()
     protocol = protocol or next(iter(cls.protocols))
     if protocol not in cls.protocols:
-        raise HKTError(
-            f"Task {task_name!r} has no evaluation protocol {protocol!r}."
-            f"{nearest(protocol, cls.protocols)}"
-        )
-    path = Path(path)
+        hint = nearest(protocol, cls.protocols)
+        raise HKTError(f"Task {task_name!r} has no evaluation protocol {protocol!r}.{hint}")
     config = resolve(Config(task=task_name, method="plain", scale=scale, source=source, child=arch))
     task = cls(config)
     with deterministic(config):
@@ -154,6 +137,7 @@ def evaluate(
         metrics = task.metrics(model, "test")
     digest = sha256(path)
     name = canonical([config.task, digest, config.child, said])
+    vouching = golden.versions(config, "eval")
     made_here = path.resolve().parent.parent == store.home.resolve()
     record = EvalRecord(
         id=hashlib.sha256(name.encode()).hexdigest()[:12],
@@ -163,9 +147,7 @@ def evaluate(
         arch=config.child,
         protocol=said,
         metrics=metrics,
-        provenance=provenance(
-            task.fingerprint, [golden.name(config.task, "eval", config.source)], config.threads
-        ),
+        provenance=golden.provenance(task.fingerprint, vouching, config.threads),
     )
     store.add(record)
     return record

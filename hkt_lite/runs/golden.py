@@ -1,4 +1,4 @@
-"""Golden runs: what the code computes on tiny configurations, committed.
+"""What made a record; above all the golden runs: what the code computes on tiny configurations.
 
     hkt golden [NAMES] [--accept "why"]
     version("flow-hkt-synthetic")  # 3: twice changed on purpose since the first record
@@ -10,8 +10,12 @@ differs is the only way to change a golden, and raises its version.
 """
 
 import os
+import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
 from pathlib import Path
 
 from ..config import PROJECT, Config, HKTError, nearest
@@ -20,6 +24,8 @@ from .records import Provenance
 
 REASON = "HKT_GOLDEN_ACCEPT"  # environment variable: why the suite may change goldens
 SUITE = "tests/golden/test_golden.py"
+LIBRARIES = ("torch", "torchvision", "numpy", "monai")
+DECIDES = ("hkt_lite", "data/parents", "data/splits", "data/golden")  # what a number comes from
 
 
 def home() -> Path:
@@ -36,10 +42,7 @@ def names() -> list[str]:
 
 
 def read(golden: str) -> dict:
-    """{'version', 'history', 'tolerance', 'cases'}.
-
-    Raises HKTError for an unknown name or a damaged file.
-    """
+    """{'version', 'history', 'tolerance', 'cases'}; HKTError for an unknown or damaged one."""
     if golden not in names():
         raise HKTError(f"There is no golden {golden!r}.{nearest(golden, names())}")
     return read_json(home() / f"{golden}.json", "golden")
@@ -50,10 +53,43 @@ def version(golden: str) -> int:
     return read(golden)["version"] if golden in names() else 0
 
 
-def versions(config: Config) -> dict[str, int]:
-    """The golden of a run's task, method and source, with its version."""
-    golden = name(config.task, config.method, config.source)
+def versions(config: Config, method: str | None = None) -> dict[str, int]:
+    """The golden of a run's task, method (or another) and source, with its version."""
+    golden = name(config.task, method or config.method, config.source)
     return {golden: version(golden)}
+
+
+def provenance(data: str, golden: dict[str, int] = {}, threads: int | None = None) -> Provenance:
+    """Of a record made now, from examples with the fingerprint `data`."""
+    return Provenance(
+        golden=golden,
+        data=data,
+        versions=_libraries(),
+        commit=_git("rev-parse", "--short=12", "HEAD"),
+        dirty=bool(_git("status", "--porcelain", "--", *DECIDES)),
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        machine=f"{platform.system()} {platform.machine()}",
+        threads=threads,
+    )
+
+
+def _libraries() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = installed(library)
+        except PackageNotFoundError:  # MONAI is an extra
+            continue
+    return found
+
+
+def _git(*words: str) -> str:
+    try:
+        return subprocess.check_output(
+            ["git", *words], cwd=PROJECT, stderr=subprocess.DEVNULL, text=True, timeout=20
+        ).strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def older(made: Provenance) -> str:
@@ -77,10 +113,7 @@ def suite(chosen: list[str], why: str | None = None) -> int:
     if why is not None and not why.strip():
         raise HKTError("A golden is accepted with a reason, not an empty one.")
     if not (PROJECT / SUITE).is_file():
-        raise HKTError(
-            f"The golden runs are part of the tests: there is no {PROJECT / SUITE}; run this in a "
-            "clone of the project."
-        )
+        raise HKTError(f"There is no {PROJECT / SUITE}; run this in a clone of the project.")
     for golden in chosen if why is None else ():
         read(golden)
     tests = [f"{SUITE}::test_golden[{one}]" for one in chosen] or [f"{SUITE}::test_golden"]

@@ -11,62 +11,55 @@ from collections.abc import Callable
 from itertools import product
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import Field
 
 from ..benchmarks import resolve
-from ..config import Config, HKTError, nearest
+from ..config import Checked, Config, HKTError
 from .loop import run
-from .records import RunRecord, check_purpose
-from .store import Store
+from .records import Purpose, RunRecord
 
-KEYS = ("base", "runs", "purpose", "about")
 MOST = 10_000  # runs of one grid
 
 
+class Grid(Checked):
+    base: dict[str, Any] = {}
+    runs: list[dict[str, Any]] = Field(min_length=1)
+    purpose: Purpose = "score"
+    about: Any = None
+
+
 def read(path: Path) -> tuple[list[Config], str]:
-    """The resolved configurations of a grid file, without repetitions, and their purpose."""
-    value = _parsed(Path(path))
-    purpose = value.get("purpose", "score")
-    try:
-        check_purpose(purpose)
-    except (HKTError, TypeError) as error:
-        raise HKTError(f"The grid file {path}: {error}") from None
+    """The resolved configurations of a grid file, without repetitions, and their purpose.
+
+    Raises HKTError that names the file and the run, for all that is no grid of configurations.
+    """
+    grid = _parsed(Path(path))
     configs = {}
-    for number, changes in enumerate(value["runs"], 1):
+    for number, changes in enumerate(grid.runs, 1):
         try:
-            for fields in _expanded({**value.get("base", {}), **changes}):
+            for fields in _expanded({**grid.base, **changes}):
                 config = resolve(Config(**fields))
                 configs[config.id] = config
         except HKTError as error:
             raise HKTError(f"Run {number} of grid file {path}: {error}") from None
-    return list(configs.values()), purpose
+    return list(configs.values()), grid.purpose
 
 
-def _parsed(path: Path) -> dict:
-    """The file's value, with `runs` a list of mappings and `base` a mapping."""
+def _parsed(path: Path) -> Grid:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Grid(**(value if isinstance(value, dict) else {}))
     except OSError as error:
         raise HKTError(f"The grid file {path} cannot be read ({error.strerror}).") from None
     except (yaml.YAMLError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise HKTError(f"The grid file {path} is not valid YAML ({first}).") from None
-    if not isinstance(value, dict):
-        raise HKTError(f"The grid file {path} needs a list `runs`.")
-    for key in value:
-        if key not in KEYS:
-            raise HKTError(f"The grid file {path} has an unknown key {key!r}.{nearest(key, KEYS)}")
-    runs, base = value.get("runs"), value.get("base", {})
-    if not isinstance(runs, list) or not runs:
-        raise HKTError(f"The grid file {path} needs a list `runs` with at least one run.")
-    for number, fields in [("`base`", base), *enumerate(runs, 1)]:
-        if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
-            raise HKTError(
-                f"The grid file {path}: {number if fields is base else f'run {number}'} must be "
-                "fields of a configuration, such as `{method: kd, seed: 0}`."
-            )
-    return value
+    except (HKTError, TypeError) as error:  # TypeError: a key that is no word
+        needs = "a grid needs a list `runs`, such as `[{method: kd, seed: 0}]`"
+        raise HKTError(f"The grid file {path} does not fit ({needs}): {error}") from None
 
 
 def _expanded(fields: dict) -> list[dict]:
@@ -87,7 +80,6 @@ def sweep(
     purpose: str = "score",
     index: int | None = None,
     *,
-    store: Store | None = None,
     said: Callable[[str], None] = print,
     progress: Callable | None = None,
 ) -> list[RunRecord]:
@@ -101,12 +93,10 @@ def sweep(
         configs = [configs[index]]
     records, failed = [], []
     for number, config in enumerate(configs, 1):
-        said(
-            f"[{number}/{len(configs)}] {config.id} {config.method} {config.options} "
-            f"lr {config.lr} seed {config.seed}"
-        )
+        what = f"{config.id} {config.method} {config.options} lr {config.lr} seed {config.seed}"
+        said(f"[{number}/{len(configs)}] {what}")
         try:
-            outcome = run(config, purpose, store=store, progress=progress)
+            outcome = run(config, purpose, progress=progress)
         except HKTError as error:
             failed.append(config.id)
             said(f"    failed: {error}")

@@ -18,29 +18,25 @@ from torch import Tensor, nn
 
 from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import load_weights, parameters
-from ..config import Config, HKTError, stream
+from ..config import Config, HKTError, nearest, stream
 from ..files import sha256, write_bytes, write_json
-from ..methods.method import Method, MethodError
+from ..methods.method import Method
 from ..methods.parent import Live
 from . import checkpoint, golden
-from .device import check_compile, deterministic, out_of_memory
+from .device import check_compile, deterministic, fits
 from .measure import flops, peak_memory_mb, quantiles
-from .parent import build_parent, parent_file
-from .provenance import provenance
-from .records import Cost, Epoch, RunRecord, Score, check_purpose
+from .parent import build_parent
+from .records import PURPOSES, Cost, Epoch, RunRecord, Score
 from .schedule import build_optimizer, learning_rate
 from .store import Store
 
+WEIGHTS = ("child", "last", "method")  # files of a finished run: chosen, last epoch, what is beside
+
 
 class Outcome(NamedTuple):
-    """What a run leaves: its record, the child selected on validation data, and the method.
-
-    The method holds the child of the last epoch and what it trained beside it.
-    """
-
     record: RunRecord
-    child: nn.Module
-    method: Method
+    child: nn.Module  # selected on validation data
+    method: Method  # with the child of the last epoch and what was trained beside it
 
 
 def run(
@@ -60,34 +56,18 @@ def run(
     settings and files, before any work where they can be seen then.
     """
     config, store = resolve(config), store or Store.default()
-    check_purpose(purpose)
+    if purpose not in PURPOSES:
+        raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")
     if checkpoint_steps is not None and checkpoint_steps < 1:
         raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
     check_compile(config, method_class(config.method).needs_sites)
     with deterministic(config):
-        try:
-            task = get(config.task)(config).load()
-            state = Run(config, task, store, purpose)
-            state.progress, state.inspect = progress, inspect
-            state.checkpoint_steps = checkpoint_steps
-            record = finished(config, task, store) or state.train()
-            return Outcome(record, state.selected_child(), state.method)
-        except MethodError as error:
-            raise HKTError(f"Method {config.method!r}: {error}") from error
-
-
-def finished(config: Config, task: Task, store: Store) -> RunRecord | None:
-    """The store's record of this configuration if today's code, data and parent made it."""
-    record = store.finished(config.id)
-    if record is None or record.provenance.data != task.fingerprint:
-        return None
-    if record.provenance.golden != golden.versions(config):
-        return None
-    if record.parent and sha256(parent_file(config, task, store)) != record.parent.sha256:
-        return None
-    kept = {name: store.folder(config.id) / name for name in record.weights}
-    whole = all(path.is_file() and sha256(path) == record.weights[n] for n, path in kept.items())
-    return record if whole and kept else None
+        task = get(config.task)(config).load()
+        state = Run(config, task, store, purpose)
+        state.progress, state.inspect = progress, inspect
+        state.checkpoint_steps = checkpoint_steps
+        record = state.finished() or state.train()
+        return Outcome(record, state.selected_child(), state.method)
 
 
 def build_method(config: Config, task: Task, child: nn.Module, source: Live | None) -> Method:
@@ -115,13 +95,28 @@ class Run:
         self.optimizer = build_optimizer(config, self.trained)
         self.epoch_steps = max(1, task.train_size // config.batch_size)
         self.steps = config.epochs * self.epoch_steps
-        self.provenance = provenance(task.fingerprint, golden.versions(config), config.threads)
+        vouching = golden.versions(config)
+        self.provenance = golden.provenance(task.fingerprint, vouching, config.threads)
         self.step, self.seconds = 0, 0.0
         self.sums: dict[str, float] = {}  # of the running epoch: term -> sum over its steps
         self.seen: dict[str, list[Tensor]] = {}  # of the running epoch: what `observe` said
         self.epochs: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
+
+    def finished(self) -> RunRecord | None:
+        """The store's record of this configuration if today's code, data and parent made it."""
+        record = self.store.finished(self.config.id)
+        if record is None:
+            return None
+        made, now = record.provenance, self.provenance
+        if made.data != now.data or made.golden != now.golden:
+            return None
+        if record.parent and record.parent.sha256 != self.parent.sha256:
+            return None
+        files = [(self.folder / name, digest) for name, digest in record.weights.items()]
+        whole = all(path.is_file() and sha256(path) == digest for path, digest in files)
+        return record if files and whole else None
 
     def train(self) -> RunRecord:
         """Every step that is left, then the record and the weights.
@@ -132,11 +127,11 @@ class Run:
         self.began = time.perf_counter()
         while self.step < self.steps:
             self.train_epoch()
-        kept = {"child": self.best, "last": _copied(self.child), "method": self._extra()}
-        for name, state in kept.items():
+        last = _copied(self.child)
+        for name, state in zip(WEIGHTS, (self.best, last, self._extra())):
             state = {key: value.contiguous() for key, value in state.items()}
             write_bytes(self.folder / f"{name}.safetensors", tensor_bytes(state))
-        record = self._record(kept["last"])
+        record = self._record(last)
         write_json(self.folder / "record.json", record)
         (self.folder / checkpoint.FILE).unlink(missing_ok=True)
         return record
@@ -149,7 +144,8 @@ class Run:
         while self.step < (epoch + 1) * self.epoch_steps:
             first = (self.step % self.epoch_steps) * config.batch_size
             index = order[first : first + config.batch_size]
-            self._guarded_step(index, epoch)
+            if not fits(self._step, index, epoch):
+                raise HKTError(self._too_large(index, epoch))
             if self.step % self.epoch_steps:
                 if self.checkpoint_steps and self.step % self.checkpoint_steps == 0:
                     checkpoint.save(self)
@@ -162,43 +158,31 @@ class Run:
         if self._is_best(val):
             self.best, self.best_epoch = _copied(self.child), epoch + 1
         now = time.perf_counter()
-        self.epochs.append(
-            Epoch(
-                epoch=epoch + 1,
-                lr=self.optimizer.param_groups[0]["lr"],
-                seconds=now - self.began,
-                val=val,
-                inherited={name: quantiles(torch.cat(x)) for name, x in sorted(self.seen.items())},
-                train={name: value / self.epoch_steps for name, value in self.sums.items()},
-            )
+        done = Epoch(
+            epoch=epoch + 1,
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=now - self.began,
+            val=val,
+            inherited={name: quantiles(torch.cat(x)) for name, x in sorted(self.seen.items())},
+            train={name: value / self.epoch_steps for name, value in self.sums.items()},
         )
+        self.epochs.append(done)
         self.seconds, self.began = self.seconds + now - self.began, now
         self.sums, self.seen = {}, {}
         checkpoint.save(self)
         if self.progress:
-            self.progress(self.step, self.steps, self.epochs[-1])
+            self.progress(self.step, self.steps, done)
 
     def _is_best(self, val: dict[str, float]) -> bool:
         """Better than every epoch before; a value that is not a number is worse than any."""
         sign = 1 if self.task.higher_is_better else -1
+        values = [sign * one[self.task.metric] for one in (*[e.val for e in self.epochs], val)]
+        *before, now = [-math.inf if math.isnan(value) else value for value in values]
+        return not before or now > max(before)
 
-        def merit(metrics: dict[str, float]) -> float:
-            value = sign * metrics[self.task.metric]
-            return -math.inf if math.isnan(value) else value
-
-        return not self.epochs or merit(val) > max(merit(one.val) for one in self.epochs)
-
-    def _guarded_step(self, index: Tensor, epoch: int) -> None:
-        try:
-            self.take_step(self.task.batch(index, epoch))
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            raise HKTError(self._too_large(index, epoch)) from None
-
-    def take_step(self, batch) -> dict[str, Tensor]:
-        """One step of the optimizer on the sum of the method's terms; the terms."""
-        config = self.config
+    def _step(self, index: Tensor, epoch: int) -> None:
+        """One step of the optimizer on the sum of the method's terms."""
+        config, batch = self.config, self.task.batch(index, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, self.steps)
         with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
@@ -221,33 +205,28 @@ class Run:
         for name, value in self.method.observe().items():
             self.seen.setdefault(name, []).append(value.float().cpu())
         self.step += 1
-        return terms
 
     def _too_large(self, index: Tensor, epoch: int) -> str:
         """The sentence for a batch that does not fit, with the largest that does."""
         device, size = self.config.device, len(index)
+
+        def gradients() -> None:
+            sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
+
         while size > 1:
             size //= 2
             self.optimizer.zero_grad(set_to_none=True)
             if device == "cuda":
                 torch.cuda.empty_cache()
-            try:
-                sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                continue
-            return (
-                f"A batch of {len(index)} does not fit into the memory of {device}; the largest "
-                f"that does here is about {size}: use -s batch_size={size}."
-            )
+            if fits(gradients):
+                return (
+                    f"A batch of {len(index)} does not fit into the memory of {device}; the "
+                    f"largest that does here is about {size}: use -s batch_size={size}."
+                )
         return (
-            f"Not even one example at a time fits into the memory of {device} with method "
-            f"{self.config.method!r}; use smaller patches (crop, or the crop of each stage) or a "
-            "smaller parent."
+            f"Not even one example fits into the memory of {device} with {self.config.method!r}; "
+            "use smaller patches (crop, or the crop of each stage) or a smaller parent."
         )
-
-    # -- the end --
 
     def _extra(self) -> dict[str, Tensor]:
         """What the method trained beside the child."""
@@ -259,17 +238,26 @@ class Run:
         """The selected child from the store; the method gets the last epoch's; in eval mode."""
         last = load_file(self.folder / "last.safetensors")
         extra = load_file(self.folder / "method.safetensors")
-        named = {f"child.{key}": value for key, value in last.items()}
-        self.method.load_state_dict({**named, **extra})
+        self.method.load_state_dict({f"child.{key}": x for key, x in last.items()} | extra)
         self.method.eval()
         return load_weights(self.task.child(), self.folder / "child.safetensors").eval()
 
-    def _record(self, last: dict[str, Tensor]) -> RunRecord:
+    def _record(self, last_state: dict[str, Tensor]) -> RunRecord:
         """Both scores and what the run cost; the only place where test data is looked at."""
         selected = self._score(self.best_epoch, self.best)
         at_the_end = self.best_epoch == len(self.epochs)
-        names = ("child", "last", "method")
-        weights = [f"{name}.safetensors" for name in names]
+        last = selected if at_the_end else self._score(len(self.epochs), last_state)
+        cuda = self.config.device == "cuda"
+        cost = Cost(
+            seconds=self.seconds,
+            parent_seconds=self.parent_seconds,
+            device=torch.cuda.get_device_name() if cuda else self.config.device,
+            peak_memory_mb=peak_memory_mb(cuda),
+            parameters=parameters(self.child),
+            flops=flops(self.child, self.task.example()),
+            extra_parameters=sum(p.numel() for p in self.method.extra_parameters()),
+        )
+        files = [f"{name}.safetensors" for name in WEIGHTS]
         return RunRecord(
             id=self.config.id,
             config=self.config,
@@ -277,10 +265,10 @@ class Run:
             audit=self.purpose == "audit",
             epochs=self.epochs,
             selected=selected,
-            last=selected if at_the_end else self._score(len(self.epochs), last),
+            last=last,
             parent=self.parent,
-            cost=self._cost(),
-            weights={name: sha256(self.folder / name) for name in weights},
+            cost=cost,
+            weights={name: sha256(self.folder / name) for name in files},
             provenance=self.provenance,
         )
 
@@ -288,19 +276,6 @@ class Run:
         self.child.load_state_dict(state)
         val = self.epochs[epoch - 1].val
         return Score(epoch=epoch, val=val, test=self.task.metrics(self.child, "test"))
-
-    def _cost(self) -> Cost:
-        cuda = self.config.device == "cuda"
-        extra = sum(p.numel() for p in self.method.extra_parameters())
-        return Cost(
-            seconds=self.seconds,
-            parent_seconds=self.parent_seconds,
-            device=torch.cuda.get_device_name() if cuda else self.config.device,
-            peak_memory_mb=peak_memory_mb(cuda),
-            parameters=parameters(self.child),
-            flops=flops(self.child, self.task.example()),
-            extra_parameters=extra,
-        )
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

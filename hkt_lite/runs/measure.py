@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-import time
+from timeit import repeat, timeit
 
 import torch
 from torch import Tensor, nn
@@ -47,41 +47,33 @@ def flops(model: nn.Module, example: tuple) -> int:
     return counter.get_total_flops()
 
 
-def estimate(config: Config, store: Store | None = None, steps: int = 3) -> dict:
-    """{'seconds', 'disk_mb', 'free_mb'} of a run, from `steps` plain steps of the child.
+def estimate(config: Config) -> dict:
+    """{'seconds', 'disk_mb', 'free_mb'} of a run, from three plain steps of the child.
 
     The parent is counted as one forward pass for every image and cached view, or every image and
     epoch; other methods' own work is not.
     """
-    task, store = get(config.task)(config).load(), store or Store.default()
+    task, store = get(config.task)(config).load(), Store.default()
     with deterministic(config):
         child = task.child().train()
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
-        times = []
-        for _ in range(steps + 1):
-            began = time.perf_counter()
+
+        def step() -> None:
             task.loss(task.predict(child, batch), batch).backward()
-            times.append(time.perf_counter() - began)
-        seconds = min(times) * (task.train_size // config.batch_size) * config.epochs
-        cache = 0
+
+        fastest = min(repeat(step, number=1, repeat=4))  # the first is slow
+        seconds, cache = fastest * (task.train_size // config.batch_size) * config.epochs, 0
         if method_class(config.method).needs_parent:
             cached = config.parent_source == "cached"
             passes = task.train_size * (config.views if cached else config.epochs)
-            seconds += passes * _parent_seconds(task, batch, store) / config.batch_size
+            parent = task.parent(parent_file(config, task, store))[0].eval()
+            with torch.no_grad():
+                once = timeit(lambda: task.predict(parent, batch), number=1)
+            seconds += passes * once / config.batch_size
             cache = 2 * 128 * config.views * task.train_size if cached else 0
-    home = store.home
-    while not home.exists():
-        home = home.parent
+    home = next(path for path in (store.home, *store.home.parents) if path.exists())
     return {
         "seconds": round(seconds),
         "disk_mb": round((5 * 4 * parameters(child) + cache) / 2**20, 1),
         "free_mb": shutil.disk_usage(home).free // 2**20,
     }
-
-
-@torch.no_grad()
-def _parent_seconds(task, batch, store: Store) -> float:
-    parent, _ = task.parent(parent_file(task.config, task, store))
-    began = time.perf_counter()
-    task.predict(parent.eval(), batch)
-    return time.perf_counter() - began

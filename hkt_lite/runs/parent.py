@@ -42,15 +42,9 @@ def build_parent(
         facts = _fill(source, task, config)
         rows = source.rows if cached else {"none": torch.zeros(0)}
         write_tensors(place, {f"rows.{name}": value for name, value in rows.items()}, facts)
-    described = ParentInfo(
-        arch=config.parent,
-        weights=path.name,
-        sha256=digest,
-        parameters=parameters(model),
-        val=facts["val"],
-        train=facts["train"],
-    )
-    return source, described, facts["seconds"]
+    seconds = facts.pop("seconds")
+    known = {"arch": config.parent, "weights": path.name, "sha256": digest, **facts}
+    return source, ParentInfo(parameters=parameters(model), **known), seconds
 
 
 def _cache_name(config: Config, task: Task, digest: str) -> str:
@@ -80,6 +74,5 @@ def _read(place: Path, source: Live, config: Config) -> dict | None:
     except (ValueError, OSError):
         return None  # only a cache: a damaged one is made anew
     if isinstance(source, Cached):
-        named = {name.removeprefix("rows."): value for name, value in rows.items()}
-        source.rows = {name: value.to(config.device) for name, value in named.items()}
+        source.rows = {k.removeprefix("rows."): x.to(config.device) for k, x in rows.items()}
     return facts

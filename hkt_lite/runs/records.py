@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..config import Config, HKTError, nearest
+from ..config import Config, HKTError, first_flaw
 from ..files import read_json
 
 Purpose = Literal["score", "tuning", "parent", "audit", "live", "control"]
@@ -127,22 +127,11 @@ def load(path: Path) -> Record:
     try:
         record = KINDS[value["kind"]].model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HKTError(
-            f"The record {path} does not fit its schema at {where!r}: {first['msg']}."
-        ) from None
+        where, said = first_flaw(error)
+        raise HKTError(f"The record {path} does not fit its schema at {where!r}: {said}.") from None
     except HKTError as error:
         raise HKTError(f"The record {path} does not fit its schema: {error}") from None
     if isinstance(record, RunRecord) and record.id != record.config.id:
-        raise HKTError(
-            f"The record {path} is named {record.id}, but its configuration hashes to "
-            f"{record.config.id}: it was altered."
-        )
+        was = record.config.id
+        raise HKTError(f"The record {path} was altered: its configuration has the id {was}.")
     return record
-
-
-def check_purpose(purpose: str) -> None:
-    """HKTError for a purpose that no record can have."""
-    if purpose not in PURPOSES:
-        raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")

@@ -18,55 +18,38 @@ from .store import Store, published
 FEWEST = 3  # seeds an interval needs
 
 
-def reproduce(
-    record: Record, store: Store | None = None, progress: Callable | None = None
-) -> tuple[str, str]:
+def reproduce(record: Record, progress: Callable | None = None) -> tuple[str, str]:
     """('same bits' | 'inside the interval' | 'different', a sentence).
 
     Same bits: every number of the curves and scores is equal.  Inside the interval: the
     validation-selected test metric lies within the 95 % prediction interval of one more run, from
     the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
-    store of its own, so that nothing is overwritten; what came of it is kept in `store`.
+    store of its own, so that nothing is overwritten; what came of it is kept in the user's.
     """
-    if not isinstance(record, RunRecord):
-        raise HKTError(f"{record.id} is not a run; {_instead(record)}")
-    store = store or Store.default()
+    if record.kind == "again":
+        what = f"it says what came of running {record.run} again"
+        raise HKTError(f"{record.id} is not a run; {what}; name that.")
+    if record.kind == "eval":
+        again = f"`hkt eval {record.task} {record.checkpoint}`"
+        raise HKTError(f"{record.id} is not a run; repeat the evaluation with {again}.")
+    store = Store.default()
     store.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=store.home, prefix=".again-") as folder:
-        rerun = run(
-            record.config,
-            record.purpose,
-            store=Store(Path(folder), earlier=store.home),
-            progress=progress,
-        ).record
+        own = Store(Path(folder), earlier=store.home)
+        rerun = run(record.config, record.purpose, store=own, progress=progress).record
     verdict, sentence = compare(record, rerun, [*published(), *store.records()])
     made_by = json.dumps([record.id, rerun.provenance.golden, rerun.provenance.commit])
-    store.add(
-        RepeatRecord(
-            id=hashlib.sha256(made_by.encode()).hexdigest()[:12],
-            run=record.id,
-            verdict=verdict,
-            sentence=sentence,
-            provenance=rerun.provenance,
-        )
-    )
+    name = hashlib.sha256(made_by.encode()).hexdigest()[:12]
+    said = {"verdict": verdict, "sentence": sentence, "provenance": rerun.provenance}
+    store.add(RepeatRecord(id=name, run=record.id, **said))
     return verdict, sentence
-
-
-def _instead(record: Record) -> str:
-    if isinstance(record, RepeatRecord):
-        return f"it says what came of running {record.run} again; name that."
-    return f"repeat the evaluation with `hkt eval {record.task} {record.checkpoint}`."
 
 
 def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[str, str]:
     """Verdict and sentence on a rerun; `known` are the records among which its seeds are found."""
     if numbers(rerun) == numbers(record):
-        return (
-            "same bits",
-            f"all {len(record.epochs)} epochs and both scores of {record.id} came out equal to the "
-            "last digit.",
-        )
+        what = f"all {len(record.epochs)} epochs and both scores of {record.id}"
+        return "same bits", f"{what} came out equal to the last digit."
     metric = next(iter(record.selected.test))
     new, old = rerun.selected.test[metric], record.selected.test[metric]
     said = f"{metric} {new:.2f} instead of {old:.2f}"
@@ -78,10 +61,9 @@ def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[s
     half = float(distributions.t.ppf(0.975, len(values) - 1)) * values.std(ddof=1)
     half *= math.sqrt(1 + 1 / len(values))
     low, high = values.mean() - half, values.mean() + half
-    return (
-        "inside the interval" if low <= new <= high else "different",
-        f"{said}; one more of {len(values)} seeds is expected between {low:.2f} and {high:.2f}.",
-    )
+    verdict = "inside the interval" if low <= new <= high else "different"
+    expected = f"one more of {len(values)} seeds is expected between {low:.2f} and {high:.2f}"
+    return verdict, f"{said}; {expected}."
 
 
 def numbers(record: RunRecord) -> str:

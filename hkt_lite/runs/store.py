@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..config import HKTError, nearest, results_home, runs_home
 from ..files import read_json, sha256, write_json
-from .records import Record, RunRecord, check_purpose, filename, load
+from .records import Record, RunRecord, filename, load
 
 MANIFEST = "MANIFEST.json"
 
@@ -38,10 +38,10 @@ class Store:
     def parents(self) -> Path:
         return (self.earlier or self.home) / "parents"
 
-    def weights(self, run_id: str, which: str = "child") -> Path:
-        """The weights of a finished run.  Raises HKTError where this machine has none."""
+    def weights(self, run_id: str) -> Path:
+        """The chosen child of a finished run.  Raises HKTError where this machine has none."""
         for home in filter(None, (self.home, self.earlier)):
-            path = home / run_id / f"{which}.safetensors"
+            path = home / run_id / "child.safetensors"
             if path.is_file():
                 return path
         raise HKTError(
@@ -76,13 +76,10 @@ def by_prefix(records: Iterable[Record], wanted: str, where: str) -> Record:
     return hits[0]
 
 
-def find(record_id: str, store: Store | None = None) -> Record:
-    """A record by its id or a unique beginning of it, of the published ones or of a store."""
-    store = store or Store.default()
-    return by_prefix([*published(), *store.records()], record_id, "published or local")
-
-
-# -- published results -----------------------------------------------------------------------------
+def find(record_id: str) -> Record:
+    """A record by its id or a unique beginning of it, published or of this machine."""
+    records = [*published(), *Store.default().records()]
+    return by_prefix(records, record_id, "published or local")
 
 
 def manifest() -> dict[str, str]:
@@ -97,23 +94,14 @@ def manifest_flaws() -> Iterable[tuple[str, str]]:
     present = {path.name for path in home.glob("*.json")} - {MANIFEST}
     for name in sorted(present | set(listed)):
         if name not in present:
-            yield (
-                name,
-                f"The record {home / name} is missing although MANIFEST.json lists it; restore it "
-                "from version control.",
-            )
+            flaw = "is missing although MANIFEST.json lists it; restore it from version control."
         elif name not in listed:
-            yield (
-                name,
-                f"The record {home / name} is not listed in MANIFEST.json; enter it with "
-                "`hkt runs publish` or remove it.",
-            )
+            flaw = "is not listed in MANIFEST.json; `hkt runs publish` enters it, or remove it."
         elif sha256(home / name) != listed[name]:
-            yield (
-                name,
-                f"The record {home / name} differs from its sha256 in MANIFEST.json: one of the "
-                "two was altered; restore it.",
-            )
+            flaw = "differs from its sha256 in MANIFEST.json: one was altered; restore it."
+        else:
+            continue
+        yield name, f"The record {home / name} {flaw}"
 
 
 def published() -> list[Record]:
@@ -123,26 +111,22 @@ def published() -> list[Record]:
     return [load(results_home() / name) for name in sorted(manifest())]
 
 
-def publish(ids: list[str], purpose: str | None = None, store: Store | None = None) -> list[Path]:
+def publish(ids: list[str]) -> list[Path]:
     """Copy finished records into the published results and the manifest; all or none.
 
     Raises HKTError for an id that is not one finished record, and for a record that was made from
     a working tree with uncommitted changes.
     """
-    if purpose:
-        check_purpose(purpose)
-    local = (store or Store.default()).records()
+    local = Store.default().records()
     chosen = [by_prefix(local, wanted, "finished") for wanted in ids]
     for record in chosen:
         if record.provenance.dirty:
             raise HKTError(
-                f"Record {record.id} was made from a working tree with uncommitted changes, so "
-                "nobody could make it again; commit, run it again and publish that."
+                f"Record {record.id} was made from a working tree with uncommitted changes; "
+                "commit, run it again and publish that."
             )
     listed, paths = manifest(), []
     for record in chosen:
-        if purpose and isinstance(record, RunRecord):
-            record = record.model_copy(update={"purpose": purpose})
         path = results_home() / filename(record)
         write_json(path, record)
         listed[path.name] = sha256(path)

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from ..benchmarks import get, resolve
-from ..config import Config, HKTError
-from ..methods.method import MethodError
+from ..config import Config
 from ..methods.sites import record
 from .device import deterministic
 from .loop import Run
@@ -13,7 +12,7 @@ from .measure import quantiles
 from .store import Store
 
 
-def trace(config: Config, store: Store | None = None) -> dict:
+def trace(config: Config) -> dict:
     """Shapes at every site, loss terms, what was inherited, gradient norms: of the first batch.
 
     {'run', 'batch': {name: shape}, 'sites': {site: {'parent', 'child'}}, 'terms', 'gradients' (norm
@@ -22,27 +21,21 @@ def trace(config: Config, store: Store | None = None) -> dict:
     """
     config = resolve(config)
     with deterministic(config):
-        try:
-            task = get(config.task)(config).load()
-            state = Run(config, task, store or Store.default())
-            return _traced(state)
-        except MethodError as error:
-            raise HKTError(f"Method {config.method!r}: {error}") from error
+        task = get(config.task)(config).load()
+        return _traced(Run(config, task, Store.default()))
 
 
 def _traced(state: Run) -> dict:
     task, method = state.task, state.method.train()
     batch = task.batch(torch.arange(min(state.config.batch_size, task.train_size)), 0)
     terms = method(batch)
-    seen = {name: quantiles(value) for name, value in method.observe().items()}
-    gradients = {name: _norm(term, state.child) for name, term in terms.items()}
     return {
         "run": state.config.id,
         "batch": {name: _shape(value) for name, value in batch._asdict().items()},
         "sites": _sites(state, batch) if method.parent else {},
         "terms": {name: term.item() for name, term in terms.items()},
-        "gradients": gradients,
-        "inherited": seen,
+        "gradients": {name: _norm(term, state.child) for name, term in terms.items()},
+        "inherited": {name: quantiles(value) for name, value in method.observe().items()},
     }
 
 
