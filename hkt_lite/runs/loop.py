@@ -191,7 +191,7 @@ class Run:
         if not torch.isfinite(objective):
             raise HKTError(
                 f"The loss of run {config.id} became {objective.item()} at step {self.step + 1}; "
-                f"try a smaller --lr than {config.lr}."
+                f"try a smaller lr than {config.lr}."
             )
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()

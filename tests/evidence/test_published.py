@@ -43,7 +43,7 @@ def test_a_recorded_flow_child_beats_zero_flow_or_is_called_not_learnt(method, l
 def test_recorded_flow_children_beat_the_untrained_network():
     runs = scores("flow", "plain")
     task = get("flow")(runs[0].config)
-    task.tests = task._tests()
+    task.tests = curriculum.tests(task.config)
     untrained = task.measure(task.child(), task.tests["sintel"], *task._as_tested("sintel"))["epe"]
     assert all(run.selected.test["sintel_epe"] < untrained for run in runs)
 
