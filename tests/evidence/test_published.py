@@ -6,6 +6,7 @@ from statistics import fmean
 import pytest
 
 from hkt_lite.benchmarks import get, method_options
+from hkt_lite.benchmarks.flow import curriculum
 from hkt_lite.evidence import show
 from hkt_lite.evidence.groups import label
 from hkt_lite.runs.records import RunRecord
