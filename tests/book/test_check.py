@@ -257,6 +257,21 @@ def test_a_live_table_is_recomputed_from_the_local_store_and_skipped_without_it(
     assert says(problems("html", "number"), "code cell 4", "live00000000")
 
 
+def test_a_page_s_own_run_is_judged_by_this_machine_s_record_not_by_a_published_twin(monkeypatch):
+    """Another processor's run of the same configuration may differ in its last digits."""
+    from hkt_lite.book import pages
+
+    shown = {"call": "live", "args": {"runs": ["twin"]}, "records": ["twin"], "values": {}}
+    monkeypatch.setattr(pages, "bundles", lambda page: [(1, {provenance.MIME: shown})])
+    seen = []
+    monkeypatch.setattr(
+        pages, "_differences", lambda shown, data, records: seen.extend(records) or []
+    )
+    assert list(pages._recomputed(None, "01_toy", {"twin": "published"}, {})) == [] == seen
+    assert list(pages._recomputed(None, "01_toy", {"twin": "published"}, {"twin": "own"})) == []
+    assert seen == ["own"]
+
+
 # -- the rendered book -----------------------------------------------------------------------------------------------
 
 
