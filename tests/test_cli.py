@@ -106,6 +106,11 @@ def test_dry_run_trains_nothing(tmp_path):
     )
 
 
+def _interruptible():
+    """A suite started in the background ignores SIGINT, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(
     sys.platform == "win32", reason="SIGINT reaches a child process differently there"
 )
@@ -124,6 +129,7 @@ def test_ctrl_c_says_that_it_can_go_on(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "hkt_lite", *words],
         env=child_environment(tmp_path),
+        preexec_fn=_interruptible,
         stderr=subprocess.PIPE,
         text=True,
         cwd=PROJECT,

@@ -78,8 +78,9 @@ def test_what_a_run_did_is_computed_and_not_conditional(page):
 
 
 def test_every_diagram_comes_in_two_themes_and_says_what_it_shows():
+    pages = sorted((PROJECT / "notebooks").glob("*.ipynb"))
     used = [
-        match for path in PAGES for match in notebook.DIAGRAM.findall(prose(notebook.read(path)))
+        match for path in pages for match in notebook.DIAGRAM.findall(prose(notebook.read(path)))
     ]
     assert {name for _, name in used} == {
         f"_static/diagrams/{path.stem.removesuffix('-light')}"
