@@ -84,6 +84,7 @@ RUNS = {
                 "gate, live": {**RELEASED, **LIVE},
                 "forward_gate": FORWARD,
                 "static": STATIC,
+                "layers and pooled": {**LIVE, "sites": "layers+pooled"},
                 "L_p* alone": {"options": {"terms": ["L_c", "L_p*"], "lam": 0.3}},
             },
         },

@@ -107,7 +107,10 @@ def test_a_version_rises_only_where_something_differs(empty):
         2,
         ["first", "another loss"],
     )
-    assert compare.accept("toy-plain-real", {**far, "b": far["a"]}, "a new case")
+    assert compare.accept("toy-plain-real", {**far, "b": far["a"]}, "a case more is no change")
+    assert golden.version("toy-plain-real") == 2
+    assert golden.read("toy-plain-real")["cases"].keys() == {"a", "b"}
+    assert compare.accept("toy-plain-real", far, "a case less is one")
     assert golden.version("toy-plain-real") == 3
     assert [path.name for path in empty.iterdir()] == ["toy-plain-real.json"]
 
