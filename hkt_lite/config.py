@@ -141,11 +141,17 @@ class Config(Checked):
                 f"Config is not resolved yet (auto: {', '.join(self.unresolved)}); call "
                 "benchmarks.resolve(config) first."
             )
-        values = self.model_dump(mode="json")
-        if values["optimizer"] == "sgd":  # the only one when the first records were made
+        return hashlib.sha256(canonical(self.deciding()).encode()).hexdigest()[:12]
+
+    def deciding(self, *without: str) -> dict:
+        """The fields in use, as JSON has them, without some; SGD is unsaid.
+
+        It was the only optimizer when the first records were made, which do not name it.
+        """
+        values = self.model_dump(mode="json", exclude=set(without))
+        if values.get("optimizer") == "sgd":
             del values["optimizer"]
-        used = {key: value for key, value in values.items() if value is not None}
-        return hashlib.sha256(canonical(used).encode()).hexdigest()[:12]
+        return {key: value for key, value in values.items() if value is not None}
 
 
 def canonical(value) -> str:

@@ -123,3 +123,10 @@ def test_streams_are_independent_and_repeatable():
 def test_nearest_names_one_or_all():
     assert nearest("gatee", ["gate", "static"]) == " Did you mean 'gate'?"
     assert "gate, static" in nearest("zzz", ["static", "gate"])
+
+
+def test_a_record_that_does_not_name_sgd_is_one_of_sgd():
+    config = resolve(Config(method="plain", scale="smoke"))
+    first = Config(**{**config.model_dump(), "optimizer": None})
+    assert config.optimizer == "sgd" and first.deciding("seed") == config.deciding("seed")
+    assert first.id == config.id != config.but(optimizer="adamw").id

@@ -108,7 +108,7 @@ def group(
         if any(getattr(run.config, field) != value for field, value in wanted.items()):
             continue
         mine, seed = _group(run), run.config.seed
-        same = {**run.config.model_dump(mode="json", exclude={"seed"}), "options": mine.options}
+        same = {**run.config.deciding("seed"), "options": mine.options}
         one = found.setdefault(canonical([run.purpose, mine.setting, mine.parent, same]), mine)
         if one is not mine and seed in one.runs:
             raise HKTError(
@@ -124,7 +124,7 @@ def _group(run: RunRecord) -> Group:
     config, parent = run.config, ""
     if run.parent:
         parent = canonical([run.parent.sha256, *(getattr(config, field) for field in PARENT)])
-    fixed = config.model_dump(mode="json", exclude={"seed", *VARIANT, *PARENT})
+    fixed = config.deciding("seed", *VARIANT, *PARENT)
     setting = canonical([fixed, run.provenance.data])
     options = method_options(config.method, config.options)
     return Group(config, options, run.purpose, setting, parent, {config.seed: run})

@@ -74,4 +74,4 @@ def numbers(record: RunRecord) -> str:
 
 
 def _twin(record: RunRecord) -> dict:
-    return record.config.model_dump(exclude={"seed"})
+    return record.config.deciding("seed")
