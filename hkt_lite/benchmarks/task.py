@@ -79,12 +79,12 @@ class Task:
         """A new child, initialised from the stream `child` of the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(self.config.seed, "child").initial_seed())
-            return self._placed(self.network(self.config.child))
+            return self.placed(self.network(self.config.child))
 
     def parent(self, path: Path | None = None) -> tuple[nn.Module, Path]:
         """The pretrained parent and the file its weights came from; `path` where a run made it."""
         path = path or self.parent_file()
-        return self._placed(load_weights(self.network(self.config.parent), path)), path
+        return self.placed(load_weights(self.network(self.config.parent), path)), path
 
     def parent_file(self) -> Path:
         """The parent's weights, 'public' or 'committed' in the project; `runs` finds 'run:ID'."""
@@ -100,6 +100,7 @@ class Task:
             f"parent_weights must be 'public', 'committed' or 'run:ID', got {weights!r}."
         )
 
-    def _placed(self, model: nn.Module) -> nn.Module:
+    def placed(self, model: nn.Module) -> nn.Module:
+        """A network on the configuration's device, in its memory layout."""
         model = model.to(self.config.device)
         return model.to(memory_format=torch.channels_last) if self.config.channels_last else model

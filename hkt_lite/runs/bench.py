@@ -119,7 +119,7 @@ def contestants(task: Task, batch) -> dict[str, nn.Module]:
     """The methods, each with networks of its own (random weights) and set up on `batch`."""
     config = task.config
     parts = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
-    parent, child = (task._placed(task.network(arch)) for arch in (config.parent, config.child))
+    parent, child = (task.placed(task.network(arch)) for arch in (config.parent, config.child))
     made = {
         "plain": Plain(deepcopy(child), **parts),
         "kd": KD(deepcopy(child), deepcopy(parent), **parts),

@@ -35,11 +35,11 @@ def deterministic(config: Config) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def check_compile(config: Config, hooks_modules: bool) -> None:
-    """HKTError where `compile` was asked for and cannot work."""
+def check_compile(config: Config, at_sites: bool) -> None:
+    """HKTError where `compile` was asked for and cannot work, as with a method at sites."""
     if not config.compile:
         return
-    if hooks_modules:
+    if at_sites:
         raise HKTError(
             f"compile does not work with {config.method!r}: it reads or replaces modules at run "
             "time, which a compiled child does not see; use compile=False."
