@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from hkt_lite.benchmarks import resolve
 from hkt_lite.config import PROJECT, Config
@@ -42,3 +45,10 @@ def child_environment(store: Path, **changes: str) -> dict[str, str]:
 def run(config, purpose="score", **options):
     """The record of a run; `loop.run` also returns the child and the method."""
     return loop.run(config, purpose, **options).record
+
+
+def recorded(method: str, tmp_path_factory) -> Iterator:
+    """For a fixture: the record of a tiny run, whose store is in use until the fixture ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HKT_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield run(tiny(method))

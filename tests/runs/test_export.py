@@ -7,15 +7,12 @@ from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import HKTError, data_home
 from hkt_lite.runs.export import evaluate, export, load_child
-from tests.helpers import run, tiny
+from tests.helpers import recorded
 
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HKT_RUNS", str(tmp_path_factory.mktemp("runs")))
-    yield run(tiny("hkt"))
-    patch.undo()
+    yield from recorded("hkt", tmp_path_factory)
 
 
 def test_all_three_formats_give_the_childs_logits_and_nothing_of_the_parent(record, tmp_path):

@@ -9,15 +9,12 @@ import pytest
 from hkt_lite import files
 from hkt_lite.config import HKTError
 from hkt_lite.runs import records, store
-from tests.helpers import run, tiny
+from tests.helpers import recorded
 
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("HKT_RUNS", str(tmp_path_factory.mktemp("runs")))
-    yield run(tiny("plain"))
-    patch.undo()
+    yield from recorded("plain", tmp_path_factory)
 
 
 @pytest.fixture
