@@ -68,9 +68,22 @@ def provenance(data: str, golden: dict[str, int] = {}, threads: int | None = Non
         commit=_git("rev-parse", "--short=12", "HEAD"),
         dirty=bool(_git("status", "--porcelain", "--", *DECIDES)),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        machine=f"{platform.system()} {platform.machine()}",
+        machine=_machine(),
         threads=threads,
     )
+
+
+def _machine() -> str:
+    """The processor and the instructions torch uses on it: another one gives other bits."""
+    import torch
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # macOS, Windows
+        lines = [f"model name: {platform.processor()}"]
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    capability = torch.backends.cpu.get_cpu_capability()
+    return ", ".join(filter(None, (platform.system(), platform.machine(), *models[:1], capability)))
 
 
 def _libraries() -> dict[str, str]:
