@@ -88,7 +88,9 @@ class Config(Checked):
     in OPTIONAL may stay None, where a task has no use for them, and are then not hashed.
     """
 
-    OPTIONAL: ClassVar = "optimizer sites stages crop updates parent_updates clip".split()
+    OPTIONAL: ClassVar = (
+        "optimizer sites stages crop updates parent_updates clip sam images".split()
+    )
 
     task: str = "cifar10"
     method: str = "hkt"
@@ -102,12 +104,14 @@ class Config(Checked):
     parent_source: Literal["live", "cached"] | None = None
     views: int | None = Field(default=None, ge=0, le=10_000)  # of an image; 0: a new one each epoch
     train_size: int | None = Field(default=None, gt=0)  # images
+    images: Literal["rest", "swap"] | None = None  # others than the first of the list; see the task
     epochs: int | None = Field(default=None, gt=0, le=100_000)
     batch_size: int | None = Field(default=None, gt=1)
     lr: float | None = Field(default=None, gt=0)
     optimizer: Literal["sgd", "adamw"] | None = None
     clip: float | None = Field(default=None, gt=0)  # largest norm of the gradient
-    schedule: Literal["onecycle", "multistep"] | None = None
+    sam: float | None = Field(default=None, gt=0)  # radius of sharpness-aware minimisation
+    schedule: Literal["onecycle", "cosine", "multistep"] | None = None
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0)
     precision: Literal["fp32", "bf16"] | None = None

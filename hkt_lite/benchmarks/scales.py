@@ -106,6 +106,8 @@ def resolve(config: Config) -> Config:
         filled["device"] = "cuda" if large else "cpu"
     resolved = Config(**filled)
     _check(resolved)
+    if resolved.images and not task.chooses_images:
+        raise HKTError(f"Task {config.task!r} has one set of training images; leave out `images`.")
     task.check(resolved)
     return resolved
 

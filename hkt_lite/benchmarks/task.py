@@ -26,6 +26,7 @@ class Task:
     zero: dict[str, str] = {}  # metric -> the metric of an answer given without looking
     sites: tuple[Site, ...] = ()  # the chosen set
     default_sites: str | None = None  # name of the set that `config.sites` = None stands for
+    chooses_images = False  # whether `config.images` means anything
     public: dict[str, str] = {}  # architecture -> its published weights under HKT_DATA/weights
     protocols: dict[str, dict] = {}  # name -> what an evaluation of a checkpoint fixes
     train_size: int  # examples, set when the data is loaded

@@ -17,7 +17,10 @@ from ..runs.records import EvalRecord, RunRecord
 from . import stats
 from .literature import Variant
 
-VARIANT = ("method", "options", "sites", "lr", "parent_updates")  # parent_updates: of L_p* alone
+TUNED = ("lr", "weight_decay")  # for each method with equal effort
+RECIPE = ("schedule", "sam")  # of controls: the same steps on the same images, taken otherwise
+# parent_updates: of L_p* alone
+VARIANT = ("method", "options", "sites", "parent_updates", *TUNED, *RECIPE)
 PARENT = ("parent", "parent_weights", "parent_source")
 
 # what a record says of an epoch, also 'share at SITE', and how an axis calls it

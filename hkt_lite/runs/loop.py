@@ -22,12 +22,13 @@ from ..config import Config, HKTError, nearest, stream
 from ..files import sha256, write_bytes, write_json
 from ..methods.method import Method
 from ..methods.parent import Live
+from ..methods.sites import statistics_kept
 from . import checkpoint, golden
 from .device import check_compile, deterministic, fits
 from .measure import flops, peak_memory_mb, quantiles
 from .parent import build_parent
 from .records import PURPOSES, Cost, Epoch, RunRecord, Score
-from .schedule import build_optimizer, learning_rate
+from .schedule import build_optimizer, climbed, learning_rate
 from .store import Store
 
 WEIGHTS = ("child", "last", "method")  # files of a finished run: chosen, last epoch, what is beside
@@ -58,6 +59,11 @@ def run(
     config, store = resolve(config), store or Store.default()
     if purpose not in PURPOSES:
         raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")
+    if config.images == "swap" and purpose != "audit":
+        raise HKTError(
+            "A run with images=swap trains on test images, so it can only be an audit: add "
+            "--purpose audit."
+        )
     if checkpoint_steps is not None and checkpoint_steps < 1:
         raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
     check_compile(config, method_class(config.method).needs_sites)
@@ -185,8 +191,7 @@ class Run:
         config, batch = self.config, self.task.batch(index, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, self.steps)
-        with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
-            terms = self.method(batch)
+        terms = self._terms(batch)
         objective = sum(terms.values())
         if not torch.isfinite(objective):
             raise HKTError(
@@ -195,6 +200,10 @@ class Run:
             )
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()
+        observed = self.method.observe()
+        if config.sam:
+            with climbed(self.trained, config.sam), statistics_kept(self.child):
+                sum(self._terms(batch).values()).backward()
         if config.clip:
             torch.nn.utils.clip_grad_norm_(self.trained, config.clip)
         if self.inspect:
@@ -202,9 +211,14 @@ class Run:
         self.optimizer.step()
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.item()
-        for name, value in self.method.observe().items():
+        for name, value in observed.items():
             self.seen.setdefault(name, []).append(value.float().cpu())
         self.step += 1
+
+    def _terms(self, batch) -> dict[str, Tensor]:
+        config = self.config
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
+            return self.method(batch)
 
     def _too_large(self, index: Tensor, epoch: int) -> str:
         """The sentence for a batch that does not fit, with the largest that does."""

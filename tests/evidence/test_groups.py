@@ -37,6 +37,8 @@ OTHERS = {
     "lr": 0.77,
     "optimizer": "adamw",
     "clip": 0.5,
+    "sam": 0.05,
+    "images": "rest",
     "schedule": "multistep",
     "momentum": 0.5,
     "weight_decay": 5e-4,

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 from safetensors.torch import load_file
 
 from hkt_lite.benchmarks.cifar10.task import Cifar10
@@ -17,7 +18,7 @@ from hkt_lite.methods import Plain
 from hkt_lite.runs import golden, loop
 from hkt_lite.runs.records import load
 from hkt_lite.runs.reproduce import numbers, reproduce
-from hkt_lite.runs.schedule import learning_rate
+from hkt_lite.runs.schedule import climbed, learning_rate
 from hkt_lite.runs.store import Store, publish
 from tests.helpers import child_environment, run, tiny
 
@@ -209,6 +210,40 @@ def test_the_schedules_at_their_corners():
     assert [learning_rate(multi, step, 100) for step in (0, 49, 50, 74, 75, 99)] == pytest.approx(
         [0.2, 0.2, 0.02, 0.02, 0.002, 0.002]
     )
+
+
+def test_cosine_falls_from_the_rate_to_nothing_without_a_rise():
+    cosine = tiny(lr=0.2, schedule="cosine")
+    rates = [learning_rate(cosine, step, 100) for step in range(100)]
+    assert rates[0] == 0.2 and rates == sorted(rates, reverse=True)
+    assert rates[50] == pytest.approx(0.1) and 0 < rates[99] < 0.001
+
+
+def test_sharpness_aware_steps_take_the_gradient_at_the_top_of_the_ball():
+    """Two parameters, loss a * x^2 + b * y: by hand the gradient is taken at x + r * g_x / |g|."""
+    x, y = (nn.Parameter(torch.tensor([value], dtype=torch.float64)) for value in (3.0, -1.0))
+    unused = nn.Parameter(torch.zeros(1))
+    (2 * x**2 + 5 * y).sum().backward()
+    with climbed([x, unused, y], 0.1):
+        assert x.grad is None and y.grad is None
+        (2 * x**2 + 5 * y).sum().backward()
+    assert (x.item(), y.item()) == (3.0, -1.0)
+    assert x.grad.item() == pytest.approx(4 * (3 + 0.1 * 12 / 13), abs=1e-9)
+    assert y.grad.item() == pytest.approx(5)
+
+
+def test_sam_trains_otherwise_counts_its_statistics_once_and_resumes(monkeypatch):
+    config = tiny("plain", sam=0.05)
+    record = run(config).record
+    assert record.epochs[0].train != run(config.but(sam=None)).record.epochs[0].train
+    child = run(config).child
+    tracked = child.state_dict()["bn1.num_batches_tracked"].item()
+    assert tracked == record.selected.epoch * (config.train_size // config.batch_size)
+
+
+def test_a_swap_of_train_and_test_images_can_only_be_an_audit():
+    with pytest.raises(HKTError, match="only be an audit"):
+        run(Config(scale="cpu", source="real", images="swap", train_size=8000))
 
 
 def test_selection_is_by_validation_and_test_is_looked_at_twice_only(monkeypatch):

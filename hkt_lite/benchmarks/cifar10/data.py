@@ -1,5 +1,7 @@
 """CIFAR-10 (Krizhevsky, 2009) from its official python files, with a committed validation split."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import pickle
@@ -35,6 +37,9 @@ class Images(NamedTuple):
     y: Tensor
     index: Tensor
     classes: list[str]
+
+    def part(self, which: slice) -> Images:
+        return Images(self.x[which], self.y[which], self.index[which], self.classes)
 
 
 def _dtype(code, *_) -> np.dtype:

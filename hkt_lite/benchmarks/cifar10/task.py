@@ -37,6 +37,7 @@ PUBLIC = {
     "resnet110": "resnet110-1d1ed7c2.th",
 }
 LARGEST = 45_000  # training images; of embedded ones no more are drawn either
+TESTED = 10_000  # test images
 SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits
 
 STEM = ("conv1", "bn1")
@@ -65,6 +66,7 @@ class Cifar10(Task):
     title = "CIFAR-10"
     chance = 10.0  # percent, one of ten classes
     shown = {"accuracy": ("accuracy (%)", 2), "loss": ("cross-entropy", 3)}
+    chooses_images = True
     public = PUBLIC
     protocols = {name: {"normalisation": name} for name in NORMALISATIONS}
     sites = SITES["pooled"]
@@ -104,6 +106,13 @@ class Cifar10(Task):
             raise HKTError(
                 f"train_size {config.train_size} is more than the {LARGEST} training images."
             )
+        if config.images and config.source != "real":
+            raise HKTError(f"images={config.images} chooses among real images; add -s source=real.")
+        if config.images == "swap" and config.train_size >= TESTED:
+            raise HKTError(
+                f"images=swap trains on {config.train_size} of {TESTED} test images and leaves "
+                "none to judge on; make train_size smaller."
+            )
         sites = cls._sites(config)
         if method_class(config.method).needs_maps(config.options) and sites != "layers":
             raise HKTError(
@@ -132,10 +141,21 @@ class Cifar10(Task):
         return self
 
     def _read(self, split: str) -> cifar10.Images:
-        size = self.config.train_size if split == "train" else None
-        if self.config.source == "real":
-            return cifar10.load(data_home(), split, size)
-        return synthetic.images(split, size or SIZES[split])
+        """The first `train_size` images of a list to train on, and the lists' others.
+
+        images = 'rest' trains on the list's last ones, which a parent or child of the first has not
+        seen; 'swap' on the first of the test images, and is judged on those that remain.
+        """
+        size, which = self.config.train_size, self.config.images
+        if self.config.source != "real":
+            return synthetic.images(split, size if split == "train" else SIZES[split])
+        if which == "swap" and split != "val":
+            images = cifar10.load(data_home(), "test")
+            return images.part(slice(size) if split == "train" else slice(size, None))
+        images = cifar10.load(data_home(), split)
+        if split == "train":
+            images = images.part(slice(-size, None) if which == "rest" else slice(size))
+        return images
 
     def _batch(self, split: str, x: Tensor, index: Tensor, view: int) -> Batch:
         index = index.to(self.config.device)

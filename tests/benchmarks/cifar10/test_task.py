@@ -1,18 +1,21 @@
 """CIFAR-10's sites by name: what a run may ask for, and that methods train at maps as at the pooled feature."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from hkt_lite.benchmarks import get, method_class, names, resolve
+from hkt_lite.benchmarks.cifar10.data import load
 from hkt_lite.benchmarks.cifar10.task import LAYERS, SITES, Cifar10
 from hkt_lite.config import Config, HKTError, runs_home
 from hkt_lite.methods.attention import mix
 from hkt_lite.methods.parent import Live
 from hkt_lite.runs.loop import run
 from tests.helpers import tiny
+from tests.writers import write_cifar10
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,9 @@ from tests.helpers import tiny
         ({"child": "resnet9999998"}, "no CIFAR ResNet 'resnet9999998'; .*at most 1202"),
         ({"parent": "resnet21"}, "no CIFAR ResNet 'resnet21'"),
         ({"train_size": 45_001}, "train_size 45001 is more than the 45000 training images"),
+        ({"images": "rest"}, "among real images; add -s source=real"),
+        ({"images": "swap", "source": "real", "train_size": 10_000}, "leaves none to judge on"),
+        ({"task": "lits", "images": "rest"}, "one set of training images"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(fields, words):
@@ -42,6 +48,30 @@ def test_the_pooled_site_is_the_default_and_has_no_name_in_the_hash():
     assert default.parent_source == "cached"
     assert get("cifar10")(default).sites == Cifar10.sites == SITES["pooled"]
     assert tiny(sites="layers").id != default.id
+
+
+def test_other_images_to_train_on_share_none_with_the_first_and_those_judged_on(
+    tmp_path, monkeypatch
+):
+    write_cifar10(tmp_path, 600, 300)
+    monkeypatch.setenv("HKT_DATA", str(tmp_path))
+    monkeypatch.setattr(
+        "hkt_lite.benchmarks.cifar10.task.cifar10.load", partial(load, official=False)
+    )
+
+    def indices(images: str | None) -> list[set[int]]:
+        config = Config(
+            method="plain", scale="cpu", source="real", images=images, train_size=200, views=0
+        )
+        task = get("cifar10")(resolve(config)).load()
+        return [set(task.images[split].index.tolist()) for split in ("train", "val", "test")]
+
+    (first, val, test), (rest, val_too, test_too) = indices(None), indices("rest")
+    assert len(first) == len(rest) == 200 and not first & rest and not rest & val
+    assert (val, test) == (val_too, test_too)
+    swapped, val_too, judged = indices("swap")
+    assert val_too == val and swapped | judged == test and not swapped & judged
+    assert len(swapped) == 200
 
 
 def test_maps_have_a_live_parent_and_methods_without_sites_do_not_care():
