@@ -64,6 +64,12 @@ class Task:
 
     # -- what it may leave as it is
 
+    def outputs(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor] | None:
+        """Logits (N, K) and classes (N,) of a split, in its order, in evaluation mode.
+
+        None where the task is no classification of whole examples.
+        """
+
     def predict_tail(self, model: nn.Module, batch):
         """As `predict`, for the parent's pass behind the sites, where a task may ask for less."""
         return self.predict(model, batch)

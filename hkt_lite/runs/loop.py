@@ -25,7 +25,7 @@ from ..methods.parent import Live
 from ..methods.sites import statistics_kept
 from . import checkpoint, golden
 from .device import check_compile, deterministic, fits
-from .measure import flops, peak_memory_mb, quantiles
+from .measure import bits, fidelity, flops, peak_memory_mb, quantiles
 from .parent import build_parent
 from .records import PURPOSES, Cost, Epoch, RunRecord, Score
 from .schedule import build_optimizer, climbed, learning_rate
@@ -93,8 +93,8 @@ class Run:
         self.folder = store.folder(config.id)
         self.progress = self.inspect = self.checkpoint_steps = None
         self.child = task.child()
-        source, self.parent, self.parent_seconds = build_parent(config, task, store)
-        self.method = build_method(config, task, self.child, source)
+        self.parent = build_parent(config, task, store)
+        self.method = build_method(config, task, self.child, self.parent.source)
         if config.compile:
             self.child.compile()
         self.trained = [p for p in self.method.parameters() if p.requires_grad]
@@ -118,7 +118,7 @@ class Run:
         made, now = record.provenance, self.provenance
         if made.data != now.data or made.golden != now.golden:
             return None
-        if record.parent and record.parent.sha256 != self.parent.sha256:
+        if record.parent and record.parent.sha256 != self.parent.info.sha256:
             return None
         files = [(self.folder / name, digest) for name, digest in record.weights.items()]
         whole = all(path.is_file() and sha256(path) == digest for path, digest in files)
@@ -259,12 +259,13 @@ class Run:
     def _record(self, last_state: dict[str, Tensor]) -> RunRecord:
         """Both scores and what the run cost; the only place where test data is looked at."""
         selected = self._score(self.best_epoch, self.best)
+        alike = self._fidelity()
         at_the_end = self.best_epoch == len(self.epochs)
         last = selected if at_the_end else self._score(len(self.epochs), last_state)
         cuda = self.config.device == "cuda"
         cost = Cost(
             seconds=self.seconds,
-            parent_seconds=self.parent_seconds,
+            parent_seconds=self.parent.seconds,
             device=torch.cuda.get_device_name() if cuda else self.config.device,
             peak_memory_mb=peak_memory_mb(cuda),
             parameters=parameters(self.child),
@@ -280,7 +281,8 @@ class Run:
             epochs=self.epochs,
             selected=selected,
             last=last,
-            parent=self.parent,
+            parent=self.parent.info,
+            fidelity=alike,
             cost=cost,
             weights={name: sha256(self.folder / name) for name in files},
             provenance=self.provenance,
@@ -289,7 +291,17 @@ class Run:
     def _score(self, epoch: int, state: dict[str, Tensor]) -> Score:
         self.child.load_state_dict(state)
         val = self.epochs[epoch - 1].val
-        return Score(epoch=epoch, val=val, test=self.task.metrics(self.child, "test"))
+        test, answers = self.task.metrics(self.child, "test"), self.task.outputs(self.child, "test")
+        right = bits(answers[0].argmax(1) == answers[1]) if answers else ""
+        return Score(epoch=epoch, val=val, test=test, right=right)
+
+    def _fidelity(self) -> dict[str, dict[str, float]]:
+        """How the child, in its present state, answers as its parent, split by split."""
+        found = {}
+        for split, theirs in self.parent.outputs.items():
+            own, _ = self.task.outputs(self.child, split)
+            found[split] = fidelity(own.cpu(), theirs.cpu())
+        return found
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

@@ -2,9 +2,12 @@
 
 import shutil
 import sys
+from base64 import b64encode
 from timeit import repeat, timeit
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..benchmarks import get, method_class
@@ -21,6 +24,23 @@ def quantiles(values: Tensor) -> dict[str, float]:
     levels = torch.tensor(list(QUANTILES.values()), dtype=torch.float64)
     found = dict(zip(QUANTILES, torch.quantile(values.double(), levels).tolist()))
     return {**found, "mean": values.double().mean().item()}
+
+
+def bits(right: Tensor) -> str:
+    """A vector of truth values in base64, eight a byte, the first one highest."""
+    return b64encode(np.packbits(right.cpu().numpy()).tobytes()).decode()
+
+
+def fidelity(child: Tensor, parent: Tensor) -> dict[str, float]:
+    """How closely logits (N, K) follow the parent's (Stanton et al., 2021).
+
+    agreement: percent of examples with the same answer; kl: mean divergence of the child's
+    distribution from the parent's, in nats.
+    """
+    same = (child.argmax(1) == parent.argmax(1)).double().mean().item()
+    p, q = parent.double().log_softmax(1), child.double().log_softmax(1)
+    divergence = F.kl_div(q, p, reduction="batchmean", log_target=True).item()
+    return {"agreement": 100 * same, "kl": divergence}
 
 
 def peak_memory_mb(cuda: bool = False) -> float | None:

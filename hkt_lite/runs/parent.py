@@ -2,8 +2,10 @@
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from ..benchmarks import Task, method_class
 from ..benchmarks.weights import parameters
@@ -23,56 +25,73 @@ def parent_file(config: Config, task: Task, store: Store) -> Path:
     return task.parent_file()
 
 
-def build_parent(
-    config: Config, task: Task, store: Store
-) -> tuple[Live | None, ParentInfo | None, float]:
-    """(source, what the record says of it, seconds its cache took to fill); None without a parent.
+class Parent(NamedTuple):
+    """What a run has of its parent; nothing where its method needs none."""
 
-    Its cache and its accuracy are kept on disk and shared by all runs with the same parent, images
-    and views.  A damaged cache is made anew.
+    source: Live | None = None
+    info: ParentInfo | None = None  # what the record says of it
+    outputs: dict[str, Tensor] = {}  # split -> logits (N, K), of a classification
+    seconds: float = 0.0  # its cache took to fill
+
+
+def build_parent(config: Config, task: Task, store: Store) -> Parent:
+    """The parent of a configuration.
+
+    Its cache, answers and accuracy are kept on disk and shared by all runs with the same parent,
+    images and views.  A damaged cache is made anew.
     """
     if not method_class(config.method).needs_parent:
-        return None, None, 0.0
+        return Parent()
     model, path = task.parent(parent_file(config, task, store))
     digest, cached = sha256(path), config.parent_source == "cached"
     source = (Cached if cached else Live)(model, task.predict, task.sites, task.predict_tail)
     place = store.parents / f"{_cache_name(config, task, digest)}.safetensors"
-    facts = _read(place, source, config)
-    if facts is None:
-        facts = _fill(source, task, config)
-        rows = source.rows if cached else {"none": torch.zeros(0)}
-        write_tensors(place, {f"rows.{name}": value for name, value in rows.items()}, facts)
+    tensors, facts = _read(place) or _fill(source, task, config)
+    if not place.exists():
+        write_tensors(place, tensors, facts)
+    if cached:
+        source.rows = {k: x.to(config.device) for k, x in _named("rows.", tensors).items()}
     seconds = facts.pop("seconds")
     known = {"arch": config.parent, "weights": path.name, "sha256": digest, **facts}
-    return source, ParentInfo(parameters=parameters(model), **known), seconds
+    info = ParentInfo(parameters=parameters(model), **known)
+    return Parent(source, info, _named("outputs.", tensors), seconds)
+
+
+def _named(kind: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(kind): x for k, x in tensors.items() if k.startswith(kind)}
 
 
 def _cache_name(config: Config, task: Task, digest: str) -> str:
     """A name for all that decides what the parent says about the training images."""
     cached = config.parent_source == "cached"
     data = golden.name(config.task, "plain", config.source)
-    key = [digest, task.fingerprint, cached, golden.version(data), config.parent]
+    key = ["outputs", digest, task.fingerprint, cached, golden.version(data), config.parent]
     key += [[config.seed, config.views] if cached else 0]
     key += [config.channels_last, config.threads, config.device]
     return f"{stream(0, canonical(key)).initial_seed():016x}"
 
 
-def _fill(source: Live, task: Task, config: Config) -> dict:
+def _fill(source: Live, task: Task, config: Config) -> tuple[dict[str, Tensor], dict]:
     began = time.perf_counter()
+    tensors = {"none": torch.zeros(0)}  # a file of tensors needs one
     if isinstance(source, Cached):
         source.fill(task.cache_batches(), config.views * task.train_size)
-    seconds = time.perf_counter() - began
-    scores = {split: task.metrics(source.parent, split) for split in ("val", "train")}
-    return {"seconds": seconds, **scores}
+        tensors = {f"rows.{name}": value for name, value in source.rows.items()}
+    facts: dict = {"seconds": time.perf_counter() - began}
+    for split in ("val", "train"):
+        facts[split] = task.metrics(source.parent, split)
+    for split in ("train", "test"):
+        answers = task.outputs(source.parent, split)
+        if answers:
+            tensors[f"outputs.{split}"] = answers[0].cpu()
+    return tensors, facts
 
 
-def _read(place: Path, source: Live, config: Config) -> dict | None:
+def _read(place: Path) -> tuple[dict[str, Tensor], dict] | None:
     if not place.exists():
         return None
     try:
-        rows, facts = read_tensors(place)
+        return read_tensors(place)
     except (ValueError, OSError):
-        return None  # only a cache: a damaged one is made anew
-    if isinstance(source, Cached):
-        source.rows = {k.removeprefix("rows."): x.to(config.device) for k, x in rows.items()}
-    return facts
+        place.unlink()  # only a cache: a damaged one is made anew
+        return None

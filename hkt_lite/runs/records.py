@@ -51,6 +51,7 @@ class Score(Part):
     epoch: int
     val: dict[str, float]
     test: dict[str, float]
+    right: str = ""  # of a classification: a bit for each test example, in base64 (`measure.bits`)
 
 
 class ParentInfo(Part):
@@ -82,6 +83,9 @@ class RunRecord(Part):
     selected: Score  # the epoch with the best validation metric
     last: Score
     parent: ParentInfo | None = None
+    fidelity: dict[
+        str, dict[str, float]
+    ] = {}  # split -> how the chosen child answers as its parent
     cost: Cost
     weights: dict[str, str] = {}  # file of the store -> sha256 of its tensors
     provenance: Provenance

@@ -5,12 +5,15 @@ import random
 import signal
 import subprocess
 import sys
+from base64 import b64decode
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from hkt_lite.benchmarks import get
 from hkt_lite.benchmarks.cifar10.task import Cifar10
 from hkt_lite.book import check
 from hkt_lite.config import PROJECT, Config, HKTError, runs_home
@@ -471,3 +474,23 @@ def test_a_last_epoch_that_is_the_best_is_tested_once(monkeypatch):
     monkeypatch.setattr(Cifar10, "metrics", counted)
     made = run(tiny("plain", epochs=1))
     assert seen.count("test") == 1 and made.last == made.selected
+
+
+def test_a_record_says_which_test_images_were_right_and_how_alike_child_and_parent_answer():
+    outcome = loop.run(tiny("kd", epochs=1))
+    record, task = outcome.record, get("cifar10")(tiny("kd", epochs=1)).load()
+    logits, classes = task.outputs(outcome.child, "test")
+    right = np.unpackbits(np.frombuffer(b64decode(record.selected.right), np.uint8))[: len(classes)]
+    assert right.tolist() == (logits.argmax(1) == classes).int().tolist()
+    assert 100 * right.mean() == pytest.approx(record.selected.test["accuracy"])
+    theirs, _ = task.outputs(task.parent()[0], "train")
+    own, _ = task.outputs(outcome.child, "train")
+    p, q = theirs.softmax(1), own.softmax(1)
+    assert record.fidelity["train"]["kl"] == pytest.approx(
+        (p * (p / q).log()).sum(1).mean().item(), rel=1e-4
+    )
+    assert record.fidelity["train"]["agreement"] == pytest.approx(
+        100 * (theirs.argmax(1) == own.argmax(1)).double().mean().item()
+    )
+    assert set(record.fidelity) == {"train", "test"}
+    assert run(tiny("plain", epochs=1)).fidelity == {}

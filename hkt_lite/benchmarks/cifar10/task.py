@@ -204,6 +204,14 @@ class Cifar10(Task):
         model.train(training)
         return {"accuracy": 100 * right / count, "loss": loss / count}
 
+    @torch.no_grad()
+    def outputs(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
+        training = model.training
+        model.eval()
+        logits = [self.predict(model, batch).float() for batch in self.batches(split)]
+        model.train(training)
+        return torch.cat(logits), self.labels[split]
+
     def protocol(self, name: str) -> dict:
         """The test images, normalised as the public checkpoints were ('imagenet') or 'cifar10'."""
         self.load()

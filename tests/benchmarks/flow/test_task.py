@@ -184,7 +184,7 @@ def test_the_three_terms_and_gradients_equal_the_straightforward_way(name):
 def test_what_no_gradient_needs_is_done_once(task):
     """The parent's loop is not run to read its encoders, and no encoder is executed twice."""
     config = task.config
-    source, _, _ = build_parent(config, task, Store.default())
+    source = build_parent(config, task, Store.default()).source
     method = build_method(config, task, task.child(), source)
     counts = {}
     with ExitStack() as stack:
@@ -220,7 +220,7 @@ def test_what_no_gradient_needs_is_done_once(task):
 def test_parent_updates_shortens_the_parents_tail_only():
     config = smoke(method="hkt", parent_updates=1)
     task = get("flow")(config).load()
-    source, _, _ = build_parent(config, task, Store.default())
+    source = build_parent(config, task, Store.default()).source
     batch = task.batch(torch.arange(2), 0)
     assert (
         len(source.tail({}, source(batch), batch)) == 1
