@@ -3,7 +3,8 @@
     outcome = run(Config(task="cifar10", method="hkt", scale="quick"))   # or: hkt run cifar10 hkt
     outcome.record.selected.test, outcome.child, outcome.method
 
-The child is selected on validation data; test data is looked at once, after the choice.
+The child is selected on validation data; test data is looked at once, after the choice.  Only an
+audit, which is no score, looks at it after every epoch.
 """
 
 import math
@@ -161,6 +162,7 @@ class Run:
 
     def _end_epoch(self, epoch: int) -> None:
         val = self.task.metrics(self.child, "val")
+        looked = self.task.metrics(self.child, "test") if self.purpose == "audit" else {}
         if self._is_best(val):
             self.best, self.best_epoch = _copied(self.child), epoch + 1
         now = time.perf_counter()
@@ -169,6 +171,7 @@ class Run:
             lr=self.optimizer.param_groups[0]["lr"],
             seconds=now - self.began,
             val=val,
+            test=looked,
             inherited={name: quantiles(torch.cat(x)) for name, x in sorted(self.seen.items())},
             train={name: value / self.epoch_steps for name, value in self.sums.items()},
         )

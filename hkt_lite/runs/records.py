@@ -42,6 +42,7 @@ class Epoch(Part):
     seconds: float
     train: dict[str, float]  # loss term -> mean
     val: dict[str, float]  # metric -> value
+    test: dict[str, float] = {}  # in audits only: what a look at the test data would have shown
     inherited: dict[str, dict[str, float]] = {}  # gate, share, displacement -> q05 … q95, mean
 
 

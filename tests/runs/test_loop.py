@@ -494,3 +494,11 @@ def test_a_record_says_which_test_images_were_right_and_how_alike_child_and_pare
     )
     assert set(record.fidelity) == {"train", "test"}
     assert run(tiny("plain", epochs=1)).fidelity == {}
+
+
+def test_only_an_audit_looks_at_the_test_data_after_every_epoch():
+    audit = run(tiny("plain", epochs=2, seed=77), "audit")
+    assert audit.audit and [set(epoch.test) for epoch in audit.epochs] == [{"accuracy", "loss"}] * 2
+    assert audit.last.test == audit.epochs[-1].test
+    score = run(tiny("plain", epochs=2))
+    assert [epoch.test for epoch in score.epochs] == [{}, {}]
