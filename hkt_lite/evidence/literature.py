@@ -78,6 +78,7 @@ class Rule(Strict):
     to: Variant | None = None
     metric: str = ""
     target: float = 0.0
+    size: float = Field(default=0.0, ge=0)  # of the claimed difference; 0: nobody states one
     fields: list[str] = []
     name: str = ""
     active: float = 0.0

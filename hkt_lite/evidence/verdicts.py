@@ -16,6 +16,7 @@ from .groups import Group, at, chosen, difference, group, label, observed, panel
 from .literature import Claim, Variant
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
+UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,19 @@ def _said(a: Group, b: Group, d: stats.Paired) -> str:
 def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     metric, (of, to) = claim.rule.metric, found
     d, ids = difference(of, to, metric)
-    also = []
+    verdict, beyond, also = _graded(d.low > 0, d.mean > 0), "", []
+    if d.low <= 0 <= d.high and d.detectable > claim.rule.size > 0:
+        verdict = UNDECIDED
+        beyond = f"; a difference of {claim.rule.size:g}, as claimed, is too small for this design"
+    elif d.high < claim.rule.size:
+        beyond = f"; the claimed difference of {claim.rule.size:g} lies outside the interval"
     for variant in claim.also:
         other = chosen(panel, variant)
         if other and len(_seeds(other, to)) >= claim.evidence.seeds:
             beside, more = difference(other, to, metric)
             also.append(_said(other, to, beside))
             ids += [name for name in more if name not in ids]
-    return Verdict(
-        _graded(d.low > 0, d.mean > 0), _said(of, to, d), d._asdict(), tuple(ids), tuple(also)
-    )
+    return Verdict(verdict, _said(of, to, d) + beyond, d._asdict(), tuple(ids), tuple(also))
 
 
 def _same(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:

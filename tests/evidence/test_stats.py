@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from hkt_lite.evidence.stats import detectable, holm, paired, summary
+from hkt_lite.evidence.stats import bootstrap, detectable, holm, paired, summary
 
 
 def test_summary_against_hand_computation():
@@ -93,3 +93,27 @@ def test_intervals_cover_as_often_as_they_say():
     rng = np.random.default_rng(4)
     found = [summary(values) for values in rng.normal(1, 2, (4000, 3))]
     assert np.mean([s.low < 1 < s.high for s in found]) == pytest.approx(0.95, abs=0.01)
+
+
+def test_bootstrap_is_wide_in_seeds_and_in_examples():
+    random = np.random.default_rng(1)
+    base = random.normal(size=(6, 400))
+    only_seeds = base * 0 + random.normal(size=(6, 1))  # every example of a seed alike
+    low, high = bootstrap(only_seeds, base * 0)
+    spread = only_seeds[:, 0].std(ddof=0) / math.sqrt(6)
+    assert (high - low) / (2 * 1.96 * spread) == pytest.approx(1, abs=0.1)
+    only_examples = base * 0 + random.normal(size=(1, 400))  # every seed of an example alike
+    low, high = bootstrap(only_examples, base * 0)
+    spread = only_examples[0].std(ddof=0) / math.sqrt(400)
+    assert (high - low) / (2 * 1.96 * spread) == pytest.approx(1, abs=0.1)
+    with pytest.raises(ValueError, match=r"two \(seeds, examples\)"):
+        bootstrap(base, base[:3])
+
+
+def test_bootstrap_covers_as_often_as_it_says_where_there_are_many_of_both():
+    random, hits = np.random.default_rng(2), 0
+    for trial in range(200):
+        d = random.normal(size=(30, 1)) + random.normal(size=(1, 60)) + random.normal(size=(30, 60))
+        low, high = bootstrap(0.7 + d, 0 * d, draws=400, seed=trial)
+        hits += low <= 0.7 <= high
+    assert 180 <= hits <= 199
