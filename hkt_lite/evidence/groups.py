@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ..benchmarks import get, method_class, method_options
+from ..benchmarks.scales import DEFAULTS, scales
 from ..config import Config, HKTError, canonical, nearest
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
@@ -58,7 +59,15 @@ class Group:
 
     @property
     def label(self) -> str:
-        return label(self.config)
+        return ", ".join([label(self.config), *map(_said, self.recipe.items())])
+
+    @property
+    def recipe(self) -> dict:
+        """How it was trained, as far as that is not the way of its scale."""
+        config = self.config
+        usual = {**DEFAULTS, **scales(config.task)[config.scale]}
+        fields = {field: getattr(config, field) for field in (*RECIPE, "weight_decay")}
+        return {field: value for field, value in fields.items() if value != usual.get(field)}
 
     @property
     def title(self) -> str:
@@ -175,10 +184,18 @@ def difference(
     return d, [one.runs[seed].id for one in (a, b) for seed in seeds]
 
 
-def chosen(groups: list[Group], variant: Variant) -> Group | None:
-    """The score runs that stand for a variant: of several learning rates the one with most seeds,
-    then the best mean validation metric."""
-    wanted = (variant.method, method_options(variant.method, variant.options), "score")
+def _said(item: tuple[str, object]) -> str:
+    field, value = item
+    words = {"sam": "SAM", "weight_decay": "weight decay"}
+    return value if field == "schedule" else f"{words[field]} {value:g}"
+
+
+def chosen(
+    groups: list[Group], variant: Variant, purposes: Iterable[str] = ("score",)
+) -> Group | None:
+    """The runs that stand for a variant: of several learning rates the one with most seeds, then
+    the best mean validation metric."""
+    wanted = (variant.method, method_options(variant.method, variant.options), variant.recipe)
 
     def merit(one: Group) -> tuple[int, float]:
         task = one.config.task
@@ -188,7 +205,8 @@ def chosen(groups: list[Group], variant: Variant) -> Group | None:
     fitting = [
         one
         for one in groups
-        if (one.config.method, one.options, one.purpose) == wanted
+        if (one.config.method, one.options, one.recipe) == wanted
+        and one.purpose in purposes
         and variant.sites in (None, one.config.sites)
     ]
     return max(fitting, key=merit, default=None)

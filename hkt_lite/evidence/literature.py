@@ -62,11 +62,15 @@ class Evidence(Strict):
 
 
 class Variant(Strict):
-    """A method with options; options not named are at their defaults."""
+    """A method with options; options not named are at their defaults.
+
+    `recipe` has the fields of groups.RECIPE, and weight_decay, that are not the scale's.
+    """
 
     method: str
     options: dict = {}
     sites: str | None = None
+    recipe: dict = {}
 
 
 class Rule(Strict):

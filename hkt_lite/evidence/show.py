@@ -7,6 +7,7 @@ show.render("scores", {"task": "cifar10"})                                     #
 
 # ruff: noqa: F401  (it only hands on)
 from . import MIME
+from .contrasts import contrasts, fidelity
 from .differences import differences
 from .figures import curves, dots, inherited
 from .outputs import figure, render

@@ -1,0 +1,118 @@
+"""One variant against another: does this part of the method do anything?
+
+show.contrasts("cifar10", [[{"method": "hkt"}, {"method": "plain", "options": {"weight": 3}}]])
+"""
+
+from base64 import b64decode
+
+import numpy as np
+
+from . import stats
+from .groups import Group, at, chosen, difference, group, metric_name, panels, scope
+from .literature import Variant
+from .outputs import Block, Table, none, number, numeric, recomputable
+from .tables import SEEDS, SHOWN, ready, where
+
+
+@recomputable
+def contrasts(
+    records,
+    task: str = "cifar10",
+    pairs: list = (),
+    metric: str = "accuracy",
+    scale: str | None = None,
+    source: str | None = None,
+) -> Block:
+    """Paired differences of the first minus the second variant of each pair, positive where the
+    first is better; p adjusted for all of them (Holm).
+
+    A variant is a dictionary with `method` and, where they are not the usual ones, `options`,
+    `sites` and `recipe`.  Pairs with too few seeds are named below the table.
+    """
+    wanted = [[Variant(**side) for side in pair] for pair in pairs]
+    best: list[tuple[Group, Group]] = []
+    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
+        sides = [[chosen(panel, variant, SHOWN) for variant in pair] for pair in wanted]
+        found = [(a, b) for a, b in sides if a and b and len(set(a.runs) & set(b.runs)) >= SEEDS]
+        if len(found) > len(best):
+            best = found
+    if not best:
+        return none(f"{where(task, scale, source, 'pair of runs')} with {SEEDS} common seeds")
+    return _table(best, len(wanted) - len(best), metric)
+
+
+@recomputable
+def fidelity(
+    records, task: str = "cifar10", scale: str | None = None, source: str | None = None
+) -> Block:
+    """How the children answer as their parent does, on images they were trained on and on others:
+    percent of equal answers, and mean divergence of their distribution from the parent's."""
+    parts = []
+    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
+        table = Table(2)
+        for one in ready(panel):
+            alike = [run.fidelity for run in one.records]
+            if not all(alike):
+                continue
+            row = {"method": one.title, "seeds": len(alike)}
+            for kind, title in (("agreement", "same answer (%)"), ("kl", "divergence (nats)")):
+                for split in ("train", "test"):
+                    values = [seen[split][kind] for seen in alike]
+                    row[f"{title}, {split}"] = stats.summary(values)
+            table.row(row, one.ids)
+        if table.rows:
+            parts.append(
+                table.block(
+                    f"{task}, {scope(panel)}. How closely the chosen child follows its parent on "
+                    "training images, not augmented, and on test images: mean ± sd over seeds."
+                )
+            )
+    if not parts:
+        return none(f"{where(task, scale, source)} that says how its child follows its parent")
+    return sum(parts[1:], parts[0])
+
+
+def _table(found: list[tuple[Group, Group]], missing: int, metric: str) -> Block:
+    name, digits = metric_name(found[0][0].config.task, metric)
+    differences = [difference(a, b, metric) for a, b in found]
+    adjusted = stats.holm([d.p for d, _ in differences])
+    table = Table(digits)
+    for (a, b), (d, ids), p in zip(found, differences, adjusted):
+        table.row(
+            {
+                "better by": f"{a.label} over {b.label}",
+                "seeds": d.n,
+                f"{name} [95 %]": d,
+                "over seeds and images": _both(a, b, digits) if metric == "accuracy" else None,
+                "detectable": d.detectable,
+                "p, Holm": numeric("<0.001" if p < 0.001 else number(p, 3), p),
+            },
+            ids,
+        )
+    clear = [p < 0.05 for p in adjusted]
+    notes = [f"Clear at 5 % after Holm's correction: {sum(clear)} of {len(clear)}."]
+    if missing:
+        notes.append(f"{missing} more of these comparisons wait for runs.")
+    return table.block(
+        f"{found[0][0].config.task}, {scope([one for pair in found for one in pair])}. Paired "
+        "differences, positive where the first is better, with t-intervals over seeds; beside them "
+        "a bootstrap over seeds and test images together.",
+        *notes,
+    )
+
+
+def _both(a: Group, b: Group, digits: int):
+    """The bootstrap interval where all records say which test images were right."""
+    seeds = sorted(set(a.runs) & set(b.runs))
+    sides = [[at(one.runs[seed], "selected.right") for seed in seeds] for one in (a, b)]
+    if not all(map(all, sides)):
+        return None
+    first, second = (np.array([_right(text) for text in side]) for side in sides)
+    low, high = (100 * bound for bound in stats.bootstrap(first, second))
+    text = f"[{number(low, digits, True)}, {number(high, digits, True)}]"
+    return numeric(text, None)
+
+
+def _right(text: str) -> np.ndarray:
+    """A record's bits as numbers; those that fill up the last byte are 0 on both sides."""
+    return np.unpackbits(np.frombuffer(b64decode(text), np.uint8))

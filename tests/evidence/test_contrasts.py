@@ -1,0 +1,98 @@
+"""Variants against each other: the right runs are found, paired, and corrected for their number."""
+
+from base64 import b64encode
+
+import numpy as np
+import pytest
+
+from hkt_lite.config import HKTError
+from hkt_lite.evidence import show
+from hkt_lite.evidence.groups import group
+from hkt_lite.evidence.stats import holm
+from tests.fabricated import family
+
+PLAIN, TRIPLE, GATE = [74.0, 74.6, 74.2], [73.9, 74.8, 74.3], [64.0, 64.9, 64.1]
+ASKED = {
+    "task": "cifar10",
+    "pairs": [
+        [{"method": "hkt"}, {"method": "plain"}],
+        [{"method": "hkt"}, {"method": "plain", "options": {"weight": 3}}],
+        [{"method": "plain", "recipe": {"sam": 0.05}}, {"method": "plain"}],
+    ],
+}
+
+
+def records():
+    triple = family("plain", TRIPLE, options={"weight": 3.0}, purpose="control")
+    return [*family("plain", PLAIN), *triple, *family("hkt", GATE)]
+
+
+def shown(records, asked=ASKED):
+    made = show.render("contrasts", asked, records)
+    return made[show.MIME]["values"], made["text/plain"]
+
+
+def test_each_pair_is_a_paired_difference_of_its_own_runs():
+    rows, text = shown(records())
+    assert [row["better by"] for row in rows] == [
+        "HKT gate over plain",
+        "HKT gate over plain ×3 loss",
+    ]
+    means = [row["accuracy (%) [95 %]"]["mean"] for row in rows]
+    assert means == pytest.approx([-9.93333, -10.0], abs=1e-4)
+    assert "1 more of these comparisons wait for runs." in text
+
+
+def test_a_recipe_is_a_variant_of_its_own_and_is_said():
+    sharp = family("plain", [75.0, 75.6, 75.2], sam=0.05, purpose="control")
+    rows, text = shown([*records(), *sharp])
+    assert rows[2]["better by"] == "plain, SAM 0.05 over plain"
+    assert rows[2]["accuracy (%) [95 %]"]["mean"] == pytest.approx(1)
+    assert "wait for runs" not in text
+    decayed = family("plain", PLAIN, weight_decay=5e-4, schedule="cosine", purpose="control")
+    (one,) = group(decayed, ("control",))
+    assert one.label == "plain, cosine, weight decay 0.0005"
+
+
+def test_p_is_adjusted_for_the_number_of_comparisons():
+    pairs, alone = ASKED["pairs"][:2], []
+    for pair in pairs:
+        rows, _ = shown(records(), {**ASKED, "pairs": [pair]})
+        alone.append(rows[0]["p, Holm"])
+    both, _ = shown(records())
+    assert [row["p, Holm"] for row in both] == pytest.approx(holm(alone), rel=1e-4)
+    assert both[1]["p, Holm"] > 1.9 * alone[1]
+
+
+def test_images_are_resampled_where_the_records_have_them():
+    def answering(run, share):
+        right = np.random.default_rng(run.config.seed).random(800) < share
+        bits = b64encode(np.packbits(right).tobytes()).decode()
+        score = run.selected.model_copy(update={"right": bits})
+        return run.model_copy(update={"selected": score})
+
+    plain = [answering(run, 0.7) for run in family("plain", PLAIN)]
+    hkt = [answering(run, 0.6) for run in family("hkt", GATE)]
+    rows, text = shown([*plain, *hkt])
+    assert "over seeds and images" in rows[0] and "[−1" in text
+    rows, text = shown([*family("plain", PLAIN), *hkt])
+    assert text.splitlines()[2].count("[") == 1
+
+
+def test_nothing_to_compare_says_so_and_a_misspelt_variant_is_named():
+    _, text = shown(family("plain", PLAIN))
+    assert text.startswith("No cifar10 pair of runs")
+    with pytest.raises(HKTError, match="Did you mean 'plain'"):
+        shown(records(), {"task": "cifar10", "pairs": [[{"method": "plian"}, {"method": "hkt"}]]})
+
+
+def test_fidelity_is_shown_of_methods_whose_records_have_it():
+    def following(run):
+        alike = {"agreement": 90.0 + run.config.seed, "kl": 0.25}
+        return run.model_copy(update={"fidelity": {"train": alike, "test": alike}})
+
+    found = [*records(), *map(following, family("kd", [75.0, 75.5, 75.1]))]
+    made = show.render("fidelity", {"task": "cifar10"}, found)
+    (row,) = made[show.MIME]["values"]
+    assert row["method"] == "KD" and row["same answer (%), test"]["mean"] == 91
+    assert "No cifar10 run" in show.render("fidelity", {}, records())["text/plain"]
