@@ -48,6 +48,14 @@ class HKT(Method):
         self._observed: dict[str, list[dict[str, Tensor]]] = {}  # site -> what each call showed
 
     @classmethod
+    def label(cls, options: dict, sites: str | None = None) -> str:
+        given = cls.Options(**options)
+        still = given.lam == 0 and given.kind != "static"  # m is c; static asks no lam
+        if still and given.terms == ("L_c", "L_p*"):
+            return ", ".join(["parent's head alone", *([f"at {sites}"] if sites else [])])
+        return super().label(options, sites)
+
+    @classmethod
     def needs_maps(cls, options: dict) -> bool:
         return cls.Options(**options).kind == "softmax"
 

@@ -138,6 +138,20 @@ def test_a_method_made_directly_is_checked_alike(name, option, value):
         ("hkt", {}, None, "HKT gate"),
         ("hkt", {"kind": "static", "lam": 0.3}, "2hkt", "HKT static, at 2hkt, lam 0.3"),
         ("hkt", {"terms": ["L_c", "L_p*"]}, None, "HKT gate, terms L_c+L_p*"),
+        ("hkt", {"lam": 0, "terms": ["L_c", "L_p*"]}, None, "parent's head alone"),
+        (
+            "hkt",
+            {"lam": 0, "kind": "forward_gate", "terms": ["L_c", "L_p*"]},
+            "layers",
+            "parent's head alone, at layers",
+        ),
+        ("hkt", {"lam": 0, "terms": ["L_p*"]}, None, "HKT gate, lam 0.0, terms L_p*"),
+        (
+            "hkt",
+            {"lam": 0, "kind": "static", "terms": ["L_c", "L_p*"]},
+            None,
+            "HKT static, lam 0.0, terms L_c+L_p*",
+        ),
     ],
 )
 def test_labels(name, options, sites, label):
