@@ -105,9 +105,7 @@ def resolve(config: Config) -> Config:
         large = config.scale == "paper" and torch.cuda.is_available()
         filled["device"] = "cuda" if large else "cpu"
     resolved = Config(**filled)
-    _check(resolved)
-    if resolved.images and not task.chooses_images:
-        raise HKTError(f"Task {config.task!r} has one set of training images; leave out `images`.")
+    _check(resolved, task)
     task.check(resolved)
     return resolved
 
@@ -126,8 +124,8 @@ def _without_preset(config: Config) -> Config:
     return config.but(**fits)
 
 
-def _check(config: Config) -> None:
-    """What no benchmark can run."""
+def _check(config: Config, task: type[Task]) -> None:
+    """What no benchmark can run, or not this one as it says itself."""
     if config.unresolved:
         raise HKTError(
             f"Task {config.task!r} at scale {config.scale!r} leaves {config.unresolved[0]!r} open; "
@@ -142,4 +140,11 @@ def _check(config: Config) -> None:
         raise HKTError(
             "A cached parent needs fixed views of each image: set views to 1 or more, or "
             "parent_source to 'live'."
+        )
+    if config.images and not task.chooses_images:
+        raise HKTError(f"Task {config.task!r} has one set of training images; leave out `images`.")
+    if method_class(config.method).needs_logits and task.target is None:
+        raise HKTError(
+            f"Method {config.method!r} compares class logits (B, K), and outputs of task "
+            f"{config.task!r} are none; use kd, which imitates any output."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Task:
     chooses_images = False  # whether `config.images` means anything
     public: dict[str, str] = {}  # architecture -> its published weights under HKT_DATA/weights
     protocols: dict[str, dict] = {}  # name -> what an evaluation of a checkpoint fixes
+    target: Any = None  # target(batch) -> (B,), the classes; None: outputs are no logits (B, K)
     train_size: int  # examples, set when the data is loaded
     fingerprint: str  # sha256 of the examples used
 

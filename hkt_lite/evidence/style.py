@@ -27,7 +27,7 @@ LOOKS = {
     "HKT softmax": (INHERITED, "X", "-."),
     "parent": (PARENT, "*", "-"),
 }
-PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">")
+PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">", "H", "x", "+", "1")
 
 
 def use() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .etm import check_pair, resized
+from .etm import check_pair, precise, resized
 from .method import Method
 from .options import number
 from .sites import SiteError
@@ -15,9 +15,7 @@ from .sites import SiteError
 
 def attention_map(feature: Tensor) -> Tensor:
     """(B, positions): mean square over the channels of a map (B, C, H, W[, D]), of length 1."""
-    # half precision, as under autocast, would lose the small entries
-    feature = feature.to(torch.promote_types(feature.dtype, torch.float32))
-    return F.normalize(feature.square().mean(1).flatten(1), dim=1)
+    return F.normalize(precise(feature).square().mean(1).flatten(1), dim=1)
 
 
 class AT(Method):

@@ -50,6 +50,11 @@ def projection(inputs: int, outputs: int, ndim: int) -> nn.Module:
     return {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[ndim](inputs, outputs, kernel_size=1)
 
 
+def precise(x: Tensor) -> Tensor:
+    """x in single precision at least; half, as under autocast, loses what a loss compares."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def resized(x: Tensor, like: Tensor) -> Tensor:
     """x (B, C, ...) at the resolution of `like` (B, C', ...), (bi/tri)linearly."""
     if x.shape[2:] == like.shape[2:]:

@@ -3,11 +3,14 @@
 Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .etm import precise
 from .method import Method
 from .options import MethodError, number
+from .sites import statistics_kept
 
 
 def soft_divergence(child_logits: Tensor, parent_logits: Tensor, temperature: float) -> Tensor:
@@ -43,3 +46,28 @@ class KD(Method):
             "L_c": (1 - alpha) * self.loss(output, batch),
             "L_kd": alpha * self.imitate(output, wanted, temperature),
         }
+
+
+class OnLogits(Method):
+    """Base of methods that compare logits (B, K) of whole examples, whatever `imitate` is.
+
+    Nothing else will do: flow has no classes, and in the two or three of a segmented pixel little
+    or nothing is left of what they tell apart, the order of the wrong ones.
+    """
+
+    needs_logits = True
+
+    def setup(self, batch) -> None:
+        with torch.no_grad(), statistics_kept(self.child):
+            self.logits(batch)
+
+    def logits(self, batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(the child's output, its logits, the parent's); MethodError for what is none."""
+        output, wanted = self.predict(self.child, batch), self.parent(batch).output
+        shape, other = (tuple(getattr(x, "shape", ())) for x in (output, wanted))
+        if shape != other or len(shape) != 2 or shape[1] < 3:
+            raise MethodError(
+                f"{self.title} compares logits (B, K) of three classes or more, got outputs of "
+                f"shapes {shape} and {other}; use kd, which imitates any output."
+            )
+        return output, precise(output), precise(wanted)

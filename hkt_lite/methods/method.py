@@ -22,6 +22,7 @@ class Method(nn.Module):
     predict  predict(model, batch) -> output
     loss     loss(output, batch) -> scalar, the task's supervised loss
     imitate  imitate(child_output, parent_output, temperature) -> scalar, distillation's loss
+    target   target(batch) -> (B,), the class of each example, where outputs are logits (B, K)
     options  of the method, by the names and ranges of its class `Options`
 
     `forward`, so that autocast and parallel wrappers work, returns {name: scalar}; their sum is the
@@ -33,6 +34,7 @@ class Method(nn.Module):
     order: int = 50  # of the rows in tables
     needs_parent = True
     needs_sites = False  # whether features meet anywhere, read as modules run, or outputs only
+    needs_logits = False  # whether the outputs it compares must be logits (B, K) of classes
     parent: Any  # a `Live`, a `Cached` or None
 
     class Options(_Options):
@@ -47,6 +49,7 @@ class Method(nn.Module):
         predict: Callable,
         loss: Callable,
         imitate: Any = None,
+        target: Any = None,
         **options,
     ):
         super().__init__()
@@ -56,7 +59,7 @@ class Method(nn.Module):
         if self.needs_sites and not sites:
             raise MethodError(f"{self.title} needs at least one site, such as Site('a', 'a').")
         self.child, self.sites = child, tuple(sites)
-        self.predict, self.loss, self.imitate = predict, loss, imitate
+        self.predict, self.loss, self.imitate, self.target = predict, loss, imitate, target
         source = parent if self.needs_parent else None
         if isinstance(source, nn.Module):
             source = Live(source, predict, sites)

@@ -79,7 +79,8 @@ def run(
 
 def build_method(config: Config, task: Task, child: nn.Module, source: Live | None) -> Method:
     """The configured method around `child`, set up on the first training batch."""
-    parts = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
+    names = ("predict", "loss", "imitate", "target")
+    parts = {name: getattr(task, name) for name in names}
     method = method_class(config.method)(child, source, sites=task.sites, **parts, **config.options)
     method.to(config.device)
     method.setup(task.batch(torch.arange(min(config.batch_size, task.train_size)), 0))

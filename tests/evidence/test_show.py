@@ -427,10 +427,10 @@ def test_a_method_keeps_its_look_and_a_new_one_gets_its_own(monkeypatch):
     before = style.of("KD, alpha 0.5 (control)")
     assert before == {**style.of("KD"), "linestyle": ":"}
     assert style.of("plain ×2 loss")["color"] == style.CHILD
-    new = {title.lower(): SimpleNamespace(title=title) for title in ("SP", "RKD")}
+    new = {title.lower(): SimpleNamespace(title=title) for title in ("New", "Newer")}
     monkeypatch.setattr(style, "METHODS", {**METHODS, **new})
     assert style.of("KD, alpha 0.5") == before
-    assert style.of("SP")["color"] != style.of("RKD")["color"] != style.TRUTH
+    assert style.of("New")["color"] != style.of("Newer")["color"] != style.TRUTH
     assert style.of("no method")["color"] == style.TRUTH
 
 

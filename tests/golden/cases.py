@@ -53,6 +53,7 @@ ZERO_SHOT = [
     {"corpus": "things", "epochs": 1, "lr": 0.5, "crop": [64, 72]},
 ]
 SLICES = {"stages": [{"corpus": "liver_ct", "epochs": 2, "crop": [64, 64]}]}
+THREE = {"batch_size": 3, "train_size": 6}  # examples have angles between three of them
 FLOW_KD = {"options": {"alpha": 0.5}}
 LITS_KD = {"options": {"alpha": 0.5, "temperature": 2.0}}
 RELEASED = {"options": {"kind": "gate"}}
@@ -79,6 +80,11 @@ RUNS = {
             "kd": {"cached": {}, "live": LIVE},
             "fitnet": {"cached": {}, "live": LIVE},
             "at": {"layers": {**LIVE, "sites": "layers"}},
+            "sp": {"cached": {}, "layers": {**LIVE, "sites": "layers"}},
+            "rkd": {"cached": {}, "layers": {**LIVE, "sites": "layers"}},
+            "dkd": {"cached": {}, "live": LIVE},
+            "dist": {"cached": {}, "live": LIVE},
+            "lskd": {"cached": {}, "live": LIVE},
             "hkt": {
                 "gate": RELEASED,
                 "gate, live": {**RELEASED, **LIVE},
@@ -93,6 +99,7 @@ RUNS = {
             "kd": {"cached": {}, "live, public": {**LIVE, "parent_weights": "public"}},
             "fitnet": {"cached": {}},
             "at": {"layers": {**LIVE, "sites": "layers"}},
+            **{name: {"cached": {}} for name in ("sp", "rkd", "dkd", "dist", "lskd")},
             "hkt": {
                 "gate": RELEASED,
                 "gate, live, public": {**LIVE, "parent_weights": "public"},
@@ -105,6 +112,8 @@ RUNS = {
             "plain": {"two stages": {"stages": TWO}},
             "kd": {"two stages": {"stages": TWO, **FLOW_KD}},
             "fitnet": {"two stages": {"stages": TWO}},
+            "sp": {"two stages": {"stages": TWO}},
+            "rkd": {"batches of 3": {"stages": TWO[:1], **THREE}},
             "hkt": {
                 "2hkt": {"stages": TWO, "sites": "2hkt"},
                 "3hkt": {"stages": TWO, "sites": "3hkt", "parent_updates": 2},
@@ -115,6 +124,8 @@ RUNS = {
             "plain": {"curriculum": {"stages": CURRICULUM}, "zero-shot": {"stages": ZERO_SHOT}},
             "kd": {"curriculum": {"stages": CURRICULUM, **FLOW_KD}},
             "fitnet": {"curriculum": {"stages": CURRICULUM}},
+            "sp": {"zero-shot": {"stages": ZERO_SHOT}},
+            "rkd": {"zero-shot, batches of 3": {"stages": ZERO_SHOT, **THREE}},
             "hkt": {
                 "2hkt": {"stages": CURRICULUM, "sites": "2hkt"},
                 "3hkt, zero-shot": {"stages": ZERO_SHOT, "sites": "3hkt"},
@@ -127,6 +138,8 @@ RUNS = {
             "kd": {"gentle": LITS_KD, "defaults": {}},
             "fitnet": {"gentle": {"options": {"beta": 0.001}}, "defaults": {}},
             "at": {"defaults": {}},
+            "sp": {"defaults": {}},
+            "rkd": {"defaults": {}},
             "hkt": {"gate": RELEASED, "forward_gate": FORWARD},
         },
         "real": {
@@ -145,6 +158,8 @@ RUNS = {
             "kd": {"LiTS": LITS_KD, "liver_ct": {**SLICES, **LITS_KD}},
             "fitnet": {"LiTS": {"options": {"beta": 0.001}}},
             "at": {"LiTS": {}, "liver_ct": SLICES},
+            "sp": {"LiTS": {}, "liver_ct": SLICES},
+            "rkd": {"LiTS": {}},
             "hkt": {"LiTS": RELEASED, "liver_ct": {**SLICES, **RELEASED}},
         },
     },

@@ -15,15 +15,25 @@ DEFAULTS = {
     "kd": {"alpha": 0.9, "temperature": 4.0},
     "fitnet": {"beta": 1.0},
     "at": {"beta": 1000.0},
+    "sp": {"beta": 3000.0},
+    "rkd": {"distance": 25.0, "angle": 50.0},
+    "dkd": {"alpha": 1.0, "beta": 8.0, "temperature": 4.0},
+    "dist": {"beta": 1.0, "gamma": 1.0, "temperature": 1.0},
+    "lskd": {"alpha": 0.1, "beta": 9.0, "temperature": 2.0},
     "hkt": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
 }
 NO_NUMBERS = (True, "0.5", None, [0.5], math.nan, math.inf, -math.inf, 10**400)
+WEIGHTS = [  # finite numbers of at least 0
+    *[("fitnet", "beta"), ("at", "beta"), ("sp", "beta"), ("rkd", "distance"), ("rkd", "angle")],
+    *[("dkd", "alpha"), ("dkd", "beta"), ("dist", "beta"), ("dist", "gamma")],
+    *[("lskd", "alpha"), ("lskd", "beta")],
+]
+TEMPERATURES = [(name, "temperature") for name in ("kd", "dkd", "dist", "lskd")]
 REFUSED = {
+    **dict.fromkeys(WEIGHTS, (-1, -1e-9, *NO_NUMBERS)),
+    **dict.fromkeys(TEMPERATURES, (0, 0.0, -1, *NO_NUMBERS)),
     ("plain", "weight"): (0, -1.0, *NO_NUMBERS),
     ("kd", "alpha"): (-0.01, 1.01, 2, *NO_NUMBERS),
-    ("kd", "temperature"): (0, 0.0, -1, *NO_NUMBERS),
-    ("fitnet", "beta"): (-1, -1e-9, *NO_NUMBERS),
-    ("at", "beta"): (-1, *NO_NUMBERS),
     ("hkt", "lam"): (-0.1, 1.1, *NO_NUMBERS),
     ("hkt", "kind"): ("gates", "", None, 1, ["gate"], ("gate",)),
     ("hkt", "terms"): (
@@ -40,11 +50,10 @@ REFUSED = {
     ),
 }
 ACCEPTED = {
+    **dict.fromkeys(WEIGHTS, (0, 1e6)),
+    **dict.fromkeys(TEMPERATURES, (1e-3, 20)),
     ("plain", "weight"): (1e-9, 3, 3.0),
     ("kd", "alpha"): (0, 1, 0.5),
-    ("kd", "temperature"): (1e-3, 20),
-    ("fitnet", "beta"): (0, 1e6),
-    ("at", "beta"): (0, 1e6),
     ("hkt", "lam"): (0, 1, 0.25),
     ("hkt", "kind"): ("gate", "forward_gate", "static", "softmax"),
     ("hkt", "terms"): (["L_p*"], ("L_c", "L_p*"), ["L_c", "L_c*", "L_p*"]),
@@ -97,7 +106,7 @@ def test_unknown_names_come_with_the_nearest():
         methods.options("hkt", {"kind": "gates"})
     with pytest.raises(MethodError, match="no method 'fitnt'; known: .* Did you mean 'fitnet'?"):
         methods.get("fitnt")
-    with pytest.raises(MethodError, match="no method 'zzz'; known: plain, kd, fitnet, at, hkt.$"):
+    with pytest.raises(MethodError, match="no method 'zzz'; known: plain, kd, .*, hkt.$"):
         methods.options("zzz", {})
 
 
@@ -123,7 +132,8 @@ def test_options_of_a_method_without_any():
 def test_a_method_made_directly_is_checked_alike(name, option, value):
     child, parent = networks()
     with pytest.raises(MethodError, match=f"{option!r} of"):
-        METHODS[name](child, parent, sites=POOLED, imitate=lambda *_: 0, **PARTS, **{option: value})
+        parts = {**PARTS, "imitate": lambda *_: 0, "target": lambda *_: 0}
+        METHODS[name](child, parent, sites=POOLED, **parts, **{option: value})
 
 
 @pytest.mark.parametrize(

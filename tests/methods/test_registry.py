@@ -10,17 +10,17 @@ import hkt_lite.methods as methods
 from hkt_lite.methods import METHODS
 
 FOLDER = Path(methods.__file__).parent
-SP = '''
+GRAM = '''
 import torch
 
 from .method import Method
 from .options import number
 
 
-class SP(Method):
-    """L_c + beta |G_c - G_p|^2 with G the similarities of the batch; Tung and Mori, 2019."""
+class Gram(Method):
+    """L_c + beta |G_c - G_p|^2 with G the inner products of the batch."""
 
-    name, title, order = "sp", "SP", 25
+    name, title, order = "gram", "Gram", 25
     needs_sites = True
 
     class Options(Method.Options):
@@ -31,7 +31,7 @@ class SP(Method):
         gram = [z.flatten(1) @ z.flatten(1).T for z in (own["1"][0], inherited.features["1"][0])]
         return {
             "L_c": self.loss(output, batch),
-            "L_sp": self.options.beta * (gram[0] - gram[1]).square().mean(),
+            "L_gram": self.options.beta * (gram[0] - gram[1]).square().mean(),
         }
 '''
 USE = """
@@ -47,7 +47,7 @@ def network(width):
 
 
 assert not [name for name in sys.modules if name.startswith("hkt_lite")]
-assert list(METHODS) == ["plain", "kd", "fitnet", "sp", "at", "hkt"], list(METHODS)
+assert list(METHODS)[:4] == ["plain", "kd", "fitnet", "gram"], list(METHODS)
 for make in METHODS.values():
     child, batch = network(4), torch.randn(6, 2, 5, 5)
     method = make(
@@ -57,6 +57,7 @@ for make in METHODS.values():
         predict=lambda model, batch: model(batch),
         loss=lambda output, batch: output.square().mean(),
         imitate=lambda mine, theirs, temperature: (mine - theirs).square().mean(),
+        target=lambda batch: torch.arange(6) % 3,
     )
     method.setup(batch)
     sum(method(batch).values()).backward()
@@ -83,14 +84,18 @@ def python(tmp_path: Path, code: str) -> subprocess.CompletedProcess:
 
 
 def test_the_methods_are_found_in_the_order_of_tables():
-    assert list(METHODS) == ["plain", "kd", "fitnet", "at", "hkt"]
-    assert {name: (m.title, m.order) for name, m in METHODS.items()} == {
-        "plain": ("plain", 0),
-        "kd": ("KD", 10),
-        "fitnet": ("FitNet", 20),
-        "at": ("AT", 30),
-        "hkt": ("HKT", 100),
-    }
+    assert [(name, m.title, m.order) for name, m in METHODS.items()] == [
+        ("plain", "plain", 0),
+        ("kd", "KD", 10),
+        ("fitnet", "FitNet", 20),
+        ("at", "AT", 30),
+        ("sp", "SP", 40),
+        ("rkd", "RKD", 45),
+        ("dkd", "DKD", 50),
+        ("dist", "DIST", 55),
+        ("lskd", "LSKD", 60),
+        ("hkt", "HKT", 100),
+    ]
     assert all(
         methods.get(name) is METHODS[name] and METHODS[name].name == name for name in METHODS
     )
@@ -101,7 +106,17 @@ def test_which_methods_replace_or_record_modules():
     assert {name for name, method in METHODS.items() if method.needs_sites} == {
         "fitnet",
         "at",
+        "sp",
+        "rkd",
         "hkt",
+    }
+
+
+def test_which_methods_need_logits():
+    assert {name for name, method in METHODS.items() if method.needs_logits} == {
+        "dkd",
+        "dist",
+        "lskd",
     }
 
 
@@ -123,12 +138,12 @@ def test_the_folder_needs_torch_and_the_standard_library_only():
 
 
 def test_a_copied_folder_with_one_more_file_has_one_more_method(tmp_path):
-    copied(tmp_path, sp=SP)
+    copied(tmp_path, gram=GRAM)
     done = python(tmp_path, USE)
     assert done.returncode == 0, done.stderr
 
 
 def test_two_methods_of_one_name_are_refused(tmp_path):
-    copied(tmp_path, sp=SP, other=SP)
+    copied(tmp_path, gram=GRAM, other=GRAM)
     done = python(tmp_path, "import borrowed")
-    assert done.returncode and "Two methods are called 'sp'; rename one." in done.stderr
+    assert done.returncode and "Two methods are called 'gram'; rename one." in done.stderr

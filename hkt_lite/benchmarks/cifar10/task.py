@@ -188,6 +188,9 @@ class Cifar10(Task):
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return F.cross_entropy(output.float(), batch.y)
 
+    def target(self, batch: Batch) -> Tensor:
+        return batch.y
+
     def imitate(self, child_output: Tensor, parent_output: Tensor, temperature: float) -> Tensor:
         return soft_divergence(child_output.float(), parent_output.float(), temperature)
 
