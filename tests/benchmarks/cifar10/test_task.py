@@ -18,16 +18,16 @@ from tests.helpers import tiny
 @pytest.mark.parametrize(
     "fields, words",
     [
-        ({"sites": "zzz"}, "CIFAR-10 has no sites 'zzz'. Valid: layers, layers.pooled, pooled."),
+        ({"sites": "zzz"}, "no set of CIFAR-10 sites 'zzz'. Valid: layers, layers.pooled, pooled."),
         ({"sites": "layer"}, "Did you mean 'layers'?"),
-        ({"method": "kd", "sites": "zzz"}, "CIFAR-10 has no sites 'zzz'"),
+        ({"method": "kd", "sites": "zzz"}, "no set of CIFAR-10 sites 'zzz'"),
         ({"method": "at"}, "'at' .*compares maps .*'pooled' .*use -s sites=layers"),
         ({"method": "at", "sites": "layers+pooled"}, "use -s sites=layers"),
         ({"options": {"kind": "softmax"}}, "'hkt' .*compares maps .*use -s sites=layers"),
         ({"sites": "layers", "parent_source": "cached"}, "vectors.*use -s parent_source=live"),
         ({"child": "resnet9999998"}, "no CIFAR ResNet 'resnet9999998'; .*at most 1202"),
         ({"parent": "resnet21"}, "no CIFAR ResNet 'resnet21'"),
-        ({"train_size": 45_001}, "train_size 45001 is more than the 45000 training images"),
+        ({"train_size": 45_001}, "train_size 45001 is more than the 45000 images"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(fields, words):
