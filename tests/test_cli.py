@@ -187,4 +187,4 @@ def test_a_flow_child_from_run_to_evaluation_and_files(tmp_path):
         "frame_0002.flo",
     ]
     other = hkt("submit", run["id"], "chairs", str(tmp_path / "out2"), store=tmp_path, **data)
-    assert other.returncode == 2 and "No server takes flows of 'chairs'" in other.stderr
+    assert other.returncode == 2 and "no server for flows of 'chairs'" in other.stderr

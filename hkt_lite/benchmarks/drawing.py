@@ -1,8 +1,7 @@
 """What the embedded images, scenes and phantoms are drawn with.
 
-On pixel grids only + - * / and roots are used, which IEEE 754 rounds the same way everywhere, so
-that a seed gives the same bytes on every machine.  Of NumPy's draws, `Generator.random` is the
-simplest and the least likely to change.
+On pixel grids only + - * / and roots are used, and of NumPy's draws `Generator.random` alone, so
+that a seed gives the same bytes on every machine.
 """
 
 import hashlib
@@ -61,10 +60,8 @@ def segment(point, start, end) -> np.ndarray:
 
 
 def cover(distance: np.ndarray, pixel: float = 1, most: float = 1) -> np.ndarray:
-    """How much of a pixel lies inside a shape, 0 … `most`, from its signed distance (inside: < 0).
-
-    The edge is one pixel wide: anti-aliasing in an image, partial volume in CT.
-    """
+    """How much of a pixel lies inside a shape, 0 … `most`, from its signed distance (inside: < 0):
+    anti-aliasing in an image, partial volume in CT."""
     return np.clip(0.5 - distance / pixel, 0, most)
 
 

@@ -1,6 +1,7 @@
 """Benchmarks and methods by name, and what the *auto* fields of a configuration mean."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from importlib import import_module
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import torch
 import yaml
 
 from .. import methods
-from ..config import Config, HKTError, nearest
+from ..config import Config, HKTError
 from ..methods.method import Method, MethodError
-from .task import Task
+from .task import Task, choose
 
 DEFAULTS = {
     "optimizer": "sgd",
@@ -50,9 +51,9 @@ def presets() -> dict[str, dict]:
 
 def get(name: str) -> type[Task]:
     """The task class of that benchmark or preset: the one subclass of `Task` in NAME/task.py."""
-    folder = presets().get(name, {"task": name})["task"]
-    if folder not in names():
-        raise HKTError(f"There is no task {name!r}.{nearest(name, [*names(), *presets()])}")
+    folders = {one: one for one in names()}
+    folders |= {preset: fields["task"] for preset, fields in presets().items()}
+    folder = choose("task", name, folders)
     module = import_module(f"{__package__}.{folder}.task")
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__
@@ -61,20 +62,21 @@ def get(name: str) -> type[Task]:
     raise HKTError(f"{module.__file__} defines no subclass of Task.")
 
 
-def method_class(name: str) -> type[Method]:
-    """As `methods.get`, with an HKTError."""
-    try:
-        return methods.get(name)
-    except MethodError as error:
-        raise HKTError(str(error)) from None
+def _reworded(call):
+    """The function with an HKTError in place of a MethodError."""
+
+    @wraps(call)
+    def reworded(*given):
+        try:
+            return call(*given)
+        except MethodError as error:
+            raise HKTError(str(error)) from None
+
+    return reworded
 
 
-def method_options(name: str, given: dict) -> dict:
-    """As `methods.options`, with an HKTError."""
-    try:
-        return methods.options(name, given)
-    except MethodError as error:
-        raise HKTError(str(error)) from None
+method_class: Callable[[str], type[Method]] = _reworded(methods.get)
+method_options: Callable[[str, dict], dict] = _reworded(methods.options)
 
 
 def resolve(config: Config) -> Config:
@@ -86,14 +88,10 @@ def resolve(config: Config) -> Config:
     """
     task, method = get(config.task), method_class(config.method)
     config = _without_preset(config)
-    known = scales(config.task)
-    if config.scale not in known:
-        raise HKTError(
-            f"Task {config.task!r} has no scale {config.scale!r}.{nearest(config.scale, known)}"
-        )
+    of_scale = choose(f"scale of task {config.task!r}:", config.scale, scales(config.task))
     given = {key: value for key, value in config.model_dump().items() if _is_given(value)}
     given["options"] = method_options(config.method, config.options)
-    filled = {**DEFAULTS, **known[config.scale], **given}
+    filled = {**DEFAULTS, **of_scale, **given}
     filled = {**filled, **task.autos(Config(**filled)), **given}
     if not method.needs_parent:
         filled |= {"parent": "none", "parent_weights": "none", "parent_source": "live"}
@@ -127,20 +125,13 @@ def _without_preset(config: Config) -> Config:
 def _check(config: Config, task: type[Task]) -> None:
     """What no benchmark can run, or not this one as it says itself."""
     if config.unresolved:
-        raise HKTError(
-            f"Task {config.task!r} at scale {config.scale!r} leaves {config.unresolved[0]!r} open; "
-            "give it a value."
-        )
+        where = f"Task {config.task!r} at scale {config.scale!r}"
+        raise HKTError(f"{where} leaves {config.unresolved[0]!r} open; give it a value.")
     if config.batch_size > config.train_size:
-        raise HKTError(
-            f"batch_size {config.batch_size} is more than train_size {config.train_size}; make the "
-            "batch smaller or the training set larger."
-        )
+        sizes = f"batch_size {config.batch_size} is more than train_size {config.train_size}"
+        raise HKTError(f"{sizes}; make one smaller or the other larger.")
     if config.parent_source == "cached" and not config.views:
-        raise HKTError(
-            "A cached parent needs fixed views of each image: set views to 1 or more, or "
-            "parent_source to 'live'."
-        )
+        raise HKTError("A cached parent needs views: set them, or parent_source to 'live'.")
     if config.images and not task.chooses_images:
         raise HKTError(f"Task {config.task!r} has one set of training images; leave out `images`.")
     if method_class(config.method).needs_logits and task.target is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,23 @@ from ..methods.sites import Site
 from .weights import load_weights
 
 COMMITTED = PROJECT / "data" / "parents"
+
+
+def choose(what: str, name: str, choices: Collection):
+    """choices[name], or the name itself of a list; HKTError with the nearest one if it is none."""
+    if name not in choices:
+        raise HKTError(f"There is no {what} {name!r}.{nearest(name, choices)}")
+    return choices[name] if isinstance(choices, dict) else name
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """`model` in evaluation mode and no gradients; afterwards it is in the mode it was in."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        yield
+    model.train(training)
 
 
 class Task:
@@ -99,17 +117,17 @@ class Task:
         """The parent's weights, 'public' or 'committed' in the project; `runs` finds 'run:ID'."""
         config, weights = self.config, self.config.parent_weights
         if weights == "public":
-            if config.parent not in self.public:
-                known = nearest(config.parent, self.public)
-                raise HKTError(f"There is no public checkpoint of {config.parent!r}.{known}")
-            return data_home() / "weights" / self.public[config.parent]
+            name = choose("public checkpoint of", config.parent, self.public)
+            return data_home() / "weights" / name
         if weights == "committed":
             return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
-        raise HKTError(
-            f"parent_weights must be 'public', 'committed' or 'run:ID', got {weights!r}."
-        )
+        raise HKTError(f"parent_weights are 'public', 'committed' or 'run:ID', not {weights!r}.")
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Of weights and images (B, C, H, W)."""
+        return torch.channels_last if self.config.channels_last else torch.contiguous_format
 
     def placed(self, model: nn.Module) -> nn.Module:
         """A network on the configuration's device, in its memory layout."""
-        model = model.to(self.config.device)
-        return model.to(memory_format=torch.channels_last) if self.config.channels_last else model
+        return model.to(self.config.device, memory_format=self.layout)

@@ -24,11 +24,10 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
             state[key], given[key] = torch.tensor(0), ()
     wrong = sorted(key for key in wanted.keys() | given.keys() if wanted.get(key) != given.get(key))
     if wrong:
-        first = wrong[0]
+        first, missing = wrong[0], "missing"
         raise HKTError(
-            f"The weights {path} do not fit this network: {len(wrong)} entries differ, the first "
-            f"is {first!r}, {given.get(first, 'missing')} in the file and "
-            f"{wanted.get(first, 'missing')} in the network."
+            f"The weights {path} do not fit this network, in {len(wrong)} entries: {first!r} is "
+            f"{given.get(first, missing)} in the file and {wanted.get(first, missing)} in it."
         )
     model.load_state_dict(state)
     return model
@@ -36,9 +35,7 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise HKTError(
-            f"There are no weights at {path}; fetch them with `hkt data fetch` or name others."
-        )
+        raise HKTError(f"There are no weights at {path}; fetch them with `hkt data fetch`.")
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -46,17 +43,13 @@ def _tensors(path: Path) -> dict[str, Tensor]:
             with warnings.catch_warnings(action="ignore"):  # notes on the pickle's age
                 state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both readers raise their own kinds for a damaged file
-        reason = (str(error) or type(error).__name__).splitlines()[0][:90]
-        raise HKTError(
-            f"The weights {path} are corrupt or truncated ({reason}); fetch them again."
-        ) from error
+        why = (str(error) or type(error).__name__).splitlines()[0][:90]
+        raise HKTError(f"The weights {path} are corrupt or truncated ({why}).") from error
     if isinstance(state, dict):
         state = state.get("state_dict", state)
     tensors = isinstance(state, dict) and all(isinstance(x, Tensor) for x in state.values())
     if not tensors or not state:
-        raise HKTError(
-            f"The file {path} holds no weights (a dictionary of tensors); name a checkpoint."
-        )
+        raise HKTError(f"{path} holds no weights (a dictionary of tensors); name a checkpoint.")
     return {
         key.removeprefix("module."): value.float() if value.is_floating_point() else value
         for key, value in state.items()

@@ -34,10 +34,10 @@ class Augment:
     def _offsets(self, view: int) -> tuple[Tensor, Tensor, Tensor]:
         """Top, left (0 … 8) and mirrored (0 or 1) of all images in a view; stream 'augment'."""
         if self._view != view:
-            generator = stream(self.seed, "augment", view)
+            generator, most = stream(self.seed, "augment", view), 2 * PADDING + 1
             drawn = [
                 torch.randint(high, (self.images,), generator=generator).to(self.device)
-                for high in (2 * PADDING + 1, 2 * PADDING + 1, 2)
+                for high in (most, most, 2)
             ]
             self._view, self._drawn = view, tuple(drawn)
         return self._drawn

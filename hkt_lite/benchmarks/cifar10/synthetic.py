@@ -2,8 +2,7 @@
 
     train = images("train", 2000)  # data.Images, ten balanced classes
 
-A class is a figure's shape and nothing else.  Position, size, rotation, colour, texture of figure
-and ground, lighting, noise and distracting fragments are drawn at random for every image.
+A class is a figure's shape and nothing else; all else is drawn at random for every image.
 """
 
 from functools import lru_cache
@@ -11,8 +10,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ...config import HKTError, nearest
+from ...config import HKTError
 from .. import drawing
+from ..task import choose
 from .data import SPLITS, Images
 
 SIDE, CHUNK = 32, 250  # pixels; images drawn from one random stream
@@ -162,11 +162,9 @@ def _chunk(split: str, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def images(split: str, size: int, seed: int = 0) -> Images:
     """The first `size` images of 'train', 'val' or 'test': x uint8 (size, 3, 32, 32), y int64.
 
-    Splits come from independent random streams; a smaller size is a prefix of a larger one.
     Raises HKTError for an unknown split or a size below 1.
     """
-    if split not in SPLITS:
-        raise HKTError(f"The synthetic images have no split {split!r}.{nearest(split, SPLITS)}")
+    choose("split", split, SPLITS)
     if size < 1:
         raise HKTError(f"The synthetic images need a size of at least 1, got {size}.")
     parts = [_chunk(split, number, seed) for number in range(-(-size // CHUNK))]

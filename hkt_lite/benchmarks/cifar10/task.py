@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...config import Config, HKTError, data_home, nearest
+from ...config import Config, HKTError, data_home
 from ...methods.kd import soft_divergence
 from ...methods.sites import Site
 from ..scales import method_class
-from ..task import Task
+from ..task import Task, choose, evaluating
 from . import data as cifar10
 from . import synthetic
 from .augment import Augment
@@ -74,38 +74,29 @@ class Cifar10(Task):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.sites = SITES[self._sites(config)]
+        self.sites = choose("set of CIFAR-10 sites", config.sites or self.default_sites, SITES)
 
     @classmethod
     def autos(cls, config: Config) -> dict:
-        real = config.source == "real"
-        if config.source == "auto":
-            real = cifar10.present(data_home())
+        here = config.source == "auto" and cifar10.present(data_home())
+        real = config.source == "real" or here
         found = {
             "source": "real" if real else "synthetic",
             "parent": config.parent or ("resnet56" if real else "resnet20"),
             "parent_weights": "public" if real else "committed",
         }
-        sites = cls._sites(config)  # refused here for methods without sites, too
+        sites = config.sites or cls.default_sites
+        choose("set of CIFAR-10 sites", sites, SITES)  # also for methods without sites
         if sites != cls.default_sites and method_class(config.method).needs_sites:
             found["parent_source"] = "live"  # maps are too large for a cache
         return found
-
-    @classmethod
-    def _sites(cls, config: Config) -> str:
-        name = config.sites or cls.default_sites
-        if name not in SITES:
-            raise HKTError(f"CIFAR-10 has no sites {name!r}.{nearest(name, SITES)}")
-        return name
 
     @classmethod
     def check(cls, config: Config) -> None:
         for arch in {config.parent, config.child} - {"none"}:
             depth(arch)
         if config.train_size > LARGEST:
-            raise HKTError(
-                f"train_size {config.train_size} is more than the {LARGEST} training images."
-            )
+            raise HKTError(f"train_size {config.train_size} is more than the {LARGEST} images.")
         if config.images and config.source != "real":
             raise HKTError(f"images={config.images} chooses among real images; add -s source=real.")
         if config.images == "swap" and config.train_size >= TESTED:
@@ -113,15 +104,15 @@ class Cifar10(Task):
                 f"images=swap trains on {config.train_size} of {TESTED} test images and leaves "
                 "none to judge on; make train_size smaller."
             )
-        sites = cls._sites(config)
+        sites = config.sites or cls.default_sites
         if method_class(config.method).needs_maps(config.options) and sites != "layers":
             raise HKTError(
-                f"Method {config.method!r} with these options compares maps (B, C, H, W), and the "
-                f"sites {sites!r} hold the pooled feature (B, C); use -s sites=layers."
+                f"Method {config.method!r} with these options compares maps while the "
+                f"sites {sites!r} hold the pooled feature; use -s sites=layers."
             )
         if config.parent_source == "cached" and sites != cls.default_sites:
             raise HKTError(
-                f"A cached parent keeps vectors, and the sites {sites!r} hold maps; use "
+                f"The sites {sites!r} hold maps and a cached parent vectors; use "
                 "-s parent_source=live."
             )
 
@@ -159,12 +150,8 @@ class Cifar10(Task):
 
     def _batch(self, split: str, x: Tensor, index: Tensor, view: int) -> Batch:
         index = index.to(self.config.device)
-        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        return Batch(
-            x.contiguous(memory_format=layout),
-            self.labels[split][index],
-            index + view * self.train_size,
-        )
+        x = x.contiguous(memory_format=self.layout)
+        return Batch(x, self.labels[split][index], index + view * self.train_size)
 
     def batch(self, index: Tensor, epoch: int) -> Batch:
         view = epoch % self.config.views if self.config.views else epoch
@@ -194,25 +181,19 @@ class Cifar10(Task):
     def imitate(self, child_output: Tensor, parent_output: Tensor, temperature: float) -> Tensor:
         return soft_divergence(child_output.float(), parent_output.float(), temperature)
 
-    @torch.no_grad()
     def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
         """{'accuracy': percent of the images, 'loss': mean cross-entropy} in evaluation mode."""
-        training, right, loss, count = model.training, 0, 0.0, 0
-        model.eval()
-        for batch in self.batches(split):
-            output = self.predict(model, batch).float()
-            right += int((output.argmax(1) == batch.y).sum())
-            loss += float(F.cross_entropy(output, batch.y, reduction="sum"))
-            count += len(batch.y)
-        model.train(training)
+        right, loss, count = 0, 0.0, len(self.labels[split])
+        with evaluating(model):
+            for batch in self.batches(split):
+                output = self.predict(model, batch).float()
+                right += int((output.argmax(1) == batch.y).sum())
+                loss += float(F.cross_entropy(output, batch.y, reduction="sum"))
         return {"accuracy": 100 * right / count, "loss": loss / count}
 
-    @torch.no_grad()
     def outputs(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
-        training = model.training
-        model.eval()
-        logits = [self.predict(model, batch).float() for batch in self.batches(split)]
-        model.train(training)
+        with evaluating(model):
+            logits = [self.predict(model, batch).float() for batch in self.batches(split)]
         return torch.cat(logits), self.labels[split]
 
     def protocol(self, name: str) -> dict:

@@ -54,10 +54,9 @@ class _Draw:
 class FlowAugment:
     """(sample, index, epoch) -> image1, image2 (3, h, w) in [-1, 1], flow (2, h, w), valid (h, w).
 
-    Images and flow are float32, flow in pixels of the crop, valid bool.  A sample smaller than
-    the crop is enlarged just enough.  `sparse` is RAFT's variant for KITTI and HD1K: no stretch,
-    weaker colours that are the same for both images, each known vector moved to its nearest pixel
-    instead of interpolated, a crop drawn beyond the border and pushed back.
+    A sample smaller than the crop is enlarged just enough.  `sparse` is RAFT's variant for KITTI
+    and HD1K: no stretch, weaker colours alike in both images, each known vector moved to its
+    nearest pixel, a crop drawn beyond the border and pushed back.
     """
 
     crop: tuple[int, int]  # (h, w), pixels
@@ -160,11 +159,8 @@ class FlowAugment:
 
 
 def scatter_resize(flow: Tensor, valid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Sparse flow (2, H, W) in pixels and valid (H, W) at another size (h, w).
-
-    Each known vector goes to the pixel nearest to where its own goes, for interpolation would mix
-    known with unknown.  Where two meet the later one in reading order stays.
-    """
+    """Sparse flow (2, H, W) in pixels and valid (H, W) at another size (h, w): each known vector
+    goes to the pixel nearest to where its own goes; where two meet the later one stays."""
     (height, width), (tall, wide) = valid.shape, size
     factor = torch.tensor([wide / width, tall / height])
     y, x = valid.nonzero().T

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ...config import Config, HKTError, Stage, data_home
-from . import choose, data
+from ..task import choose
+from . import data
 from . import synthetic as moving
 from .augment import RECIPES
 
@@ -54,10 +55,8 @@ def parts(config: Config, stage: Stage) -> list[Part]:
             train, val = (data.split(corpus, pairs, part) for part in ("train", "val"))
             found.append(Part(RECIPES[name], train, val))
     if not any(part.train for part in found):
-        raise HKTError(
-            f"No pair of {stage.corpus} is left to train on after its validation scenes are taken "
-            f"out; add more data under {data_home()}."
-        )
+        what = f"Without its validation scenes {stage.corpus} has no pair to train on"
+        raise HKTError(f"{what}; add more data under {data_home()}.")
     return found
 
 
@@ -74,10 +73,8 @@ def tests(config: Config) -> dict[str, list]:
             if data.family(corpus) in trained:
                 found[name] = data.split(corpus, found[name], "val")
     if not found:
-        raise HKTError(
-            f"Neither Sintel nor KITTI lies under {data_home()}, and a child must be tested on "
-            "one; see `hkt data status`."
-        )
+        where = f"Neither Sintel nor KITTI lies under {data_home()}"
+        raise HKTError(f"{where}, and a child must be tested on one; see `hkt data status`.")
     return found
 
 
@@ -100,10 +97,10 @@ def fingerprint(sets: list[list]) -> str:
             for value in item:
                 if isinstance(value, Tensor):
                     digest.update(value.numpy().tobytes())
-                elif isinstance(value, Path):
-                    digest.update(f"{value.name} {value.stat().st_size}".encode())
-                else:
-                    digest.update(str(value).encode())
+                    continue
+                if isinstance(value, Path):
+                    value = f"{value.name} {value.stat().st_size}"
+                digest.update(str(value).encode())
     return digest.hexdigest()
 
 

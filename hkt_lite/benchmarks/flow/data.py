@@ -4,8 +4,7 @@
     check(found)                            # reads headers only; the first bad file is one sentence
     sample = read(found[0])                 # images, flow in pixels, valid and occluded pixels
 
-Pairs are made of file *names*: a missing flow costs its own pair and never shifts another, and
-whatever else lies in a folder is passed over.
+Pairs are made of file *names*: a missing flow costs its own pair and never shifts another.
 """
 
 import math
@@ -21,7 +20,8 @@ from torch import Tensor
 
 from ...config import PROJECT, HKTError
 from ...files import read_json
-from . import choose, files
+from ..task import choose
+from . import files
 
 SPLITS = PROJECT / "data" / "splits" / "flow.json"
 CHAIRS_LIST = "FlyingChairs_train_val.txt"  # the official one: a line a pair, 1 = train, 2 = val
@@ -90,9 +90,7 @@ def _pairs(folder: Path, layout: Layout) -> Iterator[Pair]:
     kinds = (layout.second, layout.flow, layout.seen, layout.occlusion, layout.invalid)
     for first, words in _frames(folder, layout):
         paths = [folder / kind.format(**words) for kind in kinds]
-        second, flow, seen, occlusion, invalid = (
-            path if path.is_file() else None for path in paths
-        )
+        second, flow, seen, occlusion, invalid = (p if p.is_file() else None for p in paths)
         if second:
             name, scene = layout.name.format(**words), layout.scene.format(**words).split("__")[0]
             visible = seen if flow and seen else occlusion
@@ -109,9 +107,8 @@ def present(root: Path, corpus: str) -> bool:
 def pairs(root: Path, corpus: str, part: str = "training") -> list[Pair]:
     """All pairs with flow of a corpus under the data folder `root`, in the order of their names.
 
-    `part` = 'test' (Sintel, KITTI) is for submissions and needs no flow.  Scenes are Sintel's,
-    sequences of HD1K and FlyingThings3D (TRAIN/A/0000), single pairs of the others.
-    Raises HKTError naming the folder that is absent or laid out otherwise.
+    `part` = 'test' (Sintel, KITTI) is for submissions and needs no flow.  Raises HKTError naming
+    the folder that is absent or laid out otherwise.
     """
     layout = choose("flow corpus", corpus, LAYOUTS)
     parts = {"training": "training"} | ({"test": layout.test} if layout.test else {})
@@ -119,17 +116,13 @@ def pairs(root: Path, corpus: str, part: str = "training") -> list[Pair]:
     expected = f"{layout.first}, {layout.second} with {layout.flow}"
     expected = re.sub(r"{(\w+)}", lambda word: word[1].upper(), expected)  # data/NUMBER_img1.ppm
     if not folder.is_dir():
-        raise HKTError(
-            f"There is no folder {folder} for {corpus}; put the data there as {expected}, or set "
-            "HKT_DATA."
-        )
+        where = f"There is no folder {folder} for {corpus}"
+        raise HKTError(f"{where}; put the data there as {expected}, or set HKT_DATA.")
     found = list(_pairs(folder, layout))
     wanted = [pair for pair in found if pair.flow or part == "test"]
     if not wanted:
         what = f"{len(found)} pairs of images but no flow" if found else "no pair of images"
-        raise HKTError(
-            f"{folder} is not laid out as {corpus}: {what} was found; expected is {expected}."
-        )
+        raise HKTError(f"{folder} is not laid out as {corpus}: {what}; expected is {expected}.")
     return wanted
 
 
@@ -143,18 +136,16 @@ def check(some: Iterable[Pair]) -> None:
         for path in filter(None, pair[3:]):
             tall, wide = files.size(path)
             if (tall, wide) != (height, width):
-                raise HKTError(
-                    f"{path} has {wide} x {tall} pixels and {pair.first} has {width} x {height}; "
-                    "they belong to one pair, fetch or unpack both again."
-                )
+                sizes = f"has {wide} x {tall} pixels and {pair.first} has {width} x {height}"
+                raise HKTError(f"{path} {sizes}; they are one pair, fetch or unpack both again.")
 
 
 def read(pair: Pair) -> Sample:
     """The pair's contents; without a flow file nothing is valid.
 
     valid: KITTI's and HD1K's mask, what Sintel does not call invalid, what Middlebury knows.
-    occluded: Sintel's mask; for KITTI the pixels of flow_occ that flow_noc lacks; None where the
-    folder does not tell.  Raises HKTError naming a file that is damaged or of another size.
+    occluded: Sintel's mask, the pixels of KITTI's flow_occ that flow_noc lacks, or None.  Raises
+    HKTError naming a file that is damaged or of another size.
     """
     check([pair])
     first, second = files.read_image(pair.first), files.read_image(pair.second)
@@ -194,19 +185,17 @@ def _by_list(scenes: set[str], path: Path) -> dict[str, set[str]]:
     for scene in sorted(scenes):
         place = int(scene) - 1
         if not 0 <= place < len(lines) or lines[place] not in found:
-            raise HKTError(
-                f"{path} has no line with 1 or 2 for the pair {scene}; fetch the official list of "
-                "22,872 lines, or remove it."
-            )
+            what = f"no line with 1 or 2 for the pair {scene}"
+            raise HKTError(f"{path} has {what}; fetch the official list, or remove it.")
         found[lines[place]].add(scene)
     return {"train": found["1"], "val": found["2"]}
 
 
 def split(corpus: str, some: list[Pair], part: str, path: Path = SPLITS) -> list[Pair]:
-    """The pairs of 'train' or 'val' by scenes, after the patterns in data/splits/flow.json.
+    """The pairs of 'train' or 'val' by scenes, after the patterns in data/splits/flow.json or, for
+    FlyingChairs, the official list where that lies beside its data folder.
 
-    FlyingChairs follows its official list where that lies beside its data folder.  Raises
-    HKTError naming a scene in both: neighbouring frames show the same things.
+    Raises HKTError naming a scene in both: neighbouring frames show the same things.
     """
     scenes = {pair.scene for pair in some}
     inside = _by_patterns(corpus, scenes, path)
@@ -216,25 +205,22 @@ def split(corpus: str, some: list[Pair], part: str, path: Path = SPLITS) -> list
             inside = _by_list(scenes, official)
     both = inside["train"] & inside["val"]
     if both:
-        raise HKTError(
-            f"Scene {min(both)!r} is in the training and in the validation split; give all its "
-            "pairs to one of them."
-        )
+        scene = f"Scene {min(both)!r} is in the training and in the validation split"
+        raise HKTError(f"{scene}; give all its pairs to one of them.")
     wanted = choose("split", part, inside)
     return [pair for pair in some if pair.scene in wanted]
 
 
 def family(corpus: str) -> str:
-    """'kitti' or 'sintel': after whose conventions flow of the corpus is padded and averaged."""
+    """'kitti' or 'sintel': whose conventions flow of the corpus is padded and averaged by."""
     return "kitti" if corpus.startswith("kitti") else "sintel"
 
 
 def pad(x: Tensor, mode: str = "sintel", least: int = 0) -> tuple[Tensor, Callable]:
     """Images (..., C, H, W) with their border repeated, and what crops a flow back to (H, W).
 
-    Sides become multiples of 8 and at least `least` pixels.  'sintel' shares the new rows between
-    top and bottom, 'kitti' puts them all at the bottom; columns are shared between left and right
-    in both, the odd one to the right (InputPadder of RAFT's evaluation code).
+    Sides become multiples of 8 and at least `least` pixels, as in RAFT's InputPadder: 'sintel' adds
+    rows at top and bottom, 'kitti' at the bottom; the odd column goes to the right.
     """
     height, width = x.shape[-2:]
     tall, wide = (math.ceil(max(side, least) / 8) * 8 for side in (height, width))

@@ -3,9 +3,9 @@
     flow = read_flo("frame_0001.flo")       # float32 (2, H, W): u to the right, v down, in pixels
     flow, valid = read_kitti("000000_10.png")
 
-Every reader raises HKTError, one sentence that names the file, where it is missing, damaged or of
-another kind.  Writers write all or nothing.  Pillow checks PNGs and OpenCV decodes them: Pillow
-reads 16-bit RGB as 8-bit, OpenCV fills what is missing of a truncated file with zeros.
+Every reader raises HKTError naming a file that is missing, damaged or of another kind; writers
+write all or nothing.  Pillow checks PNGs and OpenCV decodes them: Pillow reads 16-bit RGB as 8-bit,
+OpenCV fills what is missing of a truncated file with zeros.
 """
 
 import io
@@ -38,10 +38,7 @@ def _bytes(path: Path, count: int = -1) -> bytes:
         with open(path, "rb") as file:
             return file.read(count)
     except OSError as error:
-        why = error.strerror or error
-        raise HKTError(
-            f"{path} cannot be read ({why}); check the folder HKT_DATA names."
-        ) from error
+        raise HKTError(f"{path} cannot be read ({error.strerror}); check HKT_DATA.") from error
 
 
 def _damaged(path: Path, why: str) -> HKTError:
@@ -80,9 +77,8 @@ def size(path: Path) -> tuple[int, int]:
     head = _bytes(path, 512)
     if path.suffix in (".flo", ".pfm") or head[:2] in (b"P5", b"P6"):
         shape, _, _, end = _header(path, head)
-        length = path.stat().st_size
-        if length < end:
-            raise _damaged(path, f"it is truncated: {length} bytes")
+        if path.stat().st_size < end:
+            raise _damaged(path, "it is truncated")
         return shape[:2]
     try:
         with Image.open(path) as image, open(path, "rb") as file:
@@ -97,15 +93,15 @@ def size(path: Path) -> tuple[int, int]:
 def read_flo(path: Path) -> Tensor:
     """Flow float32 (2, H, W) in pixels of a .flo or .pfm, as stored: Middlebury's unknown is 1e10.
 
-    .flo: https://vision.middlebury.edu/flow/code/flow-code/README.txt (cv2.readOpticalFlow takes
-    fifty times as long).  .pfm: rows are stored upwards, the third channel is empty.
+    .flo: vision.middlebury.edu/flow/code/flow-code/README.txt (cv2.readOpticalFlow is fifty times
+    slower).  .pfm: rows are stored upwards, the third channel is empty.
     """
     path = Path(path)
     data = _bytes(path)
     (height, width, channels), dtype, start, end = _header(path, data[:512])
     if len(data) != end or channels < 2:
-        said = f"{len(data)} bytes for {width} x {height} pixels"
-        raise _damaged(path, f"it is truncated or too long: {said}")
+        why = f"it is truncated or too long: {len(data)} bytes for {width} x {height} pixels"
+        raise _damaged(path, why)
     values = np.frombuffer(data, dtype, offset=start).reshape(height, width, channels)
     if path.suffix == ".pfm":
         values = values[::-1, :, :2]
@@ -139,8 +135,8 @@ def read_kitti(path: Path) -> tuple[Tensor, Tensor]:
     """
     image = _decoded(path, "IMREAD_UNCHANGED")
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
-        said = f"this has {image.dtype} {image.shape}"
-        raise _damaged(path, f"flow is a 16-bit PNG of three channels, {said}")
+        why = f"flow is a 16-bit PNG of three channels, this has {image.dtype} {image.shape}"
+        raise _damaged(path, why)
     valid = torch.from_numpy(image[..., 0] > 0)
     stored = image[..., :0:-1].transpose(2, 0, 1).astype(np.float32)
     return torch.where(valid, torch.from_numpy((stored - 2**15) / 64), 0.0), valid
@@ -159,10 +155,8 @@ def read_mask(path: Path) -> Tensor:
 
 def _writable(path: Path, flow: Tensor) -> np.ndarray:
     if flow.ndim != 3 or flow.shape[0] != 2 or not flow.numel():
-        raise HKTError(
-            f"{path} was not written: a flow has the shape (2, H, W), got {tuple(flow.shape)}; "
-            "write one image at a time."
-        )
+        shape = tuple(flow.shape)
+        raise HKTError(f"{path} was not written: a flow is (2, H, W), this is {shape}; split it.")
     return flow.detach().to("cpu", torch.float32).numpy()
 
 
@@ -185,22 +179,17 @@ def encode_png(image: np.ndarray) -> bytes:
 def write_kitti(path: Path, flow: Tensor, valid: Tensor | None = None) -> None:
     """Write flow (2, H, W) in pixels, valid (H, W; default: everywhere) as `read_kitti` reads it.
 
-    It keeps 1/64 pixel.  Raises HKTError for another shape, and where a valid flow is not a number
-    or beyond what 16 bits hold, about 512 pixels either way.
+    Raises HKTError for another shape, and where a valid flow is not a number or beyond 16 bits.
     """
     values = _writable(path, flow).astype(np.float64) * 64 + 2**15
     known = torch.ones(flow.shape[1:]) if valid is None else valid.detach().cpu()
     if known.shape != flow.shape[1:]:
-        raise HKTError(
-            f"{path} was not written: its valid mask has the shape {tuple(known.shape)}, its flow "
-            f"{values.shape}; pass masks of the flow's size."
-        )
+        sizes = f"its valid mask is {tuple(known.shape)}, its flow {values.shape}"
+        raise HKTError(f"{path} was not written: {sizes}; pass masks of the flow's size.")
     known = known.numpy().astype(bool)
     if not ((values >= 1) & (values <= 2**16 - 1))[:, known].all():
-        raise HKTError(
-            f"{path} was not written: KITTI's PNG holds flow from -512 to 512 pixels and a valid "
-            "pixel is beyond; mark it invalid or clamp the flow."
-        )
+        beyond = "a valid flow is beyond 512 pixels, the most that KITTI's PNG holds"
+        raise HKTError(f"{path} was not written: {beyond}; mark it invalid or clamp it.")
     stored = np.zeros((*known.shape, 3), np.uint16)
     stored[known, :2] = np.rint(values[:, known].T)
     stored[..., 2] = known

@@ -22,16 +22,12 @@ def _sums(flow: Tensor, sample: Sample) -> dict[str, tuple[float, int]]:
     """Sum over the qualifying pixels and their number, for each key of `metrics`."""
     truth, valid = sample.flow.to(flow.device), sample.valid.to(flow.device)
     if flow.shape != truth.shape:
-        raise HKTError(
-            f"A flow of shape {tuple(flow.shape)} cannot be compared with one of "
-            f"{tuple(truth.shape)}; crop the padding off first."
-        )
+        shape, other = tuple(flow.shape), tuple(truth.shape)
+        raise HKTError(f"A flow of shape {shape} cannot be compared with {other}; crop it first.")
     error = (flow.float() - truth).pow(2).sum(0).sqrt()[valid].double()
     length = truth.norm(dim=0)[valid].double()
     if not error.isfinite().all():
-        raise HKTError(
-            "The estimated flow is not finite; the training has diverged, lower the learning rate."
-        )
+        raise HKTError("The estimated flow is not finite; lower the learning rate.")
     groups = {
         "epe": length >= 0,
         "s0-10": length < 10,
@@ -63,11 +59,8 @@ class Meter:
                 self.image_epe.append(total / n)
 
     def result(self, per_image: bool = False) -> dict[str, float]:
-        """The mean errors of `metrics` over all images, pooled over pixels (Sintel).
-
-        `per_image` replaces 'epe' alone by the mean of the images' EPEs, as RAFT's evaluation on
-        KITTI does, whose EPE papers quote and torchvision calls per_image_epe.
-        """
+        """The mean errors of `metrics` over the pixels of all images; `per_image`: 'epe' alone is
+        the mean of the images' EPEs, as in RAFT's evaluation on KITTI, which papers quote."""
         found = {key: self.total[key] / n for key, n in self.count.items() if n}
         if per_image and self.image_epe:
             found["epe"] = sum(self.image_epe) / len(self.image_epe)
@@ -77,11 +70,11 @@ class Meter:
 def metrics(flow: Tensor, sample: Sample) -> dict[str, float]:
     """Errors of one flow (2, H, W), and the number of pixels behind each as 'n/KEY'.
 
-    Mean end-point errors in pixels: epe; epe_matched and epe_unmatched (visible and occluded
-    pixels, where the sample tells); s0-10, s10-40, s40+ (by the true speed in pixels, upper end
-    excluded), as Sintel's server has them.  Percentages of pixels: fl_all with an error above 3
-    pixels and 5 % of the true length (KITTI 2015); px1, px3, px5 above so many pixels.  Raises
-    HKTError for another size or a flow that is not finite.
+    Mean end-point errors in pixels, as Sintel's server has them: epe; epe_matched, epe_unmatched
+    (visible, occluded, where the sample tells); s0-10, s10-40, s40+ (by the true speed, upper end
+    excluded).  Percentages of pixels: fl_all with an error above 3 pixels and 5 % of the true
+    length (KITTI 2015); px1, px3, px5 above so many pixels.  Raises HKTError for another size or a
+    flow that is not finite.
     """
     meter = Meter()
     meter.add(flow, sample)
@@ -89,10 +82,9 @@ def metrics(flow: Tensor, sample: Sample) -> dict[str, float]:
 
 
 def warm_start(flow: Tensor) -> Tensor:
-    """The first guess for a sequence's next pair: flow (2, H, W) carried along itself.
+    """The first guess for a sequence's next pair: flow (2, H, W), in pixels, carried along itself.
 
-    In pixels of its own grid, an eighth of the image's in RAFT (section 4).  Each pixel takes the
-    flow of the vector that lands nearest to it; where none lands inside the guess is zero.
+    Each pixel takes the flow of the vector that lands nearest to it (RAFT, section 4).
     """
     from scipy.spatial import cKDTree
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import nn
 
 from ... import torchvision
-from . import choose
+from ..task import choose
 
 
 class Plan(NamedTuple):

@@ -2,8 +2,7 @@
 
     hkt submit RUN sintel-clean OUT [--warm]
 
-Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.  `--warm` starts each frame
-of a Sintel scene from the flow before it.
+Sintel: OUT/clean/SCENE/frame_0001.flo; KITTI: OUT/flow/000000_10.png.
 """
 
 import shutil
@@ -13,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...config import HKTError, data_home, nearest
+from ...config import HKTError, data_home
+from ..task import choose
 from . import data, files
 from .data import Pair
 from .metrics import warm_start
@@ -29,9 +29,8 @@ def refine(
 ) -> tuple[Tensor, Tensor]:
     """RAFT's loop from a given flow: images (B, 3, H, W) in [-1, 1], initial (B, 2, H/8, W/8).
 
-    Returns flow (B, 2, H, W) in pixels, and at an eighth of the resolution in its pixels.
-    torchvision's forward always starts from zero; this is the same loop with its parts, and with
-    `initial` None the same numbers.
+    Returns flow (B, 2, H, W) in pixels, and at an eighth of the resolution in its pixels.  Made of
+    the parts of torchvision's forward, which always starts from zero.
     """
     from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
 
@@ -76,14 +75,9 @@ def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = Fals
     Raises HKTError for a corpus without a server, a folder that is there already, data that is
     missing; nothing half-written stays.
     """
-    if corpus not in CORPORA:
-        raise HKTError(f"No server takes flows of {corpus!r}.{nearest(corpus, CORPORA)}")
-    family = data.family(corpus)
+    out, family = Path(out), data.family(choose("server for flows of", corpus, CORPORA))
     if warm and family != "sintel":
-        raise HKTError(
-            f"{corpus} has single pairs, so that there is no flow to start from; leave --warm out."
-        )
-    out = Path(out)
+        raise HKTError(f"{corpus} has single pairs, no flow to start from; leave --warm out.")
     if out.exists():
         raise HKTError(f"{out} is there already; name another folder or remove it first.")
     pairs = data.pairs(data_home(), corpus, part="test")
@@ -92,8 +86,8 @@ def write(model: nn.Module, arch: str, corpus: str, out: Path, warm: bool = Fals
     try:
         for pair, flow in flows(model, arch, pairs, UPDATES[family], family, warm):
             if family == "sintel":
-                passed = corpus.removeprefix("sintel-")
-                files.write_flo(part / passed / f"{pair.name}.flo", flow)
+                folder = part / corpus.removeprefix("sintel-")
+                files.write_flo(folder / f"{pair.name}.flo", flow)
             else:
                 files.write_kitti(part / "flow" / f"{pair.name}.png", flow.clamp(-511, 511))
         part.rename(out)

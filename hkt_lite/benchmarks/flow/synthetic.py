@@ -3,10 +3,10 @@
     samples = pairs_batch("train", 200, (96, 128))      # a list of data.Sample
     one, two = sequence(0, "train", 7, frames=3)        # neighbours of one scene
 
-A scene is a background and three to six opaque figures with hard edges, each covered by a texture.
-A point p of a layer (its place in frame 0) lies in frame t at p + t m(p); m is an affine motion
-plus two slow waves.  Frame t is painted by solving that for p, so that flow is m(p) itself, and a
-pixel is occluded where its point leaves the frame or lies under a higher layer in the next one.
+A scene is a background and three to six opaque textured figures.  A point p of a layer (its place
+in frame 0) lies in frame t at p + t m(p); m is an affine motion plus two slow waves.  Frame t is
+painted by solving that for p, so that flow is m(p) itself, and a pixel is occluded where its point
+leaves the frame or lies under a higher layer in the next one.
 
 Arrays are (L, …) for the L layers of a scene, points (2, N) as x and y; layer 0 is the background.
 """
@@ -16,8 +16,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ...config import HKTError, nearest, stream
+from ...config import HKTError, stream
 from ..drawing import Draw, blend, wave
+from ..task import choose
 from .data import Sample
 
 Size = tuple[int, int]  # (H, W)
@@ -161,7 +162,7 @@ class _Motion:
 
 
 class _Layers:
-    """One scene: what its frames show and how that moves; the texture is `_Noise` for all."""
+    """One scene: what its frames show and how that moves."""
 
     def __init__(
         self, random: np.random.Generator, size: Size, most: float, flavour: str, frames: int = 2
@@ -185,8 +186,8 @@ class _Layers:
             if np.abs(p - before).max(initial=0) < SOLVED / 2:
                 return p
         raise HKTError(
-            f"A moving scene of {self.size[1]} x {self.size[0]} pixels cannot move by "
-            f"{self.most:g} pixels over {self.frames} frames; lower max_motion or frames."
+            f"A scene of {self.size} pixels cannot move by {self.most:g} pixels over {self.frames} "
+            "frames; lower max_motion or frames."
         )
 
     def _covered(self, layer: int, x: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
@@ -237,21 +238,17 @@ def sequence(
     flavour: str = "layers",
     frames: int = 2,
 ) -> list[Sample]:
-    """frames - 1 samples of scene `number` of 'train', 'val' or 'test' (independent streams).
+    """frames - 1 samples of scene `number` of 'train', 'val' or 'test', of size (H, W).
 
-    Images are uint8 (3, *size), flow is in pixels and at most `max_motion` long; occluded: the
-    point is hidden or outside in the second frame.  flavour 'kitti': a camera drives ahead, flow is
-    known at a quarter of the pixels and nowhere in the sky.  Raises HKTError for an unknown split
-    or flavour, or a motion too large for the size.
+    Flow is at most `max_motion` pixels long.  flavour 'kitti': a camera drives ahead, flow is known
+    at a quarter of the pixels and nowhere in the sky.  Raises HKTError for an unknown split or
+    flavour, or a motion too large for the size.
     """
-    for name, known in ((split, SPLITS), (flavour, FLAVOURS)):
-        if name not in known:
-            raise HKTError(f"The moving scenes know no {name!r}.{nearest(name, known)}")
+    choose("split", split, SPLITS)
+    choose("flavour of scenes", flavour, FLAVOURS)
     if min(size) < 16 or max_motion <= 0 or frames < 2:
-        raise HKTError(
-            "A moving scene needs 16 pixels a side, a motion above 0 and 2 frames, "
-            f"got {size}, {max_motion} and {frames}."
-        )
+        least = "16 pixels a side, a motion above 0 and 2 frames"
+        raise HKTError(f"A scene needs {least}, got {size}, {max_motion} and {frames}.")
     names = stream(seed, "moving", flavour, split, number)
     key = torch.randint(2**62, (2,), generator=names).tolist()
     random = np.random.Generator(np.random.Philox(key=key))
@@ -279,8 +276,5 @@ def scene(seed: int, split: str, number: int, *settings, **named) -> Sample:
 
 @lru_cache(maxsize=12)
 def pairs_batch(split: str, count: int, size: Size, seed: int = 0, **settings) -> list[Sample]:
-    """The first `count` scenes of a split: a smaller count is a prefix of a larger one.
-
-    About 16 bytes a pixel stay in memory; do not edit them.  Settings: max_motion and flavour.
-    """
+    """The first `count` scenes of a split, kept in memory; settings: max_motion and flavour."""
     return [scene(seed, split, number, size, **settings) for number in range(count)]

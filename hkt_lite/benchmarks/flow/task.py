@@ -3,8 +3,8 @@
     hkt run sintel hkt --scale quick
 
 A curriculum of corpora trains (FlyingChairs, then FlyingThings3D in the paper); the child is chosen
-on validation pairs of the last of them and then evaluated on Sintel and KITTI, which it has not
-seen.  Without the real corpora both are stood in for by moving textured layers.
+on validation pairs of the last and then evaluated on Sintel and KITTI, which it has not seen.
+Moving textured layers stand in for all of them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ...config import Config, HKTError, data_home, stream
 from ...methods.sites import Site
-from ..task import Task
-from . import choose, curriculum
+from ..task import Task, choose, evaluating
+from . import curriculum
 from . import data as corpora
 from .augment import FlowAugment
 from .metrics import Meter
@@ -114,9 +114,7 @@ class Flow(Task):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """HKTError for networks and sites that do not exist, crops and epochs that do not fit."""
-        networks = [name for name in (config.child, config.parent) if name != "none"]
-        largest = max(networks, key=smallest)
+        largest = max(sorted({config.child, config.parent} - {"none"}), key=smallest)
         least = smallest(largest)
         if config.sites:
             sites(config.sites, config.parent, config.child)
@@ -129,14 +127,12 @@ class Flow(Task):
                 )
         epochs = sum(stage.epochs for stage in config.stages)
         if epochs != config.epochs:
-            raise HKTError(
-                f"The stages have {epochs} epochs and the configuration {config.epochs}; leave "
-                "epochs out, it is their sum."
-            )
+            stages = f"{epochs} epochs and the configuration {config.epochs}"
+            raise HKTError(f"The stages have {stages}; leave epochs out, it is their sum.")
 
     @classmethod
     def learnt(cls, metrics: dict[str, float]) -> bool:
-        """Better than saying that nothing moves, by a tenth at least: on Sintel, if it is there."""
+        """Better by a tenth than saying that nothing moves: on Sintel, if it is there."""
         metric = next(key for key in cls.zero if key in metrics)
         return metrics[metric] < LEARNT * metrics[cls.zero[metric]]
 
@@ -172,10 +168,9 @@ class Flow(Task):
         return self._moved(Batch(*(torch.stack(column) for column in zip(*rows))))
 
     def _moved(self, batch: Batch) -> Batch:
-        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        device = self.config.device
-        first, second = (x.to(device).contiguous(memory_format=layout) for x in batch[:2])
-        return Batch(first, second, *(value.to(device) for value in batch[2:]))
+        first, second, *rest = (value.to(self.config.device) for value in batch)
+        pair = (x.contiguous(memory_format=self.layout) for x in (first, second))
+        return Batch(*pair, *rest)
 
     def _items(self, split: str) -> list:
         """Of 'val', a test set, or the first of 'train'."""
@@ -214,23 +209,18 @@ class Flow(Task):
         wanted = parent_output[-1].float()
         return sequence_loss(child_output, wanted, torch.ones_like(wanted[:, 0], dtype=torch.bool))
 
-    @torch.no_grad()
     def measure(self, model: nn.Module, items: list, updates: int, family: str) -> dict[str, float]:
-        """Metrics on pairs or samples (see `Meter`), and 'epe_zero', the error of zero flow.
-
-        `family`: padding and averaging, 'sintel' or 'kitti' (per image).
-        """
-        ours, still = Meter(), Meter()
-        training, least = model.training, smallest(self.config.child)
-        model.eval()
-        for samples, images in curriculum.grouped(items):
-            images, back = corpora.pad(images, mode=family, least=least)
-            first, second = images.to(self.config.device).contiguous()
-            flows = model(first, second, num_flow_updates=updates)[-1]
-            for flow, sample in zip(back(flows.float()), samples):
-                ours.add(flow.cpu(), sample)
-                still.add(torch.zeros_like(sample.flow), sample)
-        model.train(training)
+        """Metrics on pairs or samples (see `Meter`), padded and averaged as `family` does, and
+        'epe_zero', the error of zero flow."""
+        ours, still, least = Meter(), Meter(), smallest(self.config.child)
+        with evaluating(model):
+            for samples, images in curriculum.grouped(items):
+                images, back = corpora.pad(images, mode=family, least=least)
+                first, second = images.to(self.config.device).contiguous()
+                flows = model(first, second, num_flow_updates=updates)[-1]
+                for flow, sample in zip(back(flows.float()), samples):
+                    ours.add(flow.cpu(), sample)
+                    still.add(torch.zeros_like(sample.flow), sample)
         per_image = family == "kitti"
         return {**ours.result(per_image), "epe_zero": still.result(per_image)["epe"]}
 

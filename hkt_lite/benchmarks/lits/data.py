@@ -2,9 +2,9 @@
 
     parts = load(root, size=256)         # {"train": [slices.Volume, …], "val": …, "test": …}
 
-A volume is read a slab of slices at a time, turned so that the patient's right is on the left of
-the image, windowed, resized in-plane and kept as 8-bit slices in a cache on disk.  Its place there
-appears when it is whole, so a build that was cut off goes on behind the last whole volume.
+A volume is read slab by slab, turned so that the patient's right is on the left of the image,
+windowed, resized in-plane and kept as 8-bit slices in a cache on disk, where it appears when it is
+whole: a build that was cut off goes on behind the last whole volume.
 """
 
 import hashlib
@@ -14,8 +14,10 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +45,7 @@ class Case(NamedTuple):
 
 
 def present(root: Path) -> Path | None:
-    """The folder under `root`, or `root` itself, that holds volumes in one of the two layouts."""
+    """The folder under `root`, or `root` itself, that holds volumes."""
     for name in FOLDERS:
         folder = Path(root) / name
         depths = ("**/*.nii*",) if name else ("*.nii*", "imagesTr/*.nii*")
@@ -62,23 +64,19 @@ def index(root: Path) -> list[Case]:
         name = NAME.search(path.as_posix())
         if name is None:
             continue
-        kind, number = "volume" if name[1] else "segmentation", int(name[2])
-        other = found[kind].setdefault(number, path)
+        kind, n = "volume" if name[1] else "segmentation", int(name[2])
+        other = found[kind].setdefault(n, path)
         if other != path:
-            raise HKTError(
-                f"{path} and {other} are both the {kind} of case {number}; remove one of them."
-            )
+            raise HKTError(f"{path} and {other} are both the {kind} of case {n}; remove one.")
     images, masks = found.values()
     if not images and not masks:
-        raise HKTError(
-            "There are no volume-N.nii and segmentation-N.nii (LiTS) or imagesTr/ and labelsTr/ "
-            f"(Task03_Liver) under {root}."
-        )
-    for number in sorted(images.keys() ^ masks.keys()):
-        path = images.get(number) or masks[number]
-        partner = "segmentation" if number in images else "volume"
+        raise HKTError(f"There are no volume-N.nii, nor imagesTr/ (Task03_Liver), under {root}.")
+    for n in sorted(images.keys() ^ masks.keys()):
+        path, partner = masks.get(n), "volume"
+        if path is None:
+            path, partner = images[n], "segmentation"
         raise HKTError(f"{path} has no {partner} of the same number; add or remove one.")
-    return [Case(number, images[number], masks[number]) for number in sorted(images)]
+    return [Case(n, images[n], masks[n]) for n in sorted(images)]
 
 
 def _opened(path: Path):
@@ -89,7 +87,7 @@ def _opened(path: Path):
         # kept open, or each slab of a .nii.gz would be unpacked from its beginning
         image = nib.load(path, keep_file_open=True)
     except Exception as error:  # a damaged header can raise nearly anything
-        said = " ".join(str(error).split())[:90]
+        said = shorten(str(error), 90)
         raise HKTError(f"{path} is not a readable NIfTI file ({said}); copy it again.") from None
     needed = image.dataobj.offset + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
     size, problem = path.stat().st_size, None
@@ -110,26 +108,22 @@ def _pair(case: Case):
 
     image, mask = _opened(case.image), _opened(case.mask)
     codes = ["".join(aff2axcodes(one.affine)) for one in (mask, image)]
-    for what, ours, theirs in (("shape", mask.shape, image.shape), ("orientation", *codes)):
-        if ours != theirs:
-            raise HKTError(
-                f"{case.mask} has {what} {ours} and its image {case.image.name} has {theirs}; "
-                "resample one of them onto the other."
-            )
+    problem, its_image = None, f"its image {case.image.name}"
     if not np.allclose(image.affine, mask.affine, atol=SAME):
         worst = np.abs(image.affine - mask.affine).max()
-        raise HKTError(
-            f"{case.mask} has another affine than its image {case.image.name} (they differ by up "
-            f"to {worst:.3g} mm); resample one of them onto the other."
-        )
+        problem = f"another affine than {its_image} (by up to {worst:.3g} mm)"
+    for what, ours, theirs in (("orientation", *codes), ("shape", mask.shape, image.shape)):
+        if ours != theirs:
+            problem = f"{what} {ours} and {its_image} has {theirs}"
+    if problem:
+        raise HKTError(f"{case.mask} has {problem}; resample one of them onto the other.")
     return image, mask
 
 
 def _slabs(case: Case, image, mask, turn) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(first slice, HU (z, y, x), labels uint8 (z, y, x)) in the order of the file.
+    """(first slice, HU (z, y, x), labels uint8 (z, y, x)) in the order of the file, `turn`-ed.
 
-    `turn` is nibabel's orientation transform to left, posterior, superior.  Raises HKTError naming
-    a file that is damaged, or holds what neither HU nor labels can be.
+    Raises HKTError naming a file that is damaged, or holds what neither HU nor labels can be.
     """
     from nibabel.orientations import apply_orientation
 
@@ -140,15 +134,11 @@ def _slabs(case: Case, image, mask, turn) -> Iterator[tuple[int, np.ndarray, np.
         cut[axis] = slice(first, last)
         hu, labels = _read(case.image, image, tuple(cut)), _read(case.mask, mask, tuple(cut))
         if not np.isfinite(hu).all():
-            raise HKTError(
-                f"{case.image} has values that are not finite in slices {first} to {last - 1}."
-            )
+            raise HKTError(f"{case.image} has values that are not finite from slice {first} on.")
         strange = np.setdiff1d(labels, LABELS)
         if strange.size:
-            raise HKTError(
-                f"{case.mask} has the label {strange[0]:g}; only {', '.join(map(str, LABELS))} "
-                "(background, liver, tumour) are known."
-            )
+            known = "0, 1, 2 (background, liver, tumour)"
+            raise HKTError(f"{case.mask} has the label {strange[0]:g}; only {known} are known.")
         start = first if turn[axis, 1] > 0 else count - last
         labels = labels.astype(np.uint8)
         yield start, apply_orientation(hu, turn).T, apply_orientation(labels, turn).T
@@ -158,7 +148,7 @@ def _read(path: Path, image, cut) -> np.ndarray:
     try:
         return np.asanyarray(image.dataobj[cut])
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        said = " ".join(str(error).split())[:80]
+        said = shorten(str(error), 80)
         raise HKTError(f"{path} is truncated or damaged ({said}); copy it again.") from None
 
 
@@ -167,10 +157,8 @@ def _read(path: Path, image, cut) -> np.ndarray:
 
 def _place(case: Case, size: int, home: Path) -> Path:
     """Where the slices of a case belong; another file, size or window has another place."""
-    files = []
-    for path in (case.image, case.mask):
-        stat = path.stat()
-        files.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    stats = [(path, path.stat()) for path in case[1:]]
+    files = [[str(path.resolve()), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
     made_from = canonical([MADE_AS, files, size, WINDOW, LABELS])
     return home / f"{case.number:03d}-{size}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
 
@@ -190,10 +178,8 @@ def build(case: Case, size: int, place: Path) -> None:
             os.replace(whole, place)
     except OSError as error:
         if not place.is_dir():  # else another process was faster
-            raise HKTError(
-                f"Could not write the slices {place} ({error.strerror or error}); free some space "
-                "or set HKT_RUNS to another folder."
-            ) from error
+            why = f"{error.strerror or error}; free some space or set HKT_RUNS to another folder"
+            raise HKTError(f"Could not write the slices {place}: {why}.") from error
 
 
 def _fill(case: Case, image, mask, size: int, folder: Path) -> None:
@@ -256,6 +242,5 @@ def load(
     """Split -> its volumes under `root` (see `slices.by_split`); a part of LiTS is enough."""
     cases = {case.number: case for case in index(root)}
     numbers = by_split(cases, SPLIT, root, splits)
-    wanted = [number for chosen in numbers.values() for number in chosen]
-    volumes = dict(zip(wanted, prepare([cases[number] for number in wanted], size, home)))
-    return {name: [volumes[number] for number in chosen] for name, chosen in numbers.items()}
+    volumes = iter(prepare([cases[n] for chosen in numbers.values() for n in chosen], size, home))
+    return {name: list(islice(volumes, len(chosen))) for name, chosen in numbers.items()}

@@ -2,13 +2,10 @@
 
     scores([prediction, …], [truth, …], [spacing, …], classes=3)  # maps (Z, H, W)
 
-Regions, as in LiTS (Bilic et al., 2023): the *liver* is every label above 0, lesions included; the
-*lesion* is label 2.  With two classes there is one region, the *foreground*.
-
-Where truth and prediction are both empty, a case has no Dice and no distance (nan) and is left out
-of the mean of cases.  Where only one of them is: Dice 0, distances the diagonal of the volume,
-their upper bound.  Global Dice adds voxels up before dividing; lesion recall is over lesions, not
-cases.  A metric that no case defines is left out of the dictionary.
+Regions, as in LiTS (Bilic et al., 2023): the *liver* is every label above 0, the *lesion* is label
+2; with two classes there is one, the *foreground*.  A case whose truth and prediction are both
+empty has no Dice and no distance and is left out of the mean; where only one of them is empty, Dice
+is 0 and distances are the volume's diagonal, their upper bound.
 """
 
 from collections.abc import Sequence
@@ -22,9 +19,7 @@ REGIONS = {2: {"foreground": 1}, 3: {"liver": 1, "lesion": 2}}
 def counts(prediction: np.ndarray, truth: np.ndarray) -> tuple[int, int, int]:
     """(voxels in both, in the prediction, in the truth) of two boolean masks of one shape."""
     if prediction.shape != truth.shape:
-        raise ValueError(
-            f"A prediction {prediction.shape} cannot be compared with a truth {truth.shape}."
-        )
+        raise ValueError(f"{prediction.shape} cannot be compared with a truth {truth.shape}.")
     return int((prediction & truth).sum()), int(prediction.sum()), int(truth.sum())
 
 
@@ -36,10 +31,8 @@ def dice(both: float, predicted: float, true: float) -> float:
 def surface(
     prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float]
 ) -> tuple[float, float]:
-    """(ASSD, HD95) of masks (Z, H, W) or (H, W) in the units of `spacing`, by MONAI.
-
-    Average symmetric surface distance, and the larger of the two directions' 95th percentiles.
-    """
+    """(average symmetric surface distance, larger of the two directions' 95th percentiles) of masks
+    (Z, H, W) or (H, W) in the units of `spacing`, by MONAI."""
     import warnings
 
     import torch
@@ -91,11 +84,11 @@ def scores(
     spacings: Sequence[Sequence[float]] | None = None,
     classes: int = 3,
 ) -> dict[str, float]:
-    """Means over volumes of label maps (Z, H, W).
+    """Means over volumes of label maps (Z, H, W), without those that no volume defines.
 
     'dice_REGION' is the mean over volumes, 'dice_REGION_global' that of all voxels, 'dice' the mean
     of the regions' means.  `spacings` in mm (nan if not known) add 'assd_REGION' and 'hd95_REGION'
-    of the volumes whose spacing is known, 'lesion_recall', and 'false_alarms' a volume.
+    of the volumes whose spacing is known, 'lesion_recall' (of lesions), 'false_alarms' a volume.
     """
     found: dict[str, float] = {"dice": float("nan")}  # the first in the dictionary
     regions = REGIONS[classes]

@@ -2,15 +2,16 @@
 
     parts = load(root / "liver_ct", size=128)       # {"train": [Volume, …], "val": …, "test": …}
 
-A collection is a folder with index.csv, which has the columns split, volume_index and slice (others
-are ignored), and for each line SPLIT/images/VOLUME_SLICE.png and SPLIT/masks/VOLUME_SLICE.png:
-8-bit grey, mask 0 = background, above 127 = liver and tumour as one class.  The column `split` only
-says in which folder a file lies; a volume's part in training is that of data/splits/liver_ct.json.
+A collection is a folder with index.csv (columns split, volume_index, slice, and others) and for
+each line SPLIT/images/VOLUME_SLICE.png and SPLIT/masks/VOLUME_SLICE.png: 8-bit grey, mask above 127
+= liver and tumour as one class.  `split` only says where a file lies; a volume's part in training
+is that of data/splits/liver_ct.json.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,12 +67,9 @@ def resized(stack: np.ndarray, size: int, labels: bool = False) -> np.ndarray:
 def split_list(path: Path) -> dict[str, list[int]]:
     """{'train': volume numbers, 'val': …, 'test': …}.  Raises HKTError if one is listed twice."""
     lists = read_json(path, "split")
-    every = Counter(number for name in SPLITS for number in lists[name])
-    twice = sorted(number for number, times in every.items() if times > 1)
-    if twice:
-        raise HKTError(
-            f"The split {path} lists volume {twice[0]} twice; a patient belongs to one split only."
-        )
+    [(number, times)] = Counter(chain(*map(lists.get, SPLITS))).most_common(1)
+    if times > 1:
+        raise HKTError(f"The split {path} lists volume {number} twice; keep it in one split only.")
     return {name: lists[name] for name in SPLITS}
 
 
@@ -89,15 +87,13 @@ def by_split(
     strange = sorted(numbers.difference(*lists.values()))
     if strange:
         raise HKTError(
-            f"{where} has volume {strange[0]}, which {path} does not list, so its split is "
-            "unknown; evaluate volumes of your own with the protocol 'own-volumes'."
+            f"{where} has volume {strange[0]}, which {path} does not list; evaluate volumes of "
+            "your own with the protocol 'own-volumes'."
         )
     found = {name: [number for number in lists[name] if number in numbers] for name in splits}
     for name, chosen in found.items():
         if not chosen:
-            raise HKTError(
-                f"{where} has no volume of the split {name!r}; {path} says which these are."
-            )
+            raise HKTError(f"{where} has no volume of the split {name!r}; {path} lists them.")
     return found
 
 
@@ -124,19 +120,15 @@ def _index(folder: Path) -> dict[int, list[tuple[int, str]]]:
     """volume -> [(slice, folder of its files)], the slices ascending."""
     import pandas as pd
 
-    path = folder / "index.csv"
-    types = {"volume_index": int, "slice": int, "split": str}
+    path, keys = folder / "index.csv", ["volume_index", "slice"]
+    types = {"split": str, **dict.fromkeys(keys, int)}
     try:
         table = pd.read_csv(path, usecols=list(types), dtype=types, keep_default_na=False)
     except OSError:
-        raise HKTError(
-            f"There is no {path}; a slice collection needs images/, masks/ and index.csv."
-        ) from None
+        raise HKTError(f"There is no {path}; a slice collection needs one.") from None
     except ValueError as error:
-        raise HKTError(
-            f"{path} needs the columns split, volume_index and slice with whole numbers ({error})."
-        ) from None
-    keys = ["volume_index", "slice"]
+        needs = "the columns split, volume_index and slice with whole numbers"
+        raise HKTError(f"{path} needs {needs} ({error}).") from None
     for number, level in table.loc[table.duplicated(keys), keys].values:
         raise HKTError(f"{path} lists slice {level} of volume {number} twice.")
     return {
@@ -152,10 +144,10 @@ def _volume(folder: Path, number: int, rows: list[tuple[int, str]], size: int) -
         image, mask = (_grey(folder / part / kind / name) for kind in ("images", "masks"))
         x.append(image)
         y.append(mask)
-        if image.shape != mask.shape or image.shape != x[0].shape:
+        if not image.shape == mask.shape == x[0].shape:
             raise HKTError(
                 f"{folder / part / 'masks' / name} is {mask.shape} and its image {image.shape}; "
-                f"all slices of volume {number} must have the size of its first, {x[0].shape}."
+                f"the first of volume {number} is {x[0].shape}, and all must be."
             )
     labels = (np.stack(y) > 127).astype(np.uint8)
     unknown = (float("nan"),) * 3

@@ -3,10 +3,9 @@
     hu, labels, spacing = phantom("train", 0)         # int16 and uint8 {0, 1, 2}, (24, 64, 64); mm
     train = volumes("train", 40)                      # the same as 8-bit slices.Volume
 
-Body, fat, ribs, spine, aorta, lungs, spleen, kidneys, stomach, gall bladder; a liver of two lobes
-with vessels and 0 to 6 lesions (one volume in ten has none, as in LiTS), most of them darker than
-the liver, some with a bright rim or brighter.  HU are those of the portal-venous phase in
-textbooks.  Voxels at a border hold both tissues, noise is that of a thin reconstruction.
+A liver of two lobes with vessels and 0 to 6 lesions (none in one volume of ten, as in LiTS), most
+of them darker than it, some with a bright rim or brighter, among the other organs.  HU are those of
+the portal-venous phase in textbooks.  Voxels at a border hold both tissues.
 """
 
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...config import HKTError, nearest
+from ...config import HKTError
 from .. import drawing
+from ..task import choose
 from .slices import SPLITS, Volume, volume, windowed
 
 FIELD, HEIGHT = 370.0, 190.0  # mm: the slice's side, and from the lowest to the highest slice
@@ -201,12 +201,10 @@ def phantom(
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, float, float]]:
     """(HU int16, labels uint8, spacing in mm) of a volume of 'train', 'val' or 'test'.
 
-    Arrays are (slices, size, size), or those slices of them that are in `part`.  Splits come from
-    independent random streams.  Raises HKTError for an unknown split and a size below 32 pixels or
-    2 slices.
+    Arrays are (slices, size, size), or those slices of them that are in `part`.  Raises HKTError
+    for an unknown split and a size below 32 pixels or 2 slices.
     """
-    if split not in SPLITS:
-        raise HKTError(f"The phantoms have no split {split!r}.{nearest(split, SPLITS)}")
+    choose("split", split, SPLITS)
     if size < 32 or slices < 2:
         raise HKTError(f"A phantom needs at least 32 pixels and 2 slices, got {size} and {slices}.")
     levels = part or range(slices)
@@ -226,8 +224,8 @@ def phantom(
 @lru_cache(maxsize=8)
 def volumes(split: str, count: int, size: int = 64) -> list[Volume]:
     """The first `count` phantoms of a split; a smaller count is a prefix of a larger one."""
-    found = []
-    for number in range(count):
-        hu, labels, spacing = phantom(split, number, size)
-        found.append(volume(f"phantom {split} {number}", windowed(hu), labels, spacing))
-    return found
+    drawn = [phantom(split, number, size) for number in range(count)]
+    return [
+        volume(f"phantom {split} {number}", windowed(hu), labels, spacing)
+        for number, (hu, labels, spacing) in enumerate(drawn)
+    ]

@@ -5,8 +5,8 @@
     hkt eval lits FILE --protocol own-volumes                 # on any labelled CT under HKT_DATA
 
 The paper names LiTS and nothing more; all of this is our choice.  Real data is LiTS or Task03_Liver
-where it lies under HKT_DATA (three classes), else the slice collection `liver_ct` (liver and tumour
-as one class).  The corpus is part of the configuration, as its only stage.
+(three classes), else the slice collection `liver_ct` (liver and tumour as one class); which of them
+is part of the configuration, as its only stage.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...config import Config, HKTError, canonical, data_home, stream
 from ...methods.kd import soft_divergence
-from ..task import Task
+from ..task import Task, evaluating
 from . import data, slices
 from . import network as unet
 from . import synthetic as phantom
@@ -77,9 +77,7 @@ class Lits(Task):
                 f"are multiples of {multiple}, in-plane at most {self.in_plane}, got {crop}."
             )
         if config.sites and config.parent not in (None, "none"):
-            with torch.random.fork_rng(devices=[]):  # the two networks are only looked at
-                pair = self.network(config.parent), self.network(config.child)
-                self.sites = unet.sites(*pair, config.sites)
+            self.sites = unet.sites(config.parent, config.child, config.sites)
 
     @classmethod
     def autos(cls, config: Config) -> dict:
@@ -99,8 +97,7 @@ class Lits(Task):
     def learnt(cls, metrics: dict[str, float]) -> bool:
         """Whether lesions are told from the rest of the liver; with one class, the liver is found.
 
-        0.16 is the Dice, on the test phantoms, of the best answer that cannot see lesions (see
-        `all_liver`).  One that calls everything liver has 0 for lesions, and 0.1 for the liver.
+        0.16 is the Dice on the test phantoms of the best answer that cannot see lesions.
         """
         if "dice_lesion" in metrics:
             return metrics["dice_lesion"] > 0.16
@@ -119,10 +116,8 @@ class Lits(Task):
             examples += [(number, level) for level in levels.tolist()]
         self.train_size = self.config.train_size
         if len(examples) < self.train_size:
-            raise HKTError(
-                f"train_size {self.train_size} is more than the {len(examples)} slices of "
-                f"{self.corpus} that are trained on."
-            )
+            sizes = f"{self.train_size} is more than the {len(examples)} slices"
+            raise HKTError(f"train_size {sizes} of {self.corpus} that are trained on.")
         order = torch.randperm(len(examples), generator=stream(0, "slices")).tolist()
         self.examples = [examples[k] for k in order[: self.train_size]]
         return self
@@ -141,8 +136,8 @@ class Lits(Task):
             folder = reader.present(data_home())
             if folder is None:
                 raise HKTError(
-                    f"There is no {self.corpus} under {data_home()}; set HKT_DATA to a folder that "
-                    "holds LiTS, Task03_Liver, volume-N.nii with segmentation-N.nii, or liver_ct."
+                    f"There is no {self.corpus} under {data_home()}; set HKT_DATA to a folder with "
+                    "LiTS, Task03_Liver, volume-N.nii and segmentation-N.nii, or liver_ct."
                 )
             found = reader.load(folder, size, splits)
         digests = [volume.digest for part in found.values() for volume in part]
@@ -198,9 +193,7 @@ class Lits(Task):
         """Of pictures and labels (B, D, H, W)."""
         if self.dims == 3:
             return Batch(x[:, None], y, key)
-        if self.config.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        return Batch(x, y[:, 0], key)
+        return Batch(x.contiguous(memory_format=self.layout), y[:, 0], key)
 
     def batches(self, split: str, size: int = 32) -> Iterator[Batch]:
         """All slices of a split in order, whole; in three dimensions one volume at a time."""
@@ -223,8 +216,7 @@ class Lits(Task):
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """1 - soft Dice of the foreground classes + cross-entropy; output (B, K, …).
 
-        Dice is over the whole batch: a slice without tumour would otherwise give all or nothing for
-        a single pixel.
+        Over the whole batch: a slice without tumour alone would give all or nothing for a pixel.
         """
         from monai.losses import DiceCELoss
 
@@ -239,18 +231,15 @@ class Lits(Task):
 
     # --- evaluation -----------------------------------------------------------------------------
 
-    @torch.no_grad()
     def segmented(self, model: nn.Module, split: str) -> list[np.ndarray]:
         """Label maps uint8 (Z, H, W) of the volumes of a split, the first LOOKED_AT of 'train'."""
-        training = model.training
-        model.eval()
         volumes = self.volumes[split][: LOOKED_AT if split == "train" else None]
-        maps = [self._segmented(model, volume) for volume in volumes]
-        model.train(training)
+        with evaluating(model):
+            maps = [self._segmented(model, volume) for volume in volumes]
         return [largest_component(one) for one in maps] if self.largest else maps
 
     def _segmented(self, model: nn.Module, volume: slices.Volume) -> np.ndarray:
-        """By sliding windows where slices, or the stack of them, are not of the crop's size."""
+        """By sliding windows where a slice, or the stack of them, has not the crop's size."""
         from monai.inferers import sliding_window_inference
 
         crop, found = self.config.crop, []
@@ -270,7 +259,7 @@ class Lits(Task):
         return scores(maps, [volume.y for volume in volumes], spacings, self.classes)
 
     def protocol(self, name: str) -> dict:
-        """No training data is needed; 'test' is then what the protocol says, and nothing else."""
+        """No training data is needed; 'test' is what the protocol says, and nothing else."""
         said = self.protocols[name]
         self.volumes = self._volumes(None if said["split"] == "all" else ("test",))
         self.largest = said["post-processing"] == LARGEST
@@ -291,11 +280,8 @@ class Lits(Task):
 
 
 def all_liver(task: Lits, split: str) -> dict[str, float]:
-    """What an answer that has learnt nothing scores: every voxel is called liver.
-
-    'dice_lesion_in_liver' is more than it deserves: every voxel of the *true* liver is called
-    lesion, the best answer that cannot see lesions.
-    """
+    """What an answer scores that calls every voxel liver; 'dice_lesion_in_liver': every voxel of
+    the *true* liver lesion, the best answer that cannot see lesions."""
     truths = [volume.y for volume in task.volumes[split]]
     found = scores([np.ones_like(truth) for truth in truths], truths, classes=task.classes)
     if task.classes == 3:

@@ -88,12 +88,12 @@ def test_kitti_writer_refuses_what_16_bits_cannot_hold(tmp_path):
     far[1, 0, 1] = -511.98
     files.write_kitti(path, far)
     refused(
-        r"a.png was not written: a flow has the shape \(2, H, W\), got \(1, 2, 2, 2\)",
+        r"a.png was not written: a flow is \(2, H, W\), this is \(1, 2, 2, 2\)",
         files.write_kitti,
         path,
         far[None],
     )
-    refused("valid mask has the shape", files.write_kitti, path, far, torch.ones(3, 3))
+    refused("valid mask is", files.write_kitti, path, far, torch.ones(3, 3))
     refused("a.flo was not written", files.write_flo, tmp_path / "a.flo", far[:1])
 
 
@@ -398,7 +398,7 @@ def test_absent_folders_and_wrong_layouts_are_named(layouts):
     top = layouts / "Sintel/training"
     (top / "flow").rename(top / "flows")
     refused(
-        r"training is not laid out as sintel-clean: 6 pairs of images but no flow was found; expected is clean/SCENE",
+        r"training is not laid out as sintel-clean: 6 pairs of images but no flow; expected is clean/SCENE",
         flow.pairs,
         layouts,
         "sintel-clean",
@@ -427,7 +427,7 @@ def test_files_of_different_size_are_named_before_training(layouts, name):
     else:
         png(path, np.zeros((SIZE[0] - 1, SIZE[1]), np.uint8))
     found = flow.pairs(layouts, "sintel-clean")
-    words = rf"{name} has 48 x 31 pixels and .*frame_0001.png has 48 x 32; they belong to one pair"
+    words = rf"{name} has 48 x 31 pixels and .*frame_0001.png has 48 x 32; they are one pair"
     refused(words, flow.check, found)
     refused(words, flow.read, found[3])
 

@@ -89,9 +89,9 @@ def test_warm_start_goes_on_inside_a_scene_and_not_into_the_next(child, data):
 @pytest.mark.parametrize(
     "corpus, warm, words",
     [
-        ("sintel", False, "No server takes flows of 'sintel'.*'sintel-"),
+        ("sintel", False, "no server for flows of 'sintel'.*'sintel-"),
         ("kitti2015", True, "no flow to start from"),
-        ("chairs", False, "No server"),
+        ("chairs", False, "no server"),
     ],
 )
 def test_refusals(child, data, tmp_path, corpus, warm, words):

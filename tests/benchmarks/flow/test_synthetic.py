@@ -132,8 +132,8 @@ def test_kitti_flavour_drives_ahead_and_is_sparse():
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"split": "trian"}, "know no 'trian'. Did you mean 'train'"),
-        ({"flavour": "city"}, "know no 'city'"),
+        ({"split": "trian"}, "no split 'trian'. Did you mean 'train'"),
+        ({"flavour": "city"}, "no flavour of scenes 'city'"),
         ({"size": (8, 96)}, "needs 16 pixels"),
         ({"max_motion": 0.0}, "a motion above 0"),
     ],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hkt_lite.benchmarks.lits import network as unet
-from hkt_lite.benchmarks.lits.network import parsed, place, shapes, sites
+from hkt_lite.benchmarks.lits.network import PRESETS, parsed, place, sites
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import HKTError
 from hkt_lite.methods import HKT
@@ -47,34 +47,37 @@ def test_other_names_are_refused_in_one_sentence(name):
 
 
 def test_one_path_is_the_bottleneck_at_one_depth_and_a_level_at_another():
-    shallow, deep = unet.unet("resunet2d-8x3", 2), unet.unet("resunet2d-8x4", 2)
+    shallow, deep = "resunet2d-8x3", "resunet2d-8x4"
     assert place(shallow, "bottleneck") == "model.1.submodule.1.submodule"
-    assert type(deep.get_submodule("model.1.submodule.1.submodule")).__name__ == "Sequential"
+    module = unet.unet(deep, 2).get_submodule("model.1.submodule.1.submodule")
+    assert type(module).__name__ == "Sequential"
     assert place(deep, "bottleneck") == "model.1.submodule.1.submodule.1.submodule"
     assert place(deep, "decoder2") == "model.1.submodule.2"
     assert place(shallow, "decoder1") == "model.1.submodule.2"
 
 
-def test_shapes_halve_and_widen_as_the_names_say():
-    assert shapes(
-        unet.unet("resunet2d-8x5", 3), ["bottleneck", "decoder1", "decoder2", "decoder3"]
-    ) == {
-        "bottleneck": (1, 128, 2, 2),
-        "decoder1": (1, 32, 4, 4),
-        "decoder2": (1, 16, 8, 8),
-        "decoder3": (1, 8, 16, 16),
-    }
-    assert shapes(unet.unet("resunet3d-4x3", 3), ["decoder1"]) == {"decoder1": (1, 4, 4, 4, 4)}
+@pytest.mark.parametrize("arch", [*PRESETS.values(), "unet2d-4x3", "resunet3d-4x3"])
+def test_places_have_the_width_and_resolution_that_the_name_promises(arch):
+    """A decoder already has the channels of the level above it, where its output goes."""
+    _, dims, width, levels = parsed(arch)
+    model, side = unet.unet(arch, 3), 2**levels
+    wanted = {place(arch, "bottleneck"): (width << levels - 1, 2)}
+    for n in range(1, levels - 1):
+        wanted[place(arch, f"decoder{n}")] = width << levels - 2 - n, 2 << n
+    with torch.no_grad(), record(model, list(wanted)) as seen:
+        model(torch.zeros(1, 1, *[side] * dims))
+    for path, (channels, across) in wanted.items():
+        assert seen[path][0].shape == (1, channels, *[across] * dims)
 
 
 def test_sites_never_name_a_skip_connection_or_the_logits():
     from monai.networks.layers.simplelayers import SkipConnection
 
     model = unet.unet(CHILD, 3)
-    for site in sites(model, model, "bottleneck+decoder1+decoder2"):
+    for site in sites(CHILD, CHILD, "bottleneck+decoder1+decoder2"):
         assert not isinstance(model.get_submodule(site.child), SkipConnection)
     with pytest.raises(SiteError, match="returns the logits"):
-        sites(model, model, "decoder3")
+        sites(CHILD, CHILD, "decoder3")
 
 
 @pytest.mark.parametrize(
@@ -86,21 +89,13 @@ def test_sites_never_name_a_skip_connection_or_the_logits():
     ],
 )
 def test_bad_names_are_one_sentence(names, words):
-    model = unet.unet(CHILD, 3)
     with pytest.raises(SiteError, match=words):
-        sites(model, model, names)
+        sites(CHILD, CHILD, names)
 
 
 def test_networks_of_other_dimensions_are_refused():
-    with pytest.raises(SiteError, match="3 dimensions and the child in 2"):
-        sites(unet.unet("resunet3d-4x3", 3), unet.unet("resunet2d-4x3", 3), "bottleneck")
-
-
-def test_a_network_that_only_looks_alike_is_refused():
-    model = unet.unet(CHILD, 3)
-    model.channels = (4, 8, 16, 32)
-    with pytest.raises(SiteError, match="was it built by lits.network.unet"):
-        shapes(model, ["bottleneck"])
+    with pytest.raises(SiteError, match="3 dimensions and the child 2"):
+        sites("resunet3d-4x3", "resunet2d-4x3", "bottleneck")
 
 
 @pytest.mark.parametrize(
@@ -109,10 +104,11 @@ def test_a_network_that_only_looks_alike_is_refused():
 def test_replaying_what_lies_upstream_changes_no_loss(names):
     """The three terms are the same with and without the short cut, and their gradients reach every parameter of the child."""
     torch.manual_seed(0)
-    parent, child = unet.unet("resunet2d-8x4", 2), unet.unet("resunet2d-4x4", 2)
+    names_of_both = "resunet2d-8x4", "resunet2d-4x4"
+    parent, child = (unet.unet(arch, 2) for arch in names_of_both)
     batch = torch.rand(2, 1, 32, 32), torch.randint(2, (2, 32, 32))
     found = []
-    short = sites(parent, child, names)
+    short = sites(*names_of_both, names)
     for each in (short, [type(site)(site.parent, site.child) for site in short]):
         method = HKT(
             child, parent, sites=each, predict=lambda model, batch: model(batch[0]), loss=loss
@@ -131,7 +127,7 @@ def test_replaying_what_lies_upstream_changes_no_loss(names):
 
 def test_only_the_deepest_site_stands_alone():
     model = unet.unet(CHILD, 3)
-    assert [site.alone for site in sites(model, model, "decoder1+bottleneck")] == [False, True]
-    with record(model, [site.parent for site in sites(model, model, "decoder2")]) as seen:
+    assert [site.alone for site in sites(CHILD, CHILD, "decoder1+bottleneck")] == [False, True]
+    with record(model, [site.parent for site in sites(CHILD, CHILD, "decoder2")]) as seen:
         model(torch.zeros(1, 1, 16, 16))
     assert [value.shape[1] for values in seen.values() for value in values] == [8]
