@@ -25,6 +25,7 @@ LOOKS = {
     "HKT forward_gate": (INHERITED, "v", "--"),
     "HKT static": (INHERITED, "P", ":"),
     "HKT softmax": (INHERITED, "X", "-."),
+    "parent's head alone": (INHERITED, "<", "--"),
     "parent": (PARENT, "*", "-"),
 }
 PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">", "H", "x", "+", "1")
