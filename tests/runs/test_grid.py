@@ -1,6 +1,7 @@
 """Grids: expanded as written, resumable, one failure does not stop the others."""
 
 import pytest
+import yaml
 
 from hkt_lite.config import PROJECT, HKTError
 from hkt_lite.runs import grid
@@ -70,6 +71,24 @@ def test_the_committed_grids_can_be_read():
     for path in paths:
         configs, purpose = grid.read(path)
         assert configs and purpose in ("score", "tuning", "control", "parent")
+
+
+@pytest.mark.parametrize(
+    "task, tuning, scores",
+    [("cifar10", "cifar10-cpu-tuning", "cifar10-cpu"), ("flow", "flow-tuning", "flow-synthetic")],
+)
+def test_grids_keep_the_protocol(task, tuning, scores):
+    protocol = yaml.safe_load((PROJECT / "data" / "protocol.yaml").read_text())[task]
+    tried, purpose = grid.read(PROJECT / "data" / "grids" / f"{tuning}.yaml")
+    assert purpose == "tuning" and {one.seed for one in tried} == {protocol["tuning_seed"]}
+    assert sorted({one.lr for one in tried}) == protocol["tuned"]["lr"]
+    scored, purpose = grid.read(PROJECT / "data" / "grids" / f"{scores}.yaml")
+    assert purpose == "score" and sorted({one.seed for one in scored}) == protocol["seeds"]
+    assert protocol["tuning_seed"] not in protocol["seeds"]
+    named = [
+        {(one.method, str(one.options), one.sites) for one in each} for each in (tried, scored)
+    ]
+    assert named[1] <= named[0] and {one.lr for one in scored} <= {one.lr for one in tried}
 
 
 def test_every_method_is_tuned_with_equal_effort():
