@@ -1,7 +1,6 @@
 """DIST: probabilities shall rise and fall with the parent's, not equal them.
 
-Huang, You, Wang, Qian and Xu, "Knowledge distillation from a stronger teacher", NeurIPS 2022,
-equations 6 to 9.
+Huang, You, Wang, Qian and Xu, "Knowledge distillation from a stronger teacher", NeurIPS 2022.
 """
 
 import torch

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .kd import OnLogits, soft_divergence
-from .options import MethodError, number
+from .options import number
 
 
 def split(logits: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -28,16 +28,12 @@ class DKD(OnLogits):
     """
 
     name, title, order = "dkd", "DKD", 50
+    calls = ("target",)
 
     class Options(OnLogits.Options):
         alpha: float = number(1.0)
         beta: float = number(8.0)
         temperature: float = number(4.0, above=True)
-
-    def __init__(self, child, parent, **given):
-        super().__init__(child, parent, **given)
-        if self.target is None:
-            raise MethodError("DKD needs `target(batch)`, the class (B,) of each example.")
 
     def forward(self, batch) -> dict[str, Tensor]:
         T, target = self.options.temperature, self.target(batch)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .etm import check_pair, projection, resized
 from .method import Method
 from .options import number
+from .parent import Inherited
 from .sites import SiteError
 
 
@@ -39,16 +40,24 @@ class FitNet(Method):
         self.regressors = nn.ModuleList(regressors)
 
     def forward(self, batch) -> dict[str, Tensor]:
+        return self.hinted(batch)[0]
+
+    def hinted(self, batch) -> tuple[dict[str, Tensor], dict[str, list[Tensor]], Inherited]:
+        """(terms, the parent's path of a site -> R(c) of each call, what the parent says)."""
         if self.regressors is None:
-            raise SiteError("FitNet: call setup(batch) once before the optimizer is made.")
+            raise SiteError(f"{self.title}: call setup(batch) once before the optimizer is made.")
         output, own, inherited = self.features(batch)
-        hints = [
-            hint(regressor(c), p)
+        regressed = {
+            site.parent: [regressor(c) for c in own[site.child]]
             for site, regressor in zip(self.sites, self.regressors)
-            for c, p in zip(own[site.child], inherited.features[site.parent])
+        }
+        hints = [
+            hint(*pair)
+            for path, calls in regressed.items()
+            for pair in zip(calls, inherited.features[path])
         ]
         L_hint = self.options.beta * torch.stack(hints).mean()
-        return {"L_c": self.loss(output, batch), "L_hint": L_hint}
+        return {"L_c": self.loss(output, batch), "L_hint": L_hint}, regressed, inherited
 
 
 def hint(child: Tensor, parent: Tensor) -> Tensor:

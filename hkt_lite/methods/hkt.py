@@ -42,10 +42,16 @@ class HKT(Method):
                 if paths.count(path) > 1:
                     raise SiteError(f"Sites share the {side}'s {path!r}, which can be one's only.")
         self.terms = self.options.terms
-        self.mixture = Mixture(self.options.kind, self.options.lam)
+        self.mixture: Any = self.joint()
         self.transfers: Any = None  # one a site, fitted on the first batch
         self.upstream = [path for site in self.sites for path in site.upstream_child]
         self._observed: dict[str, list[dict[str, Tensor]]] = {}  # site -> what each call showed
+
+    def joint(self) -> nn.Module:
+        return Mixture(self.options.kind, self.options.lam)
+
+    def mixture_at(self, site: Site) -> Any:
+        return self.mixture
 
     @classmethod
     def label(cls, options: dict, sites: str | None = None) -> str:
@@ -66,7 +72,7 @@ class HKT(Method):
 
     def _fitted(self, site: Site, own: list[Tensor], theirs: list[Tensor]) -> nn.Module:
         c, p = own[0], theirs[0]
-        if self.mixture.kind == "softmax" and c.ndim < 3:
+        if self.needs_maps(self.options.plain()) and c.ndim < 3:
             raise SiteError(
                 f"Site {site.name!r}: kind 'softmax' weighs positions, so it needs maps, "
                 f"not vectors {tuple(c.shape)}; choose another site or kind."
@@ -92,7 +98,8 @@ class HKT(Method):
             terms["L_p*"] = self.loss(self.parent.tail(back, inherited, batch), batch)
         for site in self.sites:
             calls = zip(c[site.child], p[site.child], m.get(site.child, ()))
-            self._observed[site.name] = [self.mixture.observe(*call, site.parts) for call in calls]
+            mixture = self.mixture_at(site)
+            self._observed[site.name] = [mixture.observe(*call, site.parts) for call in calls]
         return {name: terms[name] for name in self.terms}
 
     def _need_transfers(self, batch) -> None:
@@ -102,18 +109,19 @@ class HKT(Method):
             if list(self.extra_parameters()):
                 self.transfers = None
                 raise SiteError(
-                    "HKT: call setup(batch) once before the optimizer is made, so that it trains "
-                    "the projections that these sites need."
+                    f"{self.title}: call setup(batch) once before the optimizer is made, so that "
+                    "it trains the projections that these sites need."
                 )
 
     def _mixtures(self, site: Site, c: Calls, p: Calls) -> list[Tensor]:
-        return [self.mixture(*call, site.parts) for call in zip(c[site.child], p[site.child])]
+        mixture, calls = self.mixture_at(site), zip(c[site.child], p[site.child])
+        return [mixture(*call, site.parts) for call in calls]
 
     def _mixed_pass(self, batch, own: Calls, p: Calls) -> tuple[object, Calls, Calls]:
         """The child once more: (output, its features c, which follow earlier mixtures, and m)."""
 
         def mixing(site: Site, c: Tensor, call: int) -> Tensor:
-            return self.mixture(c, p[site.child][call], site.parts)
+            return self.mixture_at(site)(c, p[site.child][call], site.parts)
 
         paths = [site.child for site in self.sites]
         places: dict = {path: own[path] for path in self.upstream}

@@ -28,15 +28,11 @@ class KD(Method):
     """(1 - alpha) L_c + alpha L_kd; 0.9 and T = 4 are usual for small networks on CIFAR."""
 
     name, title, order = "kd", "KD", 10
+    calls = ("imitate",)
 
     class Options(Method.Options):
         alpha: float = number(0.9, 0, 1)
         temperature: float = number(4.0, above=True)
-
-    def __init__(self, child, parent, **given):
-        super().__init__(child, parent, **given)
-        if self.imitate is None:
-            raise MethodError("KD needs `imitate(child_output, parent_output, temperature)`.")
 
     def forward(self, batch) -> dict[str, Tensor]:
         alpha, temperature = self.options.alpha, self.options.temperature
@@ -51,8 +47,7 @@ class KD(Method):
 class OnLogits(Method):
     """Base of methods that compare logits (B, K) of whole examples, whatever `imitate` is.
 
-    Nothing else will do: flow has no classes, and in the two or three of a segmented pixel little
-    or nothing is left of what they tell apart, the order of the wrong ones.
+    Flow has none; of two or three classes a pixel the order of the wrong ones says next to nothing.
     """
 
     needs_logits = True

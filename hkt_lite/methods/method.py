@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .etm import check_pair
 from .options import MethodError, Options
 from .parent import Inherited, Live
 from .sites import Site, SiteError, record, statistics_kept
@@ -35,6 +36,7 @@ class Method(nn.Module):
     needs_parent = True
     needs_sites = False  # whether features meet anywhere, read as modules run, or outputs only
     needs_logits = False  # whether the outputs it compares must be logits (B, K) of classes
+    calls: tuple[str, ...] = ()  # which of the callables below that may be left out it does need
     parent: Any  # a `Live`, a `Cached` or None
 
     class Options(_Options):
@@ -60,6 +62,9 @@ class Method(nn.Module):
             raise MethodError(f"{self.title} needs at least one site, such as Site('a', 'a').")
         self.child, self.sites = child, tuple(sites)
         self.predict, self.loss, self.imitate, self.target = predict, loss, imitate, target
+        for name in self.calls:
+            if getattr(self, name) is None:
+                raise MethodError(f"{self.title} needs `{name}`; see Method.")
         source = parent if self.needs_parent else None
         if isinstance(source, nn.Module):
             source = Live(source, predict, sites)
@@ -131,3 +136,31 @@ class Method(nn.Module):
             _, own, inherited = self.features(batch)
         for site in self.sites:
             yield site, own[site.child], inherited.features[site.parent]
+
+
+class Comparing(Method):
+    """Base of methods that compare features as they are, at every site and call."""
+
+    needs_sites = True
+    least = 1  # examples that are compared
+    compare: Callable[..., dict]  # compare(c, p, site) -> {term: (weight, scalar)}, or SiteError
+
+    def setup(self, batch) -> None:
+        for site, (c, *_), (p, *_) in self.first_features(batch):
+            check_pair(c, p, site.name)
+            if len(c) < self.least:
+                said = f"{self.title} compares {self.least} examples or more, and it has {len(c)}"
+                raise SiteError(f"Site {site.name!r}: {said}; use larger batches.")
+            self.compare(c, p, site.name)
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        """L_c, and each term's weight times its sum over sites and calls."""
+        output, own, inherited = self.features(batch)
+        weights: dict[str, float] = {}
+        found: dict[str, list[Tensor]] = {}
+        for site in self.sites:
+            for pair in zip(own[site.child], inherited.features[site.parent]):
+                for name, (weights[name], value) in self.compare(*pair, site.name).items():
+                    found.setdefault(name, []).append(value)
+        sums = {name: weights[name] * torch.stack(values).sum() for name, values in found.items()}
+        return {"L_c": self.loss(output, batch), **sums}

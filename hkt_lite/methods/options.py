@@ -40,14 +40,14 @@ def choice(*known: str) -> Any:
     return _field(known[0], lambda value: value in known, f"name out of {', '.join(known)}", known)
 
 
-def subset(*names: str) -> Any:
-    """A field for some of the names, at least one and in their order; all are the default."""
+def subset(*names: str, default: tuple[str, ...] = ()) -> Any:
+    """A field for some of the names, at least one and in their order; or else all by default."""
 
     def fits(value: Any) -> bool:
         ordered = [name for name in names if isinstance(value, (list, tuple)) and name in value]
         return bool(ordered) and ordered == list(value)
 
-    return _field(names, fits, f"list of some of {', '.join(names)}, in this order")
+    return _field(default or names, fits, f"list of some of {', '.join(names)}, in this order")
 
 
 def _field(default: Any, fits: Callable[[Any], bool], words: str, known: tuple = ()) -> Any:

@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .etm import precise
+from .method import Comparing
 from .options import number
-from .sp import Relational, inner_products
+from .sp import inner_products
 
 
 def relations(feature: Tensor) -> tuple[Tensor, Tensor]:
     """(distances (B, B) over their mean; cosines (B, B, B) of the angle whose corner comes first).
 
-    A cosine is 0 where the corner is one of the other two examples.  All is made of inner products,
-    as the differences of all pairs of maps would fill the memory.
+    A cosine is 0 where the corner is one of the other two.  Differences of maps would fill memory.
     """
     z = precise(feature).flatten(1)
     inner = inner_products(z - z.mean(0))  # which moves no distance, and rounds less
@@ -30,22 +30,24 @@ def relations(feature: Tensor) -> tuple[Tensor, Tensor]:
     return distance / (distance.sum() / (~same).sum()), cosine
 
 
-class RKD(Relational):
+class RKD(Comparing):
     """L_c + distance H(d_c, d_p) + angle H(a_c, a_p), H the mean Huber loss.
 
-    25 and 50 as in the common comparisons (RepDistiller, mdistiller).
+    25 and 50 as in the common comparisons (RepDistiller, mdistiller).  Of vectors and maps; width
+    and resolution may differ.
     """
 
     name, title, order = "rkd", "RKD", 45
     least = 3
 
-    class Options(Relational.Options):
+    class Options(Comparing.Options):
         distance: float = number(25.0)
         angle: float = number(50.0)
 
-    def compare(self, c: Tensor, p: Tensor) -> dict[str, Tensor]:
-        (distance, angle), wanted = relations(c), relations(p)
+    def compare(self, c: Tensor, p: Tensor, site: str) -> dict[str, tuple[float, Tensor]]:
+        pairs = zip(relations(c), relations(p))
+        distance, angle = (F.smooth_l1_loss(mine, theirs) for mine, theirs in pairs)
         return {
-            "L_distance": self.options.distance * F.smooth_l1_loss(distance, wanted[0]),
-            "L_angle": self.options.angle * F.smooth_l1_loss(angle, wanted[1]),
+            "L_distance": (self.options.distance, distance),
+            "L_angle": (self.options.angle, angle),
         }

@@ -85,6 +85,9 @@ RUNS = {
             "dkd": {"cached": {}, "live": LIVE},
             "dist": {"cached": {}, "live": LIVE},
             "lskd": {"cached": {}, "live": LIVE},
+            "reviewkd": {"layers": {**LIVE, "sites": "layers"}},
+            "simkd": {"cached": {}, "layers": {**LIVE, "sites": "layers"}},
+            "lepoket": {"cached": {}, "both": {**LIVE, "options": {"terms": ["L_c", "L_c*"]}}},
             "hkt": {
                 "gate": RELEASED,
                 "gate, live": {**RELEASED, **LIVE},
@@ -99,7 +102,9 @@ RUNS = {
             "kd": {"cached": {}, "live, public": {**LIVE, "parent_weights": "public"}},
             "fitnet": {"cached": {}},
             "at": {"layers": {**LIVE, "sites": "layers"}},
+            "reviewkd": {"layers": {**LIVE, "sites": "layers"}},
             **{name: {"cached": {}} for name in ("sp", "rkd", "dkd", "dist", "lskd")},
+            **{name: {"cached": {}} for name in ("simkd", "lepoket")},
             "hkt": {
                 "gate": RELEASED,
                 "gate, live, public": {**LIVE, "parent_weights": "public"},
@@ -114,6 +119,8 @@ RUNS = {
             "fitnet": {"two stages": {"stages": TWO}},
             "sp": {"two stages": {"stages": TWO}},
             "rkd": {"batches of 3": {"stages": TWO[:1], **THREE}},
+            "simkd": {"one stage": {"stages": TWO[:1]}},
+            "lepoket": {"one stage": {"stages": TWO[:1]}},
             "hkt": {
                 "2hkt": {"stages": TWO, "sites": "2hkt"},
                 "3hkt": {"stages": TWO, "sites": "3hkt", "parent_updates": 2},
@@ -126,6 +133,8 @@ RUNS = {
             "fitnet": {"curriculum": {"stages": CURRICULUM}},
             "sp": {"zero-shot": {"stages": ZERO_SHOT}},
             "rkd": {"zero-shot, batches of 3": {"stages": ZERO_SHOT, **THREE}},
+            "simkd": {"zero-shot": {"stages": ZERO_SHOT}},
+            "lepoket": {"zero-shot": {"stages": ZERO_SHOT}},
             "hkt": {
                 "2hkt": {"stages": CURRICULUM, "sites": "2hkt"},
                 "3hkt, zero-shot": {"stages": ZERO_SHOT, "sites": "3hkt"},
@@ -138,8 +147,8 @@ RUNS = {
             "kd": {"gentle": LITS_KD, "defaults": {}},
             "fitnet": {"gentle": {"options": {"beta": 0.001}}, "defaults": {}},
             "at": {"defaults": {}},
-            "sp": {"defaults": {}},
-            "rkd": {"defaults": {}},
+            **{name: {"defaults": {}} for name in ("sp", "rkd", "reviewkd", "lepoket")},
+            "simkd": {"gentle": {"options": {"beta": 0.001}}},
             "hkt": {"gate": RELEASED, "forward_gate": FORWARD},
         },
         "real": {
@@ -159,7 +168,8 @@ RUNS = {
             "fitnet": {"LiTS": {"options": {"beta": 0.001}}},
             "at": {"LiTS": {}, "liver_ct": SLICES},
             "sp": {"LiTS": {}, "liver_ct": SLICES},
-            "rkd": {"LiTS": {}},
+            **{name: {"LiTS": {}} for name in ("rkd", "reviewkd", "lepoket")},
+            "simkd": {"LiTS": {"options": {"beta": 0.001}}},
             "hkt": {"LiTS": RELEASED, "liver_ct": {**SLICES, **RELEASED}},
         },
     },

@@ -115,7 +115,9 @@ def test_too_few_examples_to_compare_are_refused(name, least):
     make, site = METHODS[name], [Site("0", "0")]
     method = make(perceptron(5, 6, 3), perceptron(5, 9, 3), sites=site, **PARTS)
     method.setup(rows(least))
-    with pytest.raises(SiteError, match=f"'0': .* compares {least} examples or more .* larger"):
+    with pytest.raises(
+        SiteError, match=f"'0': {make.title} compares {least} examples or more.* larger"
+    ):
         method.setup(rows(least - 1))
     with pytest.raises(SiteError, match="differ in rank or batch"):
         make(*networks(), sites=[Site("layer3", "avgpool")], **PARTS).setup(images())
@@ -154,3 +156,78 @@ def test_a_cached_parent_says_what_a_live_one_does(name):
         terms.append(torch.stack(list(method(batch).values())))
         assert not list(method.extra_parameters())
     torch.testing.assert_close(*terms, rtol=1e-2, atol=1e-4)
+
+
+# -- SimKD, LePoKet, ReviewKD: what they leave behind and what they refuse ----------------------------------------------
+
+
+def small(name, child, parent, **options):
+    parts = {"predict": PARTS["predict"], "loss": PARTS["loss"]}
+    return METHODS[name](child, parent, sites=POOLED, **parts, **options)
+
+
+@pytest.mark.parametrize("name", ["simkd", "lepoket"])
+def test_what_is_tested_is_the_child_alone_and_unchanged(name):
+    """Projections and attentions are beside the child; the parent is not asked once the method is gone."""
+    child, parent = networks(dtype=torch.float32)
+    before, batch = dict(child.named_parameters()), images(dtype=torch.float32)
+    method = small(name, child, parent)
+    method.setup(batch)
+    sum(method(batch).values()).backward()
+    assert dict(method.child.named_parameters()) == before and method.child is child
+    extra = list(method.extra_parameters())
+    assert extra and not {id(p) for p in extra} & {id(p) for p in before.values()}
+    assert all(p.grad is not None for p in extra) and all(
+        p.grad is None for p in parent.parameters()
+    )
+    for module in parent.modules():
+        module.register_forward_hook(lambda *_: pytest.fail("the parent was asked"))
+    assert child(batch.x).shape == (8, 10)
+
+
+def test_lepoket_adds_the_childs_own_loss_where_it_is_asked_to():
+    child, parent = networks(dtype=torch.float32)
+    batch = images(dtype=torch.float32)
+    terms = {}
+    for chosen in (["L_c*"], ["L_c", "L_c*"]):
+        method = small("lepoket", child, parent, terms=chosen)
+        torch.manual_seed(0)
+        method.setup(batch)
+        terms[len(chosen)] = method(batch)
+    assert list(terms[1]) == ["L_c*"] and list(terms[2]) == ["L_c", "L_c*"]
+    assert terms[1]["L_c*"].item() == pytest.approx(terms[2]["L_c*"].item())
+    assert terms[2]["L_c"].item() == pytest.approx(PARTS["loss"](child(batch.x), batch).item())
+    seen = method.observe()
+    torch.testing.assert_close(seen["share"], method.mixture["0"].lam * seen["gate"])
+    assert seen.keys() == {"gate", "share", "displacement"} and len(seen["gate"]) == 8
+
+
+@pytest.mark.parametrize("name", ["fitnet", "simkd", "lepoket", "reviewkd"])
+def test_what_is_trained_beside_the_child_must_be_set_up(name):
+    method = small(name, *networks(dtype=torch.float32))
+    with pytest.raises(SiteError, match=f"{method.title}: call setup.batch. once before the opt"):
+        method(images(dtype=torch.float32))
+
+
+@pytest.mark.parametrize("sites", [["layer3"], ["avgpool", "avgpool"]])
+def test_reviewkd_needs_several_maps(sites):
+    parts = {"predict": PARTS["predict"], "loss": PARTS["loss"]}
+    sites = [Site(path, path) for path in sites]
+    method = METHODS["reviewkd"](*networks(), sites=sites, **parts)
+    with pytest.raises(SiteError, match="ReviewKD needs two sites or more with maps .B, C, H, W."):
+        method.setup(images())
+
+
+def test_reviewkd_brings_a_stage_to_the_parents_resolution():
+    """And works under autocast."""
+    child, parent = networks("resnet20", "resnet8", dtype=torch.float32)
+    sites = [Site("layer1", "layer2"), Site("layer2", "layer3")]  # 16 and 8 pixels wide, 8 and 4
+    parts = {"predict": PARTS["predict"], "loss": PARTS["loss"]}
+    method, batch = METHODS["reviewkd"](child, parent, sites=sites, **parts), images()
+    batch = batch._replace(x=batch.x.float())
+    method.setup(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = method(batch)
+    assert terms["L_review"].dtype == torch.float32 and torch.isfinite(terms["L_review"])
+    terms["L_review"].backward()
+    assert all(torch.isfinite(p.grad).all() for p in method.extra_parameters())

@@ -20,13 +20,17 @@ DEFAULTS = {
     "dkd": {"alpha": 1.0, "beta": 8.0, "temperature": 4.0},
     "dist": {"beta": 1.0, "gamma": 1.0, "temperature": 1.0},
     "lskd": {"alpha": 0.1, "beta": 9.0, "temperature": 2.0},
+    "reviewkd": {"beta": 1.0},
+    "simkd": {"beta": 1.0, "head": 1.0},
+    "lepoket": {"terms": ["L_c*"]},
     "hkt": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
 }
 NO_NUMBERS = (True, "0.5", None, [0.5], math.nan, math.inf, -math.inf, 10**400)
 WEIGHTS = [  # finite numbers of at least 0
     *[("fitnet", "beta"), ("at", "beta"), ("sp", "beta"), ("rkd", "distance"), ("rkd", "angle")],
     *[("dkd", "alpha"), ("dkd", "beta"), ("dist", "beta"), ("dist", "gamma")],
-    *[("lskd", "alpha"), ("lskd", "beta")],
+    *[("lskd", "alpha"), ("lskd", "beta"), ("reviewkd", "beta")],
+    *[("simkd", "beta"), ("simkd", "head")],
 ]
 TEMPERATURES = [(name, "temperature") for name in ("kd", "dkd", "dist", "lskd")]
 REFUSED = {
@@ -36,6 +40,7 @@ REFUSED = {
     ("kd", "alpha"): (-0.01, 1.01, 2, *NO_NUMBERS),
     ("hkt", "lam"): (-0.1, 1.1, *NO_NUMBERS),
     ("hkt", "kind"): ("gates", "", None, 1, ["gate"], ("gate",)),
+    ("lepoket", "terms"): ([], "L_c*", ["L_p*"], ["L_c*", "L_c"], None),
     ("hkt", "terms"): (
         [],
         (),
@@ -56,6 +61,7 @@ ACCEPTED = {
     ("kd", "alpha"): (0, 1, 0.5),
     ("hkt", "lam"): (0, 1, 0.25),
     ("hkt", "kind"): ("gate", "forward_gate", "static", "softmax"),
+    ("lepoket", "terms"): (["L_c"], ("L_c", "L_c*"), ["L_c*"]),
     ("hkt", "terms"): (["L_p*"], ("L_c", "L_p*"), ["L_c", "L_c*", "L_p*"]),
 }
 
@@ -106,7 +112,7 @@ def test_unknown_names_come_with_the_nearest():
         methods.options("hkt", {"kind": "gates"})
     with pytest.raises(MethodError, match="no method 'fitnt'; known: .* Did you mean 'fitnet'?"):
         methods.get("fitnt")
-    with pytest.raises(MethodError, match="no method 'zzz'; known: plain, kd, .*, hkt.$"):
+    with pytest.raises(MethodError, match="no method 'zzz'; known: plain, kd, .*, hkt, lepoket.$"):
         methods.options("zzz", {})
 
 

@@ -94,7 +94,10 @@ def test_the_methods_are_found_in_the_order_of_tables():
         ("dkd", "DKD", 50),
         ("dist", "DIST", 55),
         ("lskd", "LSKD", 60),
+        ("reviewkd", "ReviewKD", 65),
+        ("simkd", "SimKD auxiliary", 70),
         ("hkt", "HKT", 100),
+        ("lepoket", "LePoKet", 110),
     ]
     assert all(
         methods.get(name) is METHODS[name] and METHODS[name].name == name for name in METHODS
@@ -108,7 +111,10 @@ def test_which_methods_replace_or_record_modules():
         "at",
         "sp",
         "rkd",
+        "reviewkd",
+        "simkd",
         "hkt",
+        "lepoket",
     }
 
 
@@ -122,7 +128,7 @@ def test_which_methods_need_logits():
 
 def test_which_methods_need_maps():
     needing = {name for name, m in METHODS.items() if m.needs_maps(methods.options(name, {}))}
-    assert needing == {"at"} and METHODS["hkt"].needs_maps({"kind": "softmax"})
+    assert needing == {"at", "reviewkd"} and METHODS["hkt"].needs_maps({"kind": "softmax"})
 
 
 def test_the_folder_needs_torch_and_the_standard_library_only():

@@ -23,3 +23,18 @@ def decoupled(
             hat_c, hat_p = q[k] / (1 - q[t]), r[k] / (1 - r[t])
             nckd += hat_p * torch.log(hat_p / hat_c)
     return tckd * temperature**2 / len(child), nckd * temperature**2 / len(child)
+
+
+def learnt_attention(attention, c: Tensor, p: Tensor) -> Tensor:
+    """LePoKet's z = q + lambda a (V - q) at every position of maps (B, C, H, W), with the weights of `attention`."""
+    wide, _, narrow = attention.score
+
+    def linear(x: Tensor, layer) -> Tensor:
+        y = torch.einsum("oc,bchw->bohw", layer.weight, x)
+        return y if layer.bias is None else y + layer.bias[:, None, None]
+
+    q, k, v = linear(c, attention.query), linear(p, attention.key), linear(p, attention.value)
+    scores = (q * k).sum(1, keepdim=True) / c.shape[1] ** 0.5
+    learnt = linear(torch.relu(linear(q * k, wide)), narrow)
+    a = (1 / (1 + torch.exp(-scores)) + 1 / (1 + torch.exp(-learnt))) / 2
+    return c + attention.lam * a * (v - c)
