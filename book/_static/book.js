@@ -21,13 +21,13 @@
 
   /* What is wider than its place can be reached and scrolled by keyboard, has a name, and says so. */
   function markWide() {
-    all(WIDE).forEach(function (element) {
+    all(WIDE).forEach(function (element, number) {
       var wide = element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX !== "visible";
       element.classList.toggle("hkt-wide", wide);
       if (wide) {
         element.tabIndex = 0;
         element.setAttribute("role", "region");
-        element.setAttribute("aria-label", said(element.querySelector("caption")).slice(0, 90) || "Wider than the page, scrolls sideways");
+        element.setAttribute("aria-label", (said(element.querySelector("caption")).slice(0, 90) || "Wider than the page, scrolls sideways") + ", place " + (number + 1));
       } else if (element.tabIndex === 0) {
         ["tabindex", "role", "aria-label"].forEach(function (name) { element.removeAttribute(name); });
       }

@@ -3,7 +3,7 @@
 ```{verdicts}``` is the answer with a chip for each claim, {verdict}`C2` the chip of one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from docutils import nodes
@@ -16,6 +16,7 @@ from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, Verdict,
 from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
+CENTRAL = "C2"
 NUMBERS = "none one two three four five six seven eight nine ten".split()
 Judged = Sequence[tuple[Claim, Verdict]]
 
@@ -38,7 +39,7 @@ def role(name, rawtext, text, lineno, inliner, options=None, content=()):
     return [nodes.raw("", _linked(*known[text], up, short=True), format="html")], []
 
 
-def _of(env) -> tuple["Judged", str]:
+def _of(env) -> tuple[Judged, str]:
     """The verdicts, and the way from the page at hand to the root of the book."""
     for path in (CLAIMS, results_home() / MANIFEST):
         env.note_dependency(str(path))
@@ -58,7 +59,9 @@ def strip(made: Judged, up: str = "") -> str:
         ("Speaks against them", (NOT,)),
         ("Open", (CANNOT,)),
     ]
-    parts = [f'<p class="hkt-lead">{escape(sentence(made))}</p>', '<div class="hkt-sides">']
+    parts = [f'<p class="hkt-lead">{escape(sentence(made))}</p>']
+    parts += [f"<p>{escape(said)}</p>" for said in central(made)]
+    parts.append('<div class="hkt-sides">')
     for name, verdicts in sides:
         found = [f"<li>{_linked(*one, up)}</li>" for one in made if one[1].verdict in verdicts]
         listed = f"<ul>{''.join(found)}</ul>" if found else "<p>nothing</p>"
@@ -67,24 +70,27 @@ def strip(made: Judged, up: str = "") -> str:
 
 
 def sentence(made: Judged) -> str:
-    """How many claims hold, do not, or wait; and what was measured of the central one."""
+    """How many claims hold, do not, or wait."""
     count = dict.fromkeys((REPRODUCED, PARTLY, NOT, CANNOT), 0)
     for _, verdict in made:
         count[verdict.verdict] += 1
     are = "is" if count[REPRODUCED] == 1 else "are"
-    said = (
+    return (
         f"Of the paper’s {_word(len(made))} claims, {_word(count[REPRODUCED])} {are} reproduced "
         f"here, {_word(count[PARTLY])} partly, {_word(count[NOT])} not, and "
         f"{_word(count[CANNOT])} cannot be tested here yet."
     )
-    central = next((verdict for claim, verdict in made if claim.id == "C2"), None)
-    if central and central.scope:
-        said += (
-            f" The central one, that a child gains by inheriting (C2), is {central.verdict} at "
-            f"{central.scope}: {central.finding}{'; beside it, ' * bool(central.also)}"
-            f"{'; '.join(central.also)}."
-        )
-    return said
+
+
+def central(made: Judged) -> Iterator[str]:
+    """What was measured of the claim on which all others hang."""
+    for claim, verdict in made:
+        if claim.id == CENTRAL and verdict.scope:
+            beside = "".join(f"; beside it, not deciding, {said}" for said in verdict.also)
+            yield (
+                f"The central claim, {claim.id}, that a child gains by inheriting, is "
+                f"{verdict.verdict}. {verdict.finding}{beside} ({verdict.scope})."
+            )
 
 
 def _word(n: int) -> str:

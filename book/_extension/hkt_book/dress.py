@@ -12,7 +12,8 @@ from . import records
 PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"')
 SIZE = re.compile(rb'<svg [^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"', re.DOTALL)
 ID = re.compile(r'<code[^>]*>(?:<span class="pre">)?([0-9a-f]{8,12})(?:</span>)?</code>')
-EVERYWHERE = "book.js"
+VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
+EVERYWHERE = "_static/book.js"
 ROLES = {  # docutils' bibliography: a role that browsers gave up, in a list that allows no other
     'role="doc-biblioentry"': 'role="listitem"',
 }
@@ -21,6 +22,7 @@ ROLES = {  # docutils' bibliography: a role that browsers gave up, in a list tha
 def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Sphinx's event html-page-context."""
     context["script_files"] = [one for one in context["script_files"] if not _own(app, one)]
+    context["metatags"] = VIEWPORT.sub("", context.get("metatags") or "")  # the layout has one
     if "body" not in context or doctree is None:
         return
     context["description"] = describe(doctree)
@@ -35,8 +37,8 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
 
 def _own(app, script) -> bool:
     """A script of a page or two, which these pages load themselves, not every page of the book."""
-    name = getattr(script, "filename", None) or ""
-    return name != EVERYWHERE and (Path(app.srcdir) / "_static" / name).is_file() and bool(name)
+    name = getattr(script, "filename", None) or "."
+    return name != EVERYWHERE and (Path(app.srcdir) / name).is_file()
 
 
 def describe(doctree, most: int = 200) -> str:

@@ -31,7 +31,8 @@ def pages(app) -> Iterator[tuple[str, dict, str]]:
     address = app.config.html_baseurl
     yield "404", {"site_address": address and address.rstrip("/") + "/"}, "404.html"
     where_shown = shown(Path(app.srcdir))
-    for name, (record, public) in known(where_shown).items():
+    found = known(where_shown)
+    for name, (record, public) in found.items():
         where = [
             {"name": page, "title": app.env.titles[page].astext()}
             for page in where_shown.get(name, [])
@@ -40,11 +41,9 @@ def pages(app) -> Iterator[tuple[str, dict, str]]:
         path = Path(app.outdir) / "records" / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(record.model_dump_json(indent=1), encoding="utf-8")
-        yield (
-            f"records/{name}",
-            facts(record) | {"published": public, "shown_on": where},
-            "record.html",
-        )
+        context = facts(record) | {"published": public, "shown_on": where}
+        context["run"] = context["run"] if context["run"] in found else ""
+        yield f"records/{name}", context, "record.html"
 
 
 def known(shown: dict) -> dict[str, tuple]:
@@ -74,12 +73,14 @@ def facts(record) -> dict:
         if values.get(key):
             sections.append((name, list(_rows(values[key]))))
     title, description, command = _words(record)
+    about = {"again": "run", "eval": "checkpoint"}.get(record.kind)
     curves = _curves(record) if record.kind == "run" else []
     return {
         "record_id": record.id,
         "title": title,
         "description": description,
         "command": command,
+        "run": values[about].removeprefix("run ") if about else "",
         "sections": sections,
         "curves": curves,
         "epochs": list(zip(*(curve["shown"] for curve in curves))),
@@ -92,8 +93,13 @@ def _words(record) -> tuple[str, str, str]:
         said = f"What came of running {record.run} once more: {record.sentence}"
         return f"Record {record.id}: run again", said, f"hkt reproduce {record.run}"
     if record.kind == "eval":
+        of = record.checkpoint.removeprefix("run ")
         said = f"{record.checkpoint}, a {record.arch}, evaluated on {record.task} test data."
-        command = f"hkt eval {record.task} '{record.checkpoint}'   # protocol as below"
+        command = f"hkt eval {record.task} {of}"
+        if of == record.checkpoint:
+            command += f" --arch {record.arch}"
+        protocol = record.protocol.get("corpus") or record.protocol.get("normalisation")
+        command += f" --protocol {protocol}" if protocol else ""
         return f"Record {record.id}: evaluation of {record.checkpoint}", said, command
     config = record.config
     said = (
