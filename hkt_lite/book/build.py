@@ -89,7 +89,7 @@ def times(root: Path | None = None) -> Iterator[str]:
 
 def _copy_book(out: Path) -> Path:
     """The book's prose and configuration, copied to `out`; pages already generated there stay."""
-    made = shutil.ignore_patterns("_generated", "_build")
+    made = shutil.ignore_patterns("_generated", "_build", "__pycache__")
     shutil.copytree(config.PROJECT / "book", out / "book", dirs_exist_ok=True, ignore=made)
     for path in [
         config.PROJECT / "_config.yml",

@@ -105,8 +105,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
 
     for number, cell in code_cells(page):
         _describe(f"{notebook.name}, code cell {number}", cell)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace("# Parameters", "# set for this page", 1)
+    _fold_settings(page)
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = light_and_dark(cell.source)
@@ -126,6 +125,23 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     marked = {"tags": ["provenance"]}
     page.cells.append(nbformat.v4.new_markdown_cell(footer, id="provenance", metadata=marked))
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
+
+
+def _fold_settings(page) -> None:
+    """One folded cell says with what settings a page was made; the defaults that it replaced stand
+    in the notebook alone."""
+    cells = {"parameters": None, "injected-parameters": None}
+    for cell in page.cells:
+        for tag in cells.keys() & set(cell.metadata.get("tags", [])):
+            cells[tag] = cell
+    defaults, given = cells.values()
+    if given:
+        given.source = given.source.replace("# Parameters", "# set for this page", 1)
+        defaults.metadata["tags"].append("remove-input")
+    shown = given or defaults
+    shown.metadata["tags"].append("hide-input")
+    prompts = {f"code_prompt_{do.lower()}": f"{do} this page's settings" for do in ("Show", "Hide")}
+    shown.metadata.setdefault("mystnb", {}).update(prompts)
 
 
 def _describe(where: str, cell) -> None:

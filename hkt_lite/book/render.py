@@ -13,9 +13,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..config import HKTError
-from ..files import files_below, read_json, sha256, write_json
+from .. import config
+from ..config import HKTError, results_home
+from ..files import files_below, read_json, sha256, tree_digest, write_json
+from ..runs.store import MANIFEST
 from .execute import environment, plain
+from .notebook import PACKAGE
 from .problem import Problem
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # it has no `python -m`
@@ -53,13 +56,17 @@ def _seal(root: Path) -> dict | None:
 
 
 def _sources(root: Path) -> dict[str, str]:
-    """Path -> sha256 of everything the book is rendered from."""
+    """Path -> sha256 of everything the book is rendered from: its own files, the records that its
+    front page judges and links to, the rules, and the package that does it."""
     paths = [root / "_config.yml"]
     for path in files_below(root / "book"):
-        made = "_build" in path.relative_to(root).parts
+        made = {"_build", "__pycache__"} & set(path.relative_to(root).parts)
         if not made and not path.name.endswith(".failed.ipynb"):
             paths.append(path)
-    return {path.relative_to(root).as_posix(): sha256(path) for path in paths}
+    found = {path.relative_to(root).as_posix(): sha256(path) for path in paths}
+    for path in (results_home() / MANIFEST, config.PROJECT / "data" / "claims.yaml"):
+        found[f"data/{path.name}"] = sha256(path) if path.is_file() else "none"
+    return found | {"hkt_lite": tree_digest(PACKAGE)}
 
 
 def _skeletons(root: Path) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -61,13 +62,37 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
 def ids(records: Sequence[str]) -> Cell:
     """Record ids, shortened for the eye; the whole id is in the tooltip."""
     html = " ".join(f'<code title="{name}">{name[:8]}</code>' for name in records)
-    return Cell(" ".join(name[:8] for name in records) or "–", html or "–")
+    text = " ".join(name[:8] for name in records) or "–"
+    return Cell(text, f'<div class="hkt-ids">{html}</div>' if html else "–")
 
 
 def chip(verdict: str) -> Cell:
     """A verdict; its first word is the class of its look."""
     html = f'<span class="hkt-chip {verdict.split()[0]}">{verdict}</span>'
     return Cell(verdict, html, value=verdict)
+
+
+def interval(text: str, numbers: dict) -> Cell:
+    """A sentence under the picture of what it says: a mean with its interval, beside 0 or a target.
+
+    `numbers` holds mean, low, high and perhaps target; without them it is the sentence alone.
+    """
+    ends = [numbers.get(key) for key in ("low", "mean", "high")]
+    if not all(isinstance(end, float) and math.isfinite(end) for end in ends):
+        return cell(text)
+    mark = numbers.get("target", 0.0)
+    low, high = min(*ends, mark), max(*ends, mark)
+    scale = 320 / ((high - low) or 1.0)
+    a, mean, b, zero = (20 + (value - low) * scale for value in (ends[0], ends[1], ends[2], mark))
+    drawn = (
+        '<svg class="hkt-interval" viewBox="0 0 360 44" aria-hidden="true" stroke="currentColor">'
+        f'<path d="M{zero:.1f} 2V26" stroke-dasharray="4 3"/>'
+        f'<path d="M{a:.1f} 14H{b:.1f}" stroke-width="3"/>'
+        f'<circle cx="{mean:.1f}" cy="14" r="5" fill="currentColor"/>'
+        f'<text x="{zero:.1f}" y="40" text-anchor="middle" stroke="none">{number(mark)}</text>'
+        "</svg>"
+    )
+    return Cell(text, drawn + escape(text, quote=False), value=text)
 
 
 def cell(value: Any, digits: int = 2) -> Cell:
@@ -92,11 +117,15 @@ def cell(value: Any, digits: int = 2) -> Cell:
 class Table:
     """A table in the making: rows of {column: value}, and the records behind each.
 
-    `ids` names the last column, which lists each row's records; '' leaves it out.
+    `ids` names the last column, which lists each row's records; '' leaves it out.  With `cards`
+    each row is a card, for rows of sentences; it can be linked at as `cards` and its first cell.
+    The texts of the column `below` stand once each under the table, and their marks in it.
     """
 
-    def __init__(self, digits: int = 2, ids: str = "records"):
-        self.digits, self.ids = digits, ids
+    def __init__(
+        self, digits: int = 2, ids: str = "records", cards: str | None = None, below: str = ""
+    ):
+        self.digits, self.ids, self.cards, self.below = digits, ids, cards, below
         self.rows: list[dict[str, Cell]] = []
         self.records: list[str] = []
         self.values: list[dict] = []
@@ -112,12 +141,27 @@ class Table:
         right = [one.numeric for one in self.rows[0].values()]
         columns, rows = list(self.rows[0]), [list(row.values()) for row in self.rows]
         lines = _lines([columns, *([one.text for one in row] for row in rows)], right)
+        html = [_html(columns, *self._below(columns, rows), right, caption)]
+        if self.cards is not None:
+            html = [f"<p><em>{escape(caption, quote=False)}</em></p>"]
+            html += [_card(columns, row, self.cards) for row in rows]
         return Block(
             "\n".join([caption, *lines, *notes]),
-            _html(columns, rows, right, caption, notes),
+            "\n".join(html + [sentence(note).html for note in notes]),
             self.records,
             self.values if values is None else values,
         )
+
+    def _below(self, columns: list[str], rows: list[list[Cell]]) -> tuple[list[list[Cell]], str]:
+        """The rows with marks in the column `below`, and the list of its texts."""
+        if self.below not in columns:
+            return rows, ""
+        place, marks, marked = columns.index(self.below), {}, []
+        for row in rows:
+            mark = marks.setdefault(row[place].html, len(marks) + 1)
+            marked.append([*row[:place], Cell("", f"[{mark}]"), *row[place + 1 :]])
+        texts = "".join(f"<li>{text}</li>" for text in marks)
+        return marked, f'<ol class="hkt-marks">{texts}</ol>'
 
 
 def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
@@ -132,7 +176,7 @@ def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
     return lines
 
 
-def _html(columns, rows, right, caption, notes) -> str:
+def _html(columns, rows, below, right, caption) -> str:
     how = [' class="num"' if to_right else "" for to_right in right]
     head = [f'<th scope="col"{h}>{escape(c, quote=False)}</th>' for c, h in zip(columns, how)]
     lines = [
@@ -144,8 +188,23 @@ def _html(columns, rows, right, caption, notes) -> str:
     for row in rows:
         cells = [f"<td{h}>{one.html}</td>" for one, h in zip(row, how)]
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    lines.append("</tbody></table></div>")
-    return "\n".join(lines + [sentence(note).html for note in notes])
+    return "\n".join([*lines, "</tbody></table></div>", *filter(None, [below])])
+
+
+def _card(columns: list[str], row: list[Cell], prefix: str) -> str:
+    """A row as a card: its first cell and its verdict are the head, then one line a column."""
+    name, rest = row[0], list(zip(columns, row))[1:]
+    chips = [one.html for _, one in rest if 'class="hkt-chip' in one.html]
+    lines = [
+        f"<dt>{escape(column, quote=False)}</dt><dd>{one.html}</dd>"
+        for column, one in rest
+        if one.html not in chips and one.text
+    ]
+    head = f'<p class="hkt-head">{name.html} {" ".join(chips)}</p>'
+    return (
+        f'<div class="hkt-card" id="{prefix}{name.text.split()[0]}">{head}'
+        f"<dl>{''.join(lines)}</dl></div>"
+    )
 
 
 def sentence(text: str) -> Block:
@@ -173,10 +232,17 @@ def picture(made: tuple, records: Sequence[str] = ()) -> Block:
         table, values = Table(ids=""), plain(frame.to_dict("records"))
         for row in values:
             table.row({column: _short(item) for column, item in row.items()})
-        twin = table.block("The figure's numbers")
+        name = f"The numbers behind: {_short_name(alt)}"
+        twin = table.block(name)
         text += f"\n{twin.text}"
-        image += f"\n<details><summary>The figure's numbers</summary>{twin.html}</details>"
+        image += f"\n<details><summary>{escape(name)}</summary>{twin.html}</details>"
     return Block(text, f'<figure class="hkt-figure">{image}</figure>', list(records), values)
+
+
+def _short_name(alt: str, most: int = 70) -> str:
+    """What an alternative text speaks of: its beginning, up to the first stop."""
+    first = re.split(r"[:.;] ", alt, maxsplit=1)[0].strip(" .")
+    return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " …"
 
 
 def _short(item) -> Cell:

@@ -72,7 +72,7 @@ def curves(series: Mapping[str, Sequence[Sequence[float]]], axis: str, title: st
     ax.set(xlabel="epoch", ylabel=axis)
     ax.xaxis.get_major_locator().set_params(integer=True)
     _title(fig, title)
-    ax.legend()
+    style.legend(fig, ax, most=3)
     frame = pd.DataFrame(table)
     frame.index.name = "epoch"
     alt = f"Curves of {axis} over epochs, mean over runs: {'; '.join(said)}."
@@ -99,8 +99,9 @@ def inherited(series: Mapping[str, Sequence[Mapping[str, float]]], axis: str):
     # a short c makes the displacement large
     if max(epoch["q95"] for epochs in series.values() for epoch in epochs) > 2:
         first.set_yscale("symlog", linthresh=0.1)
+        first.yaxis.get_major_locator().set_params(numticks=6)
     first.set_ylim(bottom=0)
-    panels[0][-1].legend(fontsize=8.5)
+    style.legend(fig, panels[0][-1])
     alt = f"Bands of {axis} over images, epoch by epoch. {'; '.join(said)}."
     return fig, alt, pd.DataFrame(table)
 

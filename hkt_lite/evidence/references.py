@@ -6,7 +6,7 @@ from ..config import HKTError, nearest
 from . import stats
 from .groups import at, label, metric_name
 from .literature import Claim, Value, read_claims, read_values
-from .outputs import Block, Table, chip, none, number, numeric, recomputable, sentence
+from .outputs import Block, Table, chip, interval, none, number, numeric, recomputable, sentence
 from .verdicts import judge
 
 KNOWN = {"read": "read there", "second-hand": "second-hand", "measured": "measured by us"}
@@ -23,7 +23,7 @@ def literature(
 ) -> Block:
     """Published numbers of others, with source and how we know them (data/literature.yaml); none
     of them is ours to recompute."""
-    table, values = Table(ids=""), {}
+    table, values = Table(ids="", below="source"), {}
     for v in read_values():
         if v.task != task or metric not in (None, v.metric) or (roles and v.role not in roles):
             continue
@@ -63,7 +63,7 @@ def claims(records, only: list[str] | None = None, brief: bool = False) -> Block
     data/claims.yaml; `brief` for a front page."""
     known = {value.id: value for value in read_values()}
     everything = {claim.id: claim for claim in read_claims()}
-    table, values = Table(ids="" if brief else "records"), {}
+    table, values = Table(ids="" if brief else "records", cards=""), {}
     for name in everything if only is None else only:
         if name not in everything:
             raise HKTError(f"There is no claim {name!r}.{nearest(name, everything)}")
@@ -75,12 +75,14 @@ def claims(records, only: list[str] | None = None, brief: bool = False) -> Block
         if v.also:
             said += f" Beside it, not deciding: {'; '.join(v.also)}."
         row = {
-            "claim": name,
-            "what it says": claim.title if brief else f"{claim.title}. {claim.statement}",
+            "claim": f"{name} · {claim.title}",
             "verdict": chip(v.verdict),
-            "what was measured": said,
+            "what it says": claim.statement,
+            "what was measured": interval(said, v.numbers),
         }
-        if not brief:
+        if brief:
+            del row["what it says"]
+        else:
             row["published numbers"] = _published(claim, known)
         table.row(row, v.records)
         values[name] = {"verdict": v.verdict, "numbers": v.numbers, "scope": v.scope}
@@ -95,13 +97,13 @@ def claims(records, only: list[str] | None = None, brief: bool = False) -> Block
 def criteria(records) -> Block:
     """By what rule each claim is judged, where it stands in the paper, when the rule was committed,
     and every correction of a rule."""
-    table, values, errata = Table(ids=""), {}, []
+    table, values, errata = Table(ids="", cards="rule-"), {}, []
     for claim in read_claims():
         dates = [str(claim.committed), *(f"corrected {one.date}" for one in claim.errata)]
         values[claim.id] = ", ".join(dates)
         table.row(
             {
-                "claim": claim.id,
+                "claim": f"{claim.id} · {claim.title}",
                 "criterion": claim.criterion,
                 "where it stands": f"{claim.source.where} ({KNOWN[claim.source.mark]})",
                 "what the verdict does not say": claim.note,

@@ -16,6 +16,10 @@ from ..methods import METHODS
 
 PARENT, CHILD, INHERITED, TRUTH = "#0072B2", "#D55E00", "#009E73", "#444444"
 PEERS = ("#E69F00", "#56B4E9", "#CC79A7", "#000000", "#F0E442")
+CLASSES = (  # ten classes of images: none in a colour that means parent, child or inheritance
+    *("#332288", "#88CCEE", "#999933", "#DDCC77", "#CC6677"),
+    *("#882255", "#AA4499", "#000000", "#999999", "#8C510A"),
+)
 WIDTH = 7.2  # inches; the text column of the book
 
 LOOKS = {
@@ -57,6 +61,14 @@ def axes(rows: int = 1, columns: int = 1, height: float = 3.2, width: float = WI
     """(figure, axes) in the book's style; sizes in inches, `options` as `Figure.subplots` has."""
     fig = figure(height, width)
     return fig, fig.subplots(rows, columns, **options)
+
+
+def legend(fig, ax, most: int = 4) -> None:
+    """The legend of `ax` under the whole figure, so that it never lies on the data."""
+    handles, labels = ax.get_legend_handles_labels()
+    fig.legend(
+        handles, labels, loc="outside lower left", ncols=min(most, len(labels)), fontsize=8.5
+    )
 
 
 def of(label: str) -> dict:

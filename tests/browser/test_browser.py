@@ -1,236 +1,126 @@
 """Every page of a built book in headless Chromium: nothing fails, nothing comes from outside, everybody can read it.
 
-HKT_TEST_BOOK=FOLDER checks the book rendered in that folder instead of building one at smoke scale.
+HKT_TEST_BOOK=FOLDER checks the book rendered in that folder instead of building one at smoke scale;
+HKT_CONTACT_SHEET=FOLDER puts a picture of each page in both themes and on a phone there.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import axe_playwright_python
 import pytest
-import yaml
 
-from tests.browser import browser as set_up
+from tests.browser.pages import PAGES, PAPER, PHONE, WIDE, opened, served, settled
 
 pytestmark = pytest.mark.browser
 
-PROJECT = Path(__file__).resolve().parents[2]
-TOC = yaml.safe_load((PROJECT / "book" / "_toc.yml").read_text(encoding="utf-8"))
-PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-
-# All in the page: a sentence for each thing that is wrong with it.
-READABLE = r"""() => {
-  const wrong = [];
-  const h1 = [...document.querySelectorAll('h1')].filter(e => e.getClientRects().length).length;  // not the print one
-  if (h1 !== 1) wrong.push(`${h1} first-level headings instead of one`);
-  if (!document.title.trim()) wrong.push('no title');
-  for (const img of document.querySelectorAll('img')) {
-    const name = img.currentSrc.slice(0, 80), alt = (img.getAttribute('alt') || '').trim();
-    if (!(img.complete && img.naturalWidth > 0) && img.getClientRects().length) wrong.push(`image not loaded: ${name}`);
-    if (alt.length < 4 || /\.(png|svg|jpe?g|gif|webp)$|_images\/|^[0-9a-f]{16,}/i.test(alt))
-      wrong.push(`image without human alternative text (${alt || 'empty'}): ${name}`);
-  }
-  for (const svg of document.querySelectorAll('svg[role=img]:not([aria-hidden=true])'))
-    if (!svg.querySelector('title') && !svg.getAttribute('aria-label')) wrong.push('an inline drawing without a title');
-  for (const math of document.querySelectorAll('.math'))
-    if (!math.querySelector('mjx-container')) wrong.push(`mathematics not typeset: ${math.textContent.slice(0, 60)}`);
-  for (const error of document.querySelectorAll('mjx-merror, [data-mjx-error]'))
-    wrong.push(`TeX error: ${error.textContent.slice(0, 60)}`);
-  const tex = new RegExp(String.raw`\\\(|\\\[|\$\$|\\(frac|lambda|sigma|sqrt|langle|mathrm|begin|lVert)\b`
-    + String.raw`|\{(ref|doc|cite|eq|numref)[:a-z]*\}` + '`');
-  const walk = document.createTreeWalker(document.querySelector('article') || document.body, NodeFilter.SHOW_TEXT);
-  for (let node; node = walk.nextNode();) {
-    const found = node.textContent.match(tex);
-    if (found && !node.parentElement.closest('pre, code, script, style, mjx-container, textarea'))
-      wrong.push(`raw markup ${found[0]} in: ${node.textContent.trim().slice(0, 60)}`);
-  }
-  return wrong;
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+RULES = """async rules => {
+  const options = {resultTypes: ['violations'], ...(rules.length ? {runOnly: {type: 'rule', values: rules}} : {})};
+  return (await axe.run(document, options)).violations.map(v =>
+    `${v.impact} ${v.id} (${v.nodes.length}): ${v.nodes[0].html.slice(0, 120)}`);
 }"""
-
-OVERFLOW = r"""() => {
-  const width = document.documentElement.clientWidth, page = document.documentElement.scrollWidth;
-  if (page <= width) return [];
-  const scrolls = 'pre, .math, .hkt-scroll, .hkt-figure, .output, .pst-scrollable-table-container';
-  const wide = [...document.querySelectorAll('article *')]
-    .filter(e => e.getBoundingClientRect().right > width + 1 && !e.closest(scrolls))
-    .slice(0, 3).map(e => `<${e.tagName.toLowerCase()} class="${e.getAttribute('class') || ''}">`);
-  return [`the page is ${page} px wide on a ${width} px screen: ${wide.join(' ')}`];
-}"""
-
-# Contrast of text against what is painted behind it, by WCAG 2: 4.5, or 3 for large text.
-CONTRAST = r"""() => {
-  const parse = colour => {
-    const v = (colour.match(/[\d.]+/g) || [0, 0, 0, 0]).map(Number), unit = colour.startsWith('color(') ? 255 : 1;
-    return [v[0] * unit, v[1] * unit, v[2] * unit, v[3] ?? 1];
-  };
-  const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
-  const light = colour => {
-    const f = colour.slice(0, 3).map(x => x / 255).map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2];
-  };
-  const grounds = new Map([[null, [255, 255, 255, 1]]]);
-  const ground = e => {                                 // null behind a picture
-    if (!grounds.has(e)) {
-      const s = getComputedStyle(e), colour = parse(s.backgroundColor);
-      const below = colour[3] === 1 ? [0, 0, 0, 1] : ground(e.parentElement);
-      grounds.set(e, s.backgroundImage !== 'none' || !below ? null : over(colour, below));
-    }
-    return grounds.get(e);
-  };
-  const skip = 'script, style, noscript, mjx-assistive-mml, details:not([open]) table';
-  const seen = new Map(), done = new Set(), walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node; node = walk.nextNode();) {
-    const e = node.parentElement, text = node.textContent.trim();
-    if (!text || done.has(e) || e.closest(skip)) continue;
-    done.add(e);
-    if (!e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
-    const s = getComputedStyle(e), behind = ground(e);
-    if (!behind || +s.opacity < 1) continue;
-    const ink = over(parse(e instanceof SVGElement ? s.fill : s.color), behind);
-    const [high, low] = [light(ink), light(behind)].sort((x, y) => y - x), ratio = (high + 0.05) / (low + 0.05);
-    const size = parseFloat(s.fontSize), large = size >= 24 || (size >= 18.66 && +s.fontWeight >= 700);
-    const key = `<${e.tagName.toLowerCase()} class="${e.getAttribute('class') || ''}"> ${s.color}`;
-    if (ratio < (large ? 3 : 4.5) && !seen.has(key))
-      seen.set(key, `contrast ${ratio.toFixed(2)} of ${key}: ${text.slice(0, 40)}`);
-  }
-  return [...seen.values()];
-}"""
+MOST = 1_200_000  # bytes of a page when it opens
+BESIDES = ["search", "genindex", "404"]  # pages of the book that no table of contents lists
 
 
-# -- what the tests stand on -------------------------------------------------------------------------------------------
+def axe(page, *rules: str) -> list[str]:
+    """What axe finds in the page as it is, by all of its rules or by some."""
+    if not page.evaluate("() => !!window.axe"):
+        page.evaluate(AXE)
+    return [f"axe: {found}" for found in page.evaluate(RULES, list(rules))]
 
 
-@pytest.fixture(scope="session")
-def html(request) -> Path:
-    """The folder of a rendered book: the session's smoke build, or the one that HKT_TEST_BOOK names."""
-    named = os.environ.get("HKT_TEST_BOOK")
-    return Path(named).resolve() if named else request.getfixturevalue("smoke_book")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    found = set_up.find()
-    if found is None:
-        say = pytest.fail if set_up.required() else pytest.skip
-        say("No browser found; `make test` installs one where it may, or install Chromium.")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address under which `folder` is served on this machine."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture(scope="session")
-def site(html) -> Iterator[str]:
-    with served(html) as address:
-        yield address
-
-
-@contextmanager
-def opened(browser, site: str, path: str, **context) -> Iterator:
-    """(page, list of what went wrong while loading and later): console, failed and outside requests."""
-    with browser.new_context(viewport=WIDE, **context) as window:
-        window.set_default_timeout(120_000)  # a busy machine is no fault of the page
-        page, wrong = window.new_page(), []
-        inside = (site, "data:", "blob:", "about:")
-        for event, bad, say in [
-            (
-                "console",
-                lambda said: said.type == "error",
-                lambda said: f"console error: {said.text}",
-            ),
-            ("pageerror", lambda error: True, lambda error: f"script error: {error}"),
-            (
-                "requestfailed",
-                lambda request: True,
-                lambda request: f"request failed: {request.url}",
-            ),
-            (
-                "response",
-                lambda answer: answer.status >= 400,
-                lambda answer: f"{answer.status}: {answer.url}",
-            ),
-            (
-                "request",
-                lambda request: not request.url.startswith(inside),
-                lambda request: f"request to the outside: {request.url}",
-            ),
-        ]:
-            page.on(
-                event, lambda told, bad=bad, say=say: wrong.append(say(told)) if bad(told) else None
-            )
-        page.goto(site + path, wait_until="load")
-        page.add_style_tag(
-            content="* { transition: none !important; animation: none !important }"
-        )  # no colour is half-way when it is measured
-        for image in page.locator("img[loading=lazy]").all():
-            image.evaluate("image => { image.loading = 'eager' }")
-        page.wait_for_load_state("networkidle")
-        page.evaluate("() => window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
-        yield page, wrong
-
-
-def faults(page) -> list[str]:
-    """What a reader would stumble over, in both themes and on a phone."""
-    wrong = page.evaluate(READABLE)
-    for theme in ("light", "dark"):
-        page.evaluate(
-            "theme => Object.assign(document.documentElement.dataset, {theme, mode: theme})", theme
-        )
-        page.wait_for_timeout(400)  # colours fade over
-        wrong += [f"{theme}: {sentence}" for sentence in page.evaluate(CONTRAST)]
+def faults(page, theme: str = "light") -> list[str]:
+    """What a reader would stumble over on a wide screen, on a phone, with a keyboard, on paper."""
+    weight = page.evaluate("() => hkt.weight()")
+    wrong = [f"{weight:,} bytes when it opens, at most {MOST:,}"] * (weight > MOST)
+    settled(page)
+    if theme == "light":  # the markup is the same in the dark
+        wrong += page.evaluate("() => hkt.readable()")
+    page.keyboard.press("Tab")
+    for check in ("fitting", "focused", "contrast"):
+        wrong += page.evaluate(f"() => hkt.{check}()")
+    wrong += axe(page, *(["color-contrast"] if theme == "dark" else []))
     page.set_viewport_size(PHONE)
     page.wait_for_timeout(100)
-    return wrong + [f"phone: {sentence}" for sentence in page.evaluate(OVERFLOW)]
+    wrong += [f"phone: {said}" for said in page.evaluate("() => hkt.fitting()")]
+    narrow = ["color-contrast", "scrollable-region-focusable", "landmark-unique", "target-size"]
+    wrong += [f"phone: {said}" for said in axe(page, *narrow)]
+    if theme == "light":
+        page.set_viewport_size(PAPER)
+        page.emulate_media(media="print")
+        wrong += [f"print: {said}" for said in page.evaluate("() => hkt.printed()")]
+    return wrong
+
+
+def photograph(page, name: str, theme: str) -> None:
+    """For those who want to see: the top of the page, wide and on a phone."""
+    if not (folder := os.environ.get("HKT_CONTACT_SHEET")):
+        return
+    stem = Path(folder) / name.replace("/", "-")
+    for kind, size in (("wide", WIDE), ("phone", PHONE)):
+        page.set_viewport_size(size)
+        page.screenshot(path=f"{stem}-{theme}-{kind}.png", full_page=True)
+    page.set_viewport_size(WIDE)
 
 
 # -- the pages ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_page_opens_without_a_fault(browser, site, name):
-    with opened(browser, site, f"{name}.html") as (page, wrong):
-        found = faults(page)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES + BESIDES)
+def test_page_opens_without_a_fault(browser, site, name, theme):
+    with opened(browser, site, f"{name}.html", color_scheme=theme) as (page, wrong):
+        photograph(page, name, theme)
+        found = faults(page, theme)
         assert not (wrong + found), f"{name}:\n  " + "\n  ".join(wrong + found)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["run", "eval", "again"])
+def test_page_of_a_record_opens_without_a_fault(browser, site, html, kind, theme):
+    """One of each kind; all of them are made by one template."""
+    records = [json.loads(path.read_text()) for path in sorted((html / "records").glob("*.json"))]
+    name = next(record["id"] for record in records if record["kind"] == kind)
+    with opened(browser, site, f"records/{name}.html", color_scheme=theme) as (page, wrong):
+        found = faults(page, theme)
+        assert not (wrong + found), f"{name}:\n  " + "\n  ".join(wrong + found)
+
+
+def test_a_record_is_one_click_from_its_number(browser, site):
+    with opened(browser, site, "_generated/30_scoreboard.html") as (page, wrong):
+        page.locator(".hkt-card a.hkt-record").first.click()
+        page.wait_for_load_state()
+        said = page.locator("article").inner_text()
+        for part in ("Make it again", "hkt reproduce", "Configuration", "Curves", "Provenance"):
+            assert part in said
+        assert not wrong
+
+
+def test_the_first_paint_has_the_readers_colours(browser, site):
+    """Before a single script file has come, and without scripts at all: one logo, no other theme's colours."""
+    look = """() => [getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number),
+        [...document.querySelectorAll('.logo__image')].filter(e => e.getClientRects().length).length,
+        getComputedStyle(document.querySelector('.hkt-chip')).color]"""
+    seen = {}
+    for theme, scripts in (("dark", True), ("light", True), ("light", False)):
+        window = browser.new_context(viewport=WIDE, color_scheme=theme, java_script_enabled=scripts)
+        page = window.new_page()
+        page.route("**/*.js*", lambda route: route.abort())
+        page.goto(f"{site}index.html")
+        ground, logos, ink = page.evaluate(look)
+        assert logos == 1
+        assert max(ground) < 60 if theme == "dark" else min(ground) > 200
+        seen[theme, scripts] = ink
+        window.close()
+    assert seen["light", True] == seen["light", False] != seen["dark", True]
 
 
 def test_theme_button_switches_and_is_remembered(browser, site):
@@ -324,9 +214,10 @@ def test_nothing_is_loaded_from_another_host(html):
 
 # -- do the checks bite? -----------------------------------------------------------------------------------------------
 
+DOT = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 SOUND = (
-    '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Sound</title>'
-    '<link rel="icon" href="data:,"><meta name="viewport" content="width=device-width"></head>'
+    '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Sound</title><style>:focus-visible {{ outline: 3px solid }}'
+    '</style><link rel="icon" href="data:,"><meta name="viewport" content="width=device-width, initial-scale=1"></head>'
     '<body style="background:#fff;color:#000"><main><article><h1>Sound</h1>{}</article></main></body></html>'
 )
 
@@ -345,6 +236,29 @@ SOUND = (
         ("<p>where \\lambda is a number</p>", "raw markup"),
         ('<p style="color:#bbb">pale</p>', "contrast"),
         ('<div style="width:800px">wide</div>', "px wide"),
+        ("<pre style='overflow:auto'>" + "x" * 300 + "</pre>", "cut at its right edge"),
+        (
+            "<div class='hkt-scroll' style='overflow:auto'><p style='width:900px'>x</p></div>",
+            "without a hint",
+        ),
+        (
+            f"<div style='overflow:hidden'><img style='margin-left:350px' width=99 alt='A dot' src='{DOT}'></div>",
+            "outside the screen",
+        ),
+        (
+            "<table style='table-layout:fixed;width:900px'><tr><td>x</td></tr></table>",
+            "beyond the paper",
+        ),
+        ('<a href="#a" style="outline:none">nowhere</a>', "focus is invisible"),
+        ("<button></button>", "axe: critical button-name"),
+        (
+            "<details><summary>Show code cell source</summary>x</details>",
+            "of what opens are called",
+        ),
+        ('<code title="0123456789ab">01234567</code>', "is no link"),
+        ('<div class="math"><math><mi>\\big</mi></math></div>', "TeX error"),
+        ("<!--" + "x" * 1_300_000 + "-->", "bytes when it opens"),
+        ('<meta name="viewport" content="width=device-width">', "2 viewport tags"),
         ('<script>throw new Error("broken")</script>', "script error"),
         ('<script>console.error("oh no")</script>', "console error"),
         ('<script src="http://127.0.0.1:9/outside.js"></script>', "request to the outside"),

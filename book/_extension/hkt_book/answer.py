@@ -1,0 +1,104 @@
+"""Does it hold?  The verdicts on the paper's claims, worked out from the published records.
+
+```{verdicts}``` is the answer with a chip for each claim, {verdict}`C2` the chip of one.
+"""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
+from hkt_lite.config import nearest, results_home
+from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
+from hkt_lite.evidence.outputs import chip
+from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, Verdict, judge
+from hkt_lite.runs.store import MANIFEST, published
+
+EVIDENCE = "_generated/30_scoreboard.html"
+CENTRAL = "C2"
+NUMBERS = "none one two three four five six seven eight nine ten".split()
+Judged = Sequence[tuple[Claim, Verdict]]
+
+
+class Verdicts(Directive):
+    """The answer in two sentences, and a chip for each claim."""
+
+    def run(self) -> list[nodes.Node]:
+        made, up = _of(self.state.document.settings.env)
+        return [nodes.raw("", strip(made, up), format="html")]
+
+
+def role(name, rawtext, text, lineno, inliner, options=None, content=()):
+    """The chip of the claim `text`."""
+    made, up = _of(inliner.document.settings.env)
+    known = {claim.id: (claim, verdict) for claim, verdict in made}
+    if text not in known:
+        said = f"There is no claim {text!r}.{nearest(text, known)}"
+        return [], [inliner.reporter.error(said, line=lineno)]
+    return [nodes.raw("", _linked(*known[text], up, short=True), format="html")], []
+
+
+def _of(env) -> tuple[Judged, str]:
+    """The verdicts, and the way from the page at hand to the root of the book."""
+    for path in (CLAIMS, results_home() / MANIFEST):
+        env.note_dependency(str(path))
+    return judged(published()), "../" * env.docname.count("/")
+
+
+def judged(records) -> Judged:
+    """Every claim of data/claims.yaml with its verdict."""
+    return [(claim, judge(claim, records)) for claim in read_claims()]
+
+
+def strip(made: Judged, up: str = "") -> str:
+    """The answer, what speaks for and against the claims, and a chip for each, as HTML; `up` leads
+    from the page to the book's root."""
+    sides = [
+        ("Speaks for the claims", (REPRODUCED, PARTLY)),
+        ("Speaks against them", (NOT,)),
+        ("Open", (CANNOT,)),
+    ]
+    parts = [f'<p class="hkt-lead">{escape(sentence(made))}</p>']
+    parts += [f"<p>{escape(said)}</p>" for said in central(made)]
+    parts.append('<div class="hkt-sides">')
+    for name, verdicts in sides:
+        found = [f"<li>{_linked(*one, up)}</li>" for one in made if one[1].verdict in verdicts]
+        listed = f"<ul>{''.join(found)}</ul>" if found else "<p>nothing</p>"
+        parts.append(f'<section class="hkt-side"><h3>{name}</h3>{listed}</section>')
+    return "\n".join(['<div class="hkt-answer">', *parts, "</div></div>"])
+
+
+def sentence(made: Judged) -> str:
+    """How many claims hold, do not, or wait."""
+    count = dict.fromkeys((REPRODUCED, PARTLY, NOT, CANNOT), 0)
+    for _, verdict in made:
+        count[verdict.verdict] += 1
+    are = "is" if count[REPRODUCED] == 1 else "are"
+    return (
+        f"Of the paper’s {_word(len(made))} claims, {_word(count[REPRODUCED])} {are} reproduced "
+        f"here, {_word(count[PARTLY])} partly, {_word(count[NOT])} not, and "
+        f"{_word(count[CANNOT])} cannot be tested here yet."
+    )
+
+
+def central(made: Judged) -> Iterator[str]:
+    """What was measured of the claim on which all others hang."""
+    for claim, verdict in made:
+        if claim.id == CENTRAL and verdict.scope:
+            beside = "".join(f"; beside it, not deciding, {said}" for said in verdict.also)
+            yield (
+                f"The central claim, {claim.id}, that a child gains by inheriting, is "
+                f"{verdict.verdict}. {verdict.finding}{beside} ({verdict.scope})."
+            )
+
+
+def _word(n: int) -> str:
+    return NUMBERS[n] if n < len(NUMBERS) else str(n)
+
+
+def _linked(claim: Claim, verdict: Verdict, up: str, short: bool = False) -> str:
+    """A claim's chip, leading to its card on the scoreboard."""
+    said = chip(verdict.verdict).html
+    name = f"<b>{claim.id}</b> {escape(claim.title)} " if not short else ""
+    return f'<a class="hkt-claim" href="{up}{EVIDENCE}#{claim.id}">{name}{said}</a>'

@@ -1,0 +1,82 @@
+"""The last touch on a page: pictures as files, record ids as links, a description, sound roles."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from docutils import nodes
+
+from . import records
+
+PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"')
+SIZE = re.compile(rb'<svg [^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"', re.DOTALL)
+ID = re.compile(r'<code[^>]*>(?:<span class="pre">)?([0-9a-f]{8,12})(?:</span>)?</code>')
+VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
+EVERYWHERE = "_static/book.js"
+ROLES = {  # docutils' bibliography: a role that browsers gave up, in a list that allows no other
+    'role="doc-biblioentry"': 'role="listitem"',
+}
+
+
+def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Sphinx's event html-page-context."""
+    context["script_files"] = [one for one in context["script_files"] if not _own(app, one)]
+    context["metatags"] = VIEWPORT.sub("", context.get("metatags") or "")  # the layout has one
+    if "body" not in context or doctree is None:
+        return
+    context["description"] = describe(doctree)
+    body, up = context["body"], "../" * pagename.count("/")
+    body = PICTURE.sub(lambda found: _file(Path(app.outdir), up, *found.groups()), body)
+    known = _known(app)
+    body = ID.sub(lambda found: _linked(found, known, up), body)
+    for old, new in ROLES.items():
+        body = body.replace(old, new)
+    context["body"] = body
+
+
+def _own(app, script) -> bool:
+    """A script of a page or two, which these pages load themselves, not every page of the book."""
+    name = getattr(script, "filename", None) or "."
+    return name != EVERYWHERE and (Path(app.srcdir) / name).is_file()
+
+
+def describe(doctree, most: int = 200) -> str:
+    """The question in a page's box and its first sentences, as others show them."""
+    boxes = [box for box in doctree.findall(nodes.admonition) if "hkt-question" in box["classes"]]
+    question = boxes[0].next_node(nodes.title).astext() if boxes else ""
+    for paragraph in doctree.findall(nodes.paragraph):
+        if not isinstance(paragraph.parent, nodes.section):
+            continue
+        text = " ".join(f"{question} {paragraph.astext()}".split())
+        return text if len(text) <= most else text[:most].rsplit(" ", 1)[0] + " …"
+    return question
+
+
+def _file(out: Path, up: str, kind: str, data: str) -> str:
+    """A picture that a page carries inside, as a file that loads when it comes into sight."""
+    picture = base64.b64decode(data)
+    name = f"{hashlib.sha256(picture).hexdigest()[:16]}.{kind[:3]}"
+    folder = out / "_images"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(picture)
+    size = ""
+    if found := SIZE.search(picture[:2000]):
+        height, width = (round(float(points) * 4 / 3) for points in found.groups())
+        size = f' width="{width}" height="{height}"'
+    return f'<img src="{up}_images/{name}" loading="lazy"{size}'
+
+
+def _known(app) -> dict[str, str]:
+    """The first 8 digits of each record's id -> the id of its page; read once a build."""
+    if not hasattr(app, "hkt_records"):
+        found = records.known(records.shown(Path(app.srcdir)))
+        app.hkt_records = {name[:8]: name for name in found}
+    return app.hkt_records
+
+
+def _linked(found: re.Match, known: dict[str, str], up: str) -> str:
+    name = known.get(found.group(1)[:8], "")
+    if not name.startswith(found.group(1)):
+        return found.group(0)
+    return f'<a class="hkt-record" href="{up}records/{name}.html">{found.group(0)}</a>'

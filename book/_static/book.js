@@ -1,0 +1,50 @@
+/* What every page of the book needs after it is read: names for what opens, a place in the keyboard's
+   order for what scrolls, and everything open on paper. */
+(function () {
+  "use strict";
+  var WIDE = ".hkt-scroll, .pst-scrollable-table-container, div.math, .cell_output .output, div.highlight pre";
+
+  function all(selector, root) { return Array.prototype.slice.call((root || document).querySelectorAll(selector)); }
+  function said(element) { return element ? element.textContent.replace(/\s+/g, " ").trim() : ""; }
+
+  /* The toggle of a box is named after the box, not "Toggle hidden content" on each. */
+  function nameToggles() {
+    all("button.toggle-button").forEach(function (button) {
+      var box = button.closest(".admonition, .solution, .exercise, .toggle"), title = said(box && box.querySelector(".admonition-title"));
+      var closed = button.classList.contains("toggle-button-hidden");
+      button.setAttribute("aria-label", (closed ? "Show: " : "Hide: ") + (title || "hidden content"));
+      button.setAttribute("aria-expanded", String(!closed));
+      var hint = box && box.querySelector(".toggle-button-hint");
+      if (hint) { hint.setAttribute("aria-hidden", "true"); }
+    });
+  }
+
+  /* What is wider than its place can be reached and scrolled by keyboard, has a name, and says so. */
+  function markWide() {
+    all(WIDE).forEach(function (element, number) {
+      var wide = element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX !== "visible";
+      element.classList.toggle("hkt-wide", wide);
+      if (wide) {
+        element.tabIndex = 0;
+        element.setAttribute("role", "region");
+        element.setAttribute("aria-label", (said(element.querySelector("caption")).slice(0, 90) || "Wider than the page, scrolls sideways") + ", place " + (number + 1));
+      } else if (element.tabIndex === 0) {
+        ["tabindex", "role", "aria-label"].forEach(function (name) { element.removeAttribute(name); });
+      }
+    });
+  }
+
+  function openForPaper() { all("details").forEach(function (one) { one.open = one.open || !!one.querySelector("table, img, pre"); }); }
+
+  function start() {
+    nameToggles();
+    markWide();
+    document.addEventListener("click", function (event) {
+      if (event.target.closest(".toggle-button, .admonition-title")) { setTimeout(nameToggles, 0); }
+    });
+    document.addEventListener("toggle", markWide, true);
+    window.addEventListener("resize", markWide);
+    window.addEventListener("beforeprint", openForPaper);
+  }
+  if (document.readyState === "complete") { start(); } else { window.addEventListener("load", start); }
+}());
