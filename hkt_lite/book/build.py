@@ -6,11 +6,14 @@ from pathlib import Path
 
 from .. import config
 from ..config import HKTError, nearest
+from ..files import read_json, sha256, write_json
 from .check import check
 from .execute import execute_all, sources
 from .notebook import read, state
 from .parameters import parameters, parse
 from .render import render
+
+CHECKED = "checked.json"  # beside the rendered book: page -> sha256 that the last build's check saw
 
 
 def build(
@@ -44,11 +47,13 @@ def build(
     if not html:
         return generated
     folder = render(root, force)
-    if problems := check(root):
+    checked = folder.parent / CHECKED
+    if problems := check(root, read_json(checked) if checked.is_file() else None):
         lines = "\n  ".join(map(str, problems))
         raise HKTError(
             f"The book was rendered, but hkt check found {len(problems)} problem(s):\n  {lines}"
         )
+    write_json(checked, {page.name: sha256(page) for page in generated.glob("*.ipynb")})
     return folder
 
 

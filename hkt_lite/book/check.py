@@ -20,18 +20,19 @@ from .problem import Problem
 DATA = {"literature.yaml": literature.read_values, "claims.yaml": literature.read_claims}
 
 
-def check(root: Path | None = None) -> list[Problem]:
+def check(root: Path | None = None, seen: dict[str, str] | None = None) -> list[Problem]:
     """All problems of the published records, the committed data, the source notebooks, and of the
     book built at `root` (the project, or a folder that the book was copied to).
 
-    A book that was never built is no problem; one that is incomplete, stale or altered is.
+    A book that was never built is no problem; one that is incomplete, stale or altered is.  `seen`
+    are pages that need not be recomputed (see `page_problems`).
     """
     root = root or config.PROJECT
     broken = list(record_problems())
     problems = [*broken, *data_problems(), *notebook_problems()]
     generated = root / "book" / "_generated"
     if generated.is_dir():
-        problems += page_problems(generated, recompute=not broken)
+        problems += page_problems(generated, recompute=not broken, seen=seen)
     if (root / "book" / "_build").is_dir():
         problems += render.flaws(root)
     return problems

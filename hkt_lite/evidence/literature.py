@@ -5,13 +5,14 @@ says by which rule each claim is judged.
 """
 
 import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from ..config import PROJECT, HKTError, nearest
+from ..config import PROJECT, HKTError, first_flaw, nearest
 
 LITERATURE, CLAIMS = PROJECT / "data" / "literature.yaml", PROJECT / "data" / "claims.yaml"
 Mark = Literal["read", "second-hand", "measured"]
@@ -116,14 +117,18 @@ class Claim(Strict):
     errata: list[Erratum] = []
 
 
+@lru_cache
+def _parsed(text: str):
+    """YAML, by libyaml where it is there: a page reads these files a dozen times."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _read(path: Path, what: str) -> list:
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = _parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise HKTError(
-            f"The file of {what} {path} cannot be read ({str(error).splitlines()[0]}); "
-            "restore it from version control."
-        ) from None
+        why = str(error).splitlines()[0]
+        raise HKTError(f"The file of {what} {path} cannot be read ({why}); restore it.") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise HKTError(f"The file of {what} {path} must be a list of entries.")
     return rows
@@ -136,11 +141,9 @@ def _checked(kind: type[Strict], rows: list[dict], path: Path) -> list:
         try:
             entry = kind(**row)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise HKTError(
-                f"Entry {row.get('id', '?')!r} of {path} is wrong at "
-                f"{'.'.join(map(str, first['loc']))!r}: {first['msg']}."
-            ) from None
+            where, said = first_flaw(error)
+            name = row.get("id", "?")
+            raise HKTError(f"Entry {name!r} of {path} is wrong at {where!r}: {said}.") from None
         if entry.id in found:
             raise HKTError(f"{path} has more than one entry {entry.id!r}; ids must be unique.")
         found[entry.id] = entry
@@ -152,7 +155,8 @@ def read_values(path: Path = LITERATURE) -> list[Value]:
     entry that is wrong."""
     rows = []
     for group in _read(path, "published numbers"):
-        rows += [{**group, **row} for row in group.pop("rows", [{}])]
+        shared = {name: value for name, value in group.items() if name != "rows"}
+        rows += [{**shared, **row} for row in group.get("rows", [{}])]
     return _checked(Value, rows, path)
 
 
@@ -163,8 +167,6 @@ def read_claims(path: Path = CLAIMS, literature: Path = LITERATURE) -> list[Clai
     known = {value.id for value in read_values(literature)}
     for claim in claims:
         for name in sorted(set(claim.beside) - known):
-            raise HKTError(
-                f"Claim {claim.id} of {path} is shown beside {name!r}, which {literature} does not "
-                f"have.{nearest(name, known)}"
-            )
+            shown = f"Claim {claim.id} of {path} is shown beside {name!r}"
+            raise HKTError(f"{shown}, which {literature} does not have.{nearest(name, known)}")
     return claims

@@ -1,9 +1,12 @@
 """Freshness: what makes a page stale, what is executed again, and what a build leaves alone."""
 
+import nbformat
 import pytest
 
 from hkt_lite.book import notebook as notebooks
+from hkt_lite.book import pages
 from hkt_lite.book.build import build, times
+from hkt_lite.book.check import check
 from hkt_lite.book.notebook import state
 from hkt_lite.config import HKTError
 from tests import toy
@@ -48,6 +51,35 @@ def test_only_what_is_not_fresh_is_executed_again(toy_project, capsys):
     assert "99.25" not in toy.page_of(toy_project).read_text()
     with pytest.raises(HKTError, match="no notebook '01_toi'. Did you mean '01_toy'"):
         build(names=["01_toi"])
+
+
+def test_a_build_recomputes_only_pages_that_no_check_has_seen(toy_project, monkeypatch):
+    seen, recomputed = [], pages._recomputed
+
+    def noted(page, stem, *records):
+        seen.append(stem)
+        return recomputed(page, stem, *records)
+
+    monkeypatch.setattr(pages, "_recomputed", noted)
+    toy.second_page(toy_project, "print(2)")
+    build(scale="smoke")
+    assert sorted(seen) == ["01_toy", "02_toy"]
+    build(scale="smoke")
+    assert len(seen) == 2
+    check()  # by itself it takes nobody's word
+    assert len(seen) == 4
+    page = toy.page_of(toy_project)
+    made = notebooks.read(page)
+    for _, cell in notebooks.code_cells(made):
+        for output in cell.outputs:
+            if notebooks.MIME in output.get("data", {}):
+                data = output["data"]
+                data["text/html"] = data["text/html"].replace("91.50", "99.50")
+    made.metadata["hkt"]["cells"] = [notebooks.digest(cell) for cell in made.cells]
+    nbformat.write(made, page)  # altered, and its digests with it
+    with pytest.raises(HKTError, match="shows '99.50' where the records give '91.50'"):
+        build(scale="smoke")
+    assert seen[4:] == ["01_toy"]
 
 
 def test_the_page_that_took_longest_goes_first_and_times_are_told(toy_project, capsys):
