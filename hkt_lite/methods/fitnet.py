@@ -42,19 +42,16 @@ class FitNet(Method):
     def forward(self, batch) -> dict[str, Tensor]:
         return self.hinted(batch)[0]
 
-    def hinted(self, batch) -> tuple[dict[str, Tensor], dict[str, list[Tensor]], Inherited]:
-        """(terms, the parent's path of a site -> R(c) of each call, what the parent says)."""
+    def hinted(self, batch) -> tuple[dict[str, Tensor], list[list[Tensor]], Inherited]:
+        """(terms, R(c) of each site and call, what the parent says)."""
         if self.regressors is None:
             raise SiteError(f"{self.title}: call setup(batch) once before the optimizer is made.")
         output, own, inherited = self.features(batch)
-        regressed = {
-            site.parent: [regressor(c) for c in own[site.child]]
-            for site, regressor in zip(self.sites, self.regressors)
-        }
+        regressed = [list(map(R, own[s.child])) for s, R in zip(self.sites, self.regressors)]
         hints = [
             hint(*pair)
-            for path, calls in regressed.items()
-            for pair in zip(calls, inherited.features[path])
+            for site, calls in zip(self.sites, regressed)
+            for pair in zip(calls, inherited.features[site.parent])
         ]
         L_hint = self.options.beta * torch.stack(hints).mean()
         return {"L_c": self.loss(output, batch), "L_hint": L_hint}, regressed, inherited

@@ -36,11 +36,7 @@ class HKT(Method):
 
     def __init__(self, child, parent, **given):
         super().__init__(child, parent, **given)
-        for side in ("parent", "child"):
-            paths = [getattr(site, side) for site in self.sites]
-            for path in paths:
-                if paths.count(path) > 1:
-                    raise SiteError(f"Sites share the {side}'s {path!r}, which can be one's only.")
+        self.check_distinct("parent", "child")
         self.terms = self.options.terms
         self.mixture: Any = self.joint()
         self.transfers: Any = None  # one a site, fitted on the first batch

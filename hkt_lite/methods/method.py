@@ -70,6 +70,14 @@ class Method(nn.Module):
             source = Live(source, predict, sites)
         object.__setattr__(self, "parent", source)  # out of parameters(), state_dict() and train()
 
+    def check_distinct(self, *sides: str) -> None:
+        """SiteError where sites share a module on one of the `sides` 'parent' and 'child'."""
+        for side in sides:
+            paths = [getattr(site, side) for site in self.sites]
+            for path in paths:
+                if paths.count(path) > 1:
+                    raise SiteError(f"Sites share the {side}'s {path!r}, which can be one's only.")
+
     @classmethod
     def needs_maps(cls, options: dict) -> bool:
         """Whether it compares positions, which a pooled feature (B, C) does not have."""

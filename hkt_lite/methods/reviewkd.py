@@ -77,21 +77,18 @@ class ReviewKD(Method):
         return True
 
     def setup(self, batch) -> None:
-        found = [(own, theirs) for _, own, theirs in self.first_features(batch)]
-        for site, (own, theirs) in zip(self.sites, found):
-            check_pair(own[0], theirs[0], site.name)
-            once = len(own) == 1 and own[0].ndim == 4 and len(own[0]) == len(found[0][0][0])
-            if not once or len(found) < 2:
+        found = list(self.first_features(batch))
+        middle, fusions = min(512, found[-1][1][0].shape[1]), []
+        for site, (c, *more), (p, *_) in found:
+            check_pair(c, p, site.name)
+            if more or c.ndim != 4 or len(c) != len(found[0][1][0]) or len(found) < 2:
                 raise SiteError(
                     f"Site {site.name!r}: ReviewKD needs two sites or more with maps (B, C, H, W) "
-                    f"of one batch, each called once; it got {len(own)} of {tuple(own[0].shape)}."
+                    f"of one batch, each called once; it got {1 + len(more)} of {tuple(c.shape)}."
                 )
-        widths = [(own[0].shape[1], theirs[0].shape[1]) for own, theirs in found]
-        middle, last = min(512, widths[-1][0]), len(widths) - 1
-        fusions = [Fusion(c, middle, p, k == last) for k, (c, p) in enumerate(widths)]
-        like = found[0][0][0]
-        dtype = torch.promote_types(like.dtype, torch.float32)
-        self.fusions = nn.ModuleList(fusions).to(like.device, dtype)
+            fusions.append(Fusion(c.shape[1], middle, p.shape[1], site is self.sites[-1]))
+        dtype = torch.promote_types(c.dtype, torch.float32)
+        self.fusions = nn.ModuleList(fusions).to(c.device, dtype)
 
     def forward(self, batch) -> dict[str, Tensor]:
         if self.fusions is None:

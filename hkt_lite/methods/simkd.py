@@ -22,11 +22,15 @@ class SimKD(FitNet):
     class Options(FitNet.Options):
         head: float = number(1.0)
 
+    def __init__(self, child, parent, **given):
+        super().__init__(child, parent, **given)
+        self.check_distinct("parent")
+
     def forward(self, batch) -> dict[str, Tensor]:
         terms, regressed, inherited = self.hinted(batch)
         values = {
-            path: [resized(x, p) for x, p in zip(calls, inherited.features[path])]
-            for path, calls in regressed.items()
+            site.parent: list(map(resized, calls, inherited.features[site.parent]))
+            for site, calls in zip(self.sites, regressed)
         }
         L_head = self.loss(self.parent.tail(values, inherited, batch), batch)
         return {**terms, "L_head": self.options.head * L_head}

@@ -231,3 +231,16 @@ def test_reviewkd_brings_a_stage_to_the_parents_resolution():
     assert terms["L_review"].dtype == torch.float32 and torch.isfinite(terms["L_review"])
     terms["L_review"].backward()
     assert all(torch.isfinite(p.grad).all() for p in method.extra_parameters())
+
+
+def test_simkd_replaces_a_module_of_the_parent_once_and_fitnet_regresses_to_it_twice():
+    child, parent = networks(dtype=torch.float32)
+    sites = [Site("avgpool", "avgpool"), Site("avgpool", "avgpool")]
+    parts = {"predict": PARTS["predict"], "loss": PARTS["loss"]}
+    with pytest.raises(SiteError, match="Sites share the parent's 'avgpool'"):
+        METHODS["simkd"](child, parent, sites=sites, **parts)
+    method, batch = METHODS["fitnet"](child, parent, sites=sites, **parts), images()
+    batch = batch._replace(x=batch.x.float())
+    method.setup(batch)
+    method(batch)["L_hint"].backward()
+    assert all(p.grad.abs().max() > 0 for p in method.extra_parameters())

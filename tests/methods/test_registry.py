@@ -53,7 +53,7 @@ for make in METHODS.values():
     method = make(
         child,
         network(7),
-        sites=[Site("1", "1")],
+        sites=[Site("0", "0"), Site("1", "1")],
         predict=lambda model, batch: model(batch),
         loss=lambda output, batch: output.square().mean(),
         imitate=lambda mine, theirs, temperature: (mine - theirs).square().mean(),
