@@ -11,7 +11,7 @@ from . import stats
 from .groups import Group, at, chosen, difference, group, metric_name, panels, scope
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, recomputable
-from .tables import SEEDS, SHOWN, ready, where
+from .tables import SEEDS, SHOWN, ready, stacked, where
 
 
 @recomputable
@@ -67,9 +67,9 @@ def fidelity(
                     "training images, not augmented, and on test images: mean ± sd over seeds."
                 )
             )
-    if not parts:
-        return none(f"{where(task, scale, source)} that says how its child follows its parent")
-    return sum(parts[1:], parts[0])
+    return stacked(
+        parts, f"{where(task, scale, source)} that says how its child follows its parent"
+    )
 
 
 def _table(found: list[tuple[Group, Group]], missing: int, metric: str) -> Block:

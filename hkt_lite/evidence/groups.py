@@ -93,10 +93,8 @@ class Group:
         for run in self.records:
             metrics = getattr(getattr(run, selection), split)
             if metric not in metrics:
-                raise HKTError(
-                    f"Record {run.id} has no {split} metric {metric!r}; "
-                    f"it has {', '.join(sorted(metrics))}."
-                )
+                has = ", ".join(sorted(metrics))
+                raise HKTError(f"Record {run.id} has no {split} metric {metric!r}; it has {has}.")
             found[run.config.seed] = metrics[metric]
         return found
 
@@ -108,9 +106,7 @@ def group(
     records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] = ("score",), **where
 ) -> list[Group]:
     """Groups of the runs with one of `purposes` whose configuration has the fields `where`
-    (None: any), in table order.  Runs marked `audit` never enter.
-
-    Raises HKTError when one run is given twice.
+    (None: any), in table order.  Runs marked `audit` never enter; HKTError for a run given twice.
     """
     wanted = {field: value for field, value in where.items() if value is not None}
     found: dict[str, Group] = {}
@@ -123,10 +119,8 @@ def group(
         same = {**run.config.deciding("seed"), "options": mine.options}
         one = found.setdefault(canonical([run.purpose, mine.setting, mine.parent, same]), mine)
         if one is not mine and seed in one.runs:
-            raise HKTError(
-                f"Records {one.runs[seed].id} and {run.id} are both {one.label} with seed {seed}; "
-                "keep one of the two."
-            )
+            both = f"Records {one.runs[seed].id} and {run.id} are both {one.label}"
+            raise HKTError(f"{both} with seed {seed}; keep one of the two.")
         one.runs[seed] = run
     return sorted(found.values(), key=_position)
 
@@ -171,10 +165,8 @@ def difference(
     """
     parents = {a.parent, b.parent} - {""}
     if not networks and (a.setting != b.setting or len(parents) > 1):
-        raise HKTError(
-            f"{a.label} and {b.label} were not run with the same data, budget and parent, "
-            "so their difference says nothing."
-        )
+        pair, same = f"{a.label} and {b.label}", "the same data, budget and parent"
+        raise HKTError(f"{pair} were not run with {same}, so their difference says nothing.")
     first, second = a.scores(metric, selection), b.scores(metric, selection)
     seeds = [seed for seed in first if seed in second]
     if not seeds:
@@ -234,9 +226,8 @@ def at(record, path: str):
             else:
                 value = value[int(key)] if isinstance(value, list) else getattr(value, key)
         except (AttributeError, KeyError, IndexError, ValueError):
-            raise HKTError(
-                f"Record {record.id} has nothing at {path!r} (looked for {key!r})."
-            ) from None
+            said = f"nothing at {path!r} (looked for {key!r})"
+            raise HKTError(f"Record {record.id} has {said}.") from None
     return value
 
 

@@ -2,7 +2,8 @@
 released checkpoints and of recorded children on other data."""
 
 from ..benchmarks import get, method_class
-from ..config import HKTError, nearest
+from ..benchmarks.task import choose
+from ..config import HKTError
 from . import stats
 from .groups import at, label, metric_name
 from .literature import Claim, Value, read_claims, read_values
@@ -65,9 +66,7 @@ def claims(records, only: list[str] | None = None, brief: bool = False) -> Block
     everything = {claim.id: claim for claim in read_claims()}
     table, values = Table(ids="" if brief else "records", cards=""), {}
     for name in everything if only is None else only:
-        if name not in everything:
-            raise HKTError(f"There is no claim {name!r}.{nearest(name, everything)}")
-        claim = everything[name]
+        claim = choose("claim", name, everything)
         v = judge(claim, records)
         said = f"{v.finding}."
         if v.scope:

@@ -12,4 +12,4 @@ from .differences import differences
 from .figures import curves, dots, inherited
 from .outputs import figure, render
 from .references import claims, criteria, elsewhere, evals, literature
-from .tables import embedded, live, scores, tuning, value
+from .tables import embedded, live, scores, tuning

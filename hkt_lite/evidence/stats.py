@@ -71,9 +71,7 @@ def paired(
     """
     a, b = _values(a, "paired's first values"), _values(b, "paired's second values")
     if len(a) != len(b):
-        raise ValueError(
-            f"paired compares values of the same seeds, got {len(a)} and {len(b)} of them."
-        )
+        raise ValueError(f"paired compares values of the same seeds, got {len(a)} and {len(b)}.")
     d = summary(a - b, level)
     if d.n < 2:
         return Paired(*d, math.nan, math.nan)
@@ -88,11 +86,9 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Interval of the mean difference a - b of two (seeds, examples) arrays, over both.
 
-    Every draw takes seeds and, for all of them, examples with replacement (the two cross: each
-    child answers the same examples); the interval holds the middle `level` of the draws' means
-    (Efron 1979; Owen 2007).  It is too short for a handful of seeds, and stands beside the
-    t-interval, which ignores that other examples might have been drawn.  Raises ValueError for
-    arrays of different shape.
+    Every draw takes seeds and, for all of them, examples with replacement (Efron 1979; Owen 2007).
+    It is too short for a handful of seeds, and stands beside the t-interval, which ignores that
+    other examples might have been drawn.  Raises ValueError for arrays of different shape.
     """
     a, b = np.asarray(a, dtype=np.float32), np.asarray(b, dtype=np.float32)
     if a.shape != b.shape or a.ndim != 2 or not a.size:

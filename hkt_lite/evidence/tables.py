@@ -1,13 +1,13 @@
 """Tables of runs: scores, learning rates tried, networks trained alone, live runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ..benchmarks import get
 from ..config import HKTError
 from . import stats
-from .groups import Group, at, chosen, difference, group, label, metric_name, panels, scope, sign
+from .groups import Group, chosen, difference, group, label, metric_name, panels, scope, sign
 from .literature import Variant
-from .outputs import Block, Table, cell, ids, none, number, numeric, recomputable, sentence
+from .outputs import Block, Table, none, number, numeric, recomputable, sentence
 
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked
@@ -19,14 +19,14 @@ def where(task: str, scale: str | None, source: str | None, kind: str = "run") -
     return " ".join(filter(None, parts))
 
 
-def ready(panel: list[Group], methods: Sequence[str] | None = None) -> list[Group]:
-    """Groups with enough seeds for a place in a table, of all methods or of those named."""
-    return [
-        one
-        for one in panel
-        if len(one.runs) >= SEEDS
-        and (methods is None or one.label in methods or one.config.method in methods)
-    ]
+def ready(panel: list[Group]) -> list[Group]:
+    """Groups with enough seeds for a place in a table."""
+    return [one for one in panel if len(one.runs) >= SEEDS]
+
+
+def stacked(blocks: list[Block], what: str) -> Block:
+    """Blocks one below the other, or what stands in the place of none."""
+    return sum(blocks[1:], blocks[0]) if blocks else none(what)
 
 
 def unique(groups: list[Group]) -> dict[str, Group]:
@@ -58,27 +58,20 @@ def scores(
     task: str = "cifar10",
     metric: str = "accuracy",
     selection: str = "selected",
-    methods: list[str] | None = None,
     scale: str | None = None,
     source: str | None = None,
 ) -> Block:
-    """Test scores of every method: mean ± sd over seeds (validation-selected and last epoch),
-    paired difference to the plain child.
-
-    `selection` ('selected' or 'last') decides which epoch the difference is of.  Fewer than three
-    seeds get no number.
-    """
+    """Test scores of every method over at least three seeds, and the difference to the plain child
+    in the epoch that `selection` ('selected' or 'last') names."""
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
     found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    parts = [_scores(panel, metric, selection, methods) for panel in found if ready(panel, methods)]
-    if not parts:
-        return none(f"{where(task, scale, source)} with {SEEDS} seeds")
-    return sum(parts[1:], parts[0])
+    parts = [_scores(panel, metric, selection) for panel in found if ready(panel)]
+    return stacked(parts, f"{where(task, scale, source)} with {SEEDS} seeds")
 
 
-def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
-    task, groups = panel[0].config.task, ready(panel, methods)
+def _scores(panel: list[Group], metric: str, selection: str) -> Block:
+    task, groups = panel[0].config.task, ready(panel)
     name, digits = metric_name(task, metric)
     table, gains = Table(digits), to_plain(panel, metric, selection)
     for one in groups:
@@ -150,8 +143,7 @@ def tuning(
 ) -> Block:
     """The learning-rate grid: validation metric of every method at every rate, the best marked.
 
-    A score run of the tuning seed stands in the place of the tuning run it repeats: the two have
-    one configuration and so one record.
+    A score run of the tuning seed has one configuration, and so one record, with its tuning run.
     """
     groups = group(records, ("tuning", *SHOWN), task=task, scale=scale, source=source)
     tried = {(one.setting, seed) for one in groups if one.purpose == "tuning" for seed in one.runs}
@@ -159,7 +151,7 @@ def tuning(
     for setting, seed in sorted(tried):
         here = [one for one in groups if one.setting == setting and seed in one.runs]
         parts.append(_rates(here, seed))
-    return sum(parts[1:], parts[0]) if parts else none(where(task, scale, source, "tuning run"))
+    return stacked(parts, where(task, scale, source, "tuning run"))
 
 
 def _rates(here: list[Group], seed: int) -> Block:
@@ -248,19 +240,3 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
     if lost:
         notes.append(f"{UNLEARNT}{', '.join(lost)}.")
     return table.block(f"Runs of this page, {scope(groups)}.", *notes)
-
-
-@recomputable
-def value(
-    records, record: str, path: str, what: str = "", unit: str = "", digits: int = 2
-) -> Block:
-    """One number of one published record, e.g.
-    value("3fa2", "selected.test.accuracy", "plain, seed 0", "%")."""
-    hits = [one for one in records if one.id.startswith(record)]
-    if len(hits) != 1:
-        many = "More than one" if hits else "No"
-        raise HKTError(f"{many} published record has an id beginning with {record!r}.")
-    found, short = at(hits[0], path), ids([hits[0].id])
-    said = cell(f"{what or path}: {cell(found, digits).text}{unit and ' ' + unit}")
-    html = f'<p class="hkt-value">{said.html} {short.html}</p>'
-    return Block(f"{said.text} (record {short.text})", html, [hits[0].id], [found])

@@ -15,6 +15,7 @@ from IPython.utils.capture import RichOutput
 from hkt_lite import files
 from hkt_lite.config import HKTError
 from hkt_lite.evidence import outputs, plots, show, stats, style
+from hkt_lite.evidence.groups import at
 from hkt_lite.methods import METHODS
 from hkt_lite.runs import records, store
 from tests.fabricated import evaluation, family, run
@@ -205,17 +206,10 @@ def test_claims_show_verdict_interval_and_records():
     )
 
 
-def test_one_number_of_one_record():
-    made = show.render(
-        "value",
-        {"record": RUNS[0].id[:6], "path": "selected.test.accuracy", "what": "plain", "unit": "%"},
-        RUNS,
-    )
-    assert made["text/plain"] == f"plain: 74.00 % (record {RUNS[0].id[:8]})"
-    with pytest.raises(HKTError, match="nothing at 'selected.test.acuracy'"):
-        show.render("value", {"record": RUNS[0].id, "path": "selected.test.acuracy"}, RUNS)
-    with pytest.raises(HKTError, match="No published record"):
-        show.render("value", {"record": "zz", "path": "id"}, RUNS)
+def test_what_a_record_does_not_hold_is_named():
+    assert at(RUNS[0], "selected.test.accuracy") == 74.0
+    with pytest.raises(HKTError, match="nothing at 'selected.test.acuracy'.*'acuracy'"):
+        at(RUNS[0], "selected.test.acuracy")
 
 
 def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
