@@ -203,10 +203,10 @@ class Running:
         self._wire.close()
 
 
-def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidden) -> dict:
+def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidden, tell=False):
     """{test: {'value': …} or {'error': …}} of a grafted notebook; its cells get their outputs.
 
-    All cells that are no tests run first, in order, so that nothing a test shows can be printed.
+    `tests` says what is asked for a test cell.  All cells that are no tests run first, in order, so that nothing a test shows can be printed.
     """
     facts, answers = notebook.metadata["hkt"], {}
     with tempfile.TemporaryDirectory(prefix="handin-") as folder:
@@ -220,7 +220,7 @@ def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidde
                     _show(cell, running.ask(run=without_magics(cell.source), name=label))
             for cell in notebook.cells:
                 if role(cell) == "test" and tests(cell).strip():
-                    answers[name(cell)] = running.ask(probe=tests(cell))
+                    answers[name(cell)] = running.ask(probe=tests(cell), tell=tell)
         finally:
             running.kill()
     return answers
@@ -263,14 +263,14 @@ class Judge:
     def __init__(self, source, warm: Warm, private=(), limits: Limits = Limits()):
         canary()
         self.source, self.warm, self.private, self.limits = source, warm, private, limits
-        self.wanted = run(graft(source, source)[0], warm, private, limits)
+        self.wanted = run(graft(source, source)[0], warm, private, limits, tell=True)
         for test, answer in self.wanted.items():
             if "error" in answer:
                 raise HKTError(f"The reference fails test {test!r}: {said(answer['error'])}.")
 
-    def grade(self, handed) -> Result:
+    def grade(self, handed, limits: Limits | None = None) -> Result:
         made, notes = graft(handed, self.source)
-        answers = run(made, self.warm, self.private, self.limits)
+        answers = run(made, self.warm, self.private, limits or self.limits)
         marks = {}
         for cell in made.cells:
             if role(cell) == "test":

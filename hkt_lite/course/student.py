@@ -72,7 +72,7 @@ class Session:
 
     def answer(self, request: dict) -> dict:
         if "probe" in request:
-            return self.probe(request["probe"])
+            return self.probe(request["probe"], request["tell"])
         return self.run(request["run"], request["name"])
 
     def run(self, code: str, name: str) -> dict:
@@ -94,16 +94,19 @@ class Session:
             return
         exec(compile(code, name, "exec"), self.space)
 
-    def probe(self, code: str) -> dict:
-        """Run a hidden test in a fork: {'value': its last expression} or {'error': why not}."""
+    def probe(self, code: str, tell: bool) -> dict:
+        """Run a hidden test in a fork: {'value': its last expression} or {'error': why not}.
+
+        The error's text is told of the reference only; it might say what a hidden test asks.
+        """
         if not hasattr(os, "fork"):
-            return self._probed(code)
+            return self._probed(code, tell)
         ours, theirs = os.pipe()
         with self.guard.trusted():
             child = os.fork()
         if child == 0:
             with os.fdopen(theirs, "wb") as pipe:
-                pipe.write(json.dumps(self._probed(code)).encode())
+                pipe.write(json.dumps(self._probed(code, tell)).encode())
             os._exit(0)
         os.close(theirs)
         try:
@@ -118,13 +121,14 @@ class Session:
                 os.kill(child, signal.SIGKILL)  # still a child of ours, for nobody has waited yet
             os.waitpid(child, 0)
 
-    def _probed(self, code: str) -> dict:
+    def _probed(self, code: str, tell: bool) -> dict:
         printed = io.StringIO()
         try:
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 value = encode(self._last(code))
-        except BaseException as problem:  # its text might tell what a hidden test asks
-            return {"error": {**self._error(problem), "text": ""}}
+        except BaseException as problem:
+            error = self._error(problem)
+            return {"error": error if tell else {**error, "text": ""}}
         if name := replaced(self.before):
             return {"error": _failed(f"{name} was replaced; such a process is not asked")}
         return {"value": value}

@@ -130,13 +130,13 @@ def exits(notebook):
     last_cell("import os\nos._exit(0)")(notebook)
 
 
+def _cheat(name, trick, edits=None, seconds=100) -> HandIn:
+    return HandIn(name, edits or {}, "all", from_stub=True, trick=trick, kind="cheat", seconds=seconds)
+
+
 def read_sources(paths) -> HandIn:
     paths = [str(path) for path in paths]
-    return HandIn("file reader", trick=last_cell(f"PATHS = {paths}\n{READ}"), from_stub=True, kind="cheat")
-
-
-def _cheat(name, trick, edits=None) -> HandIn:
-    return HandIn(name, edits or {}, trick=trick, from_stub=True, kind="cheat")
+    return _cheat("file reader", last_cell(f"PATHS = {paths}\n{READ}"))
 
 
 def ZOO() -> list[HandIn]:
@@ -149,8 +149,8 @@ def ZOO() -> list[HandIn]:
         _cheat("given function redefined", own_features, {"write_share": COPIED_TEXT}),
         _cheat("os._exit", exits),
         _cheat("sys.exit", last_cell("import sys\nsys.exit(0)")),
-        _cheat("endless loop in a function", None, {"write_similarity": LOOP}),
-        _cheat("endless loop that cannot be interrupted", last_cell(STUBBORN)),
+        _cheat("endless loop in a function", None, {"write_similarity": LOOP}, 3),
+        _cheat("endless loop that cannot be interrupted", last_cell(STUBBORN), None, 3),
         _cheat("memory hog", None, {"write_similarity": MEMORY}),
         _cheat("answers imported from the package", None, {"write_share": COPIED}),
         _cheat("answers copied from the package", None, {"write_share": COPIED_TEXT}),

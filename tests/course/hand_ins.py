@@ -15,15 +15,17 @@ class HandIn:
     """One submission of the zoo.
 
     loses    the tests it must lose, and no other; 'all' for every one of them
-    at_most  for cheats instead: no more points than this hand-in without the trick earns
+    trick    changes the notebook at last
+    seconds  of the clock for a cell; many, for those that come to an end are not judged by time
     """
 
     name: str
     edits: Edits = field(default_factory=dict)
     loses: str = ""
     from_stub: bool = False
-    trick: Callable | None = None  # changes the notebook at last
+    trick: Callable | None = None
     kind: str = "wrong"  # reference, stub, wrong, mutant or cheat
+    seconds: float = 100
 
 
 def solution_of(cell) -> str:
