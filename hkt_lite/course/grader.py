@@ -1,0 +1,359 @@
+"""A hand-in against its source: what each test is worth, and why.
+
+Both notebooks run, each in a process of its own (student.py); a test's last expression is computed
+in both, sent here as plain values and compared here.  Nothing of a hand-in runs in this process.
+"""
+
+import base64
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..config import HKTError
+from .check import relative_error
+
+HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
+THRESHOLD = 1e-5  # of the relative error, where a test names no other: `# relative error 1e-3`
+
+
+@dataclass(frozen=True)
+class Limits:
+    cell: float = 30  # seconds of the clock for one cell or test
+    seconds: int = 110  # of the processor for a hand-in
+    megabytes: int = 2000  # of memory
+
+
+@dataclass
+class Mark:
+    """Of one test: points of so many, and a sentence where they are not all."""
+
+    points: float
+    most: float
+    said: str = ""
+
+
+@dataclass
+class Result:
+    marks: dict[str, Mark]  # test -> its mark
+    notebook: object  # what was run, with what its cells printed
+    notes: list[str] = field(default_factory=list)  # what had to be put right before
+
+    @property
+    def points(self) -> float:
+        return sum(mark.points for mark in self.marks.values())
+
+
+def role(cell) -> str:
+    """'test', 'essay', 'solution', 'given', or 'own' for a cell that the source does not have."""
+    facts = cell.metadata.get("nbgrader")
+    if not facts:
+        return "own"
+    if facts["grade"]:
+        return "essay" if facts["solution"] else "test"
+    return "solution" if facts["solution"] else "given"
+
+
+def name(cell) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def hidden(cell) -> str:
+    """The hidden part of a test cell."""
+    begin, end = HIDDEN
+    return cell.source.partition(begin)[2].partition(end)[0].strip("\n")
+
+
+def graft(handed, source) -> tuple[object, list[str]]:
+    """The source with the hand-in's solutions and own cells: (notebook, what was put right).
+
+    So a test or given cell that was changed, moved or deleted is the source's again.
+    """
+    known = {name(cell): cell for cell in source.cells}
+    theirs: dict[str, object] = {}
+    own: dict[str, list] = {}  # after which cell of the source
+    place = ""
+    for cell in handed.cells:
+        if name(cell) in known and name(cell) not in theirs:
+            place = name(cell)
+            theirs[place] = cell
+        elif name(cell) not in known or role(known[name(cell)]) == "solution":
+            own.setdefault(place, []).append(cell)
+    made = source.copy()
+    made.cells, notes = list(map(_plain, own.get("", []))), []
+    for key, cell in known.items():
+        if key not in theirs:
+            notes.append(f"Cell {key!r} was missing and has been put back.")
+        cell = cell.copy()
+        if role(cell) in ("solution", "essay"):
+            cell.source = getattr(theirs.get(key), "source", "")
+        made.cells += [cell, *map(_plain, own.get(key, []))]
+    return made, notes
+
+
+def _plain(cell):
+    """A cell of the hand-in's own: nbgrader shall not take it for one of the source's."""
+    cell = cell.copy()
+    cell.metadata = type(cell.metadata)()
+    return cell
+
+
+class Warm:
+    """The process from which those of hand-ins are forked; use as a context, from many threads."""
+
+    def __enter__(self):
+        environment = {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "MPLBACKEND": "agg",
+        }
+        kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
+        self._start = {"env": kept | environment, "cwd": Path(__file__).parents[2]}
+        self._lock, self._process = threading.Lock(), None
+        return self
+
+    def __exit__(self, *_):
+        if self._process:
+            self._process.stdin.close()
+            self._process.wait()
+
+    def order(self, **words) -> None:
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                command = [sys.executable, "-m", f"{__package__}.student"]
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, start_new_session=True, **self._start
+                )
+            self._process.stdin.write(f"{json.dumps(words)}\n".encode())
+            self._process.stdin.flush()
+
+
+class Running:
+    """A hand-in's process, asked cell by cell.  Whatever it does, each answer comes in time."""
+
+    def __init__(self, warm: Warm, folder: str, imports: list[str], private, limits: Limits):
+        self.limits, token = limits, secrets.token_hex(16)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            warm.order(
+                port=server.getsockname()[1],
+                token=token,
+                folder=folder,
+                imports=imports,
+                private=[str(path) for path in private],
+                seconds=limits.seconds,
+                megabytes=limits.megabytes,
+            )
+            server.settimeout(120)
+            self._wire = server.accept()[0]
+        self._wire.settimeout(60)
+        self._lines = self._wire.makefile("rw", encoding="utf-8")
+        hello = json.loads(self._lines.readline() or "{}")
+        if hello.get("token") != token:
+            raise HKTError("The process for hand-ins did not start; run the command again.")
+        self.pid, self.ended = hello["pid"], ""
+        self._asked = 0
+
+    def ask(self, **request) -> dict:
+        """Its answer, or {'error': …} where it has ended or takes too long."""
+        if not self.ended:
+            self._asked += 1
+            try:
+                line = json.dumps({"id": self._asked, **request})
+                print(line, file=self._lines, flush=True)
+                return self._answer()
+            except (OSError, ValueError, EOFError, TypeError, LookupError):
+                self.ended = self.ended or "the code ended the process"
+                self.kill()
+        return {"out": "", "error": {"name": "Stopped", "text": self.ended, "where": []}}
+
+    def _answer(self) -> dict:
+        if not select.select([self._wire], [], [], self.limits.cell)[0]:
+            if hasattr(os, "killpg"):  # elsewhere there is no gentle way
+                os.kill(self.pid, signal.SIGINT)
+            if not select.select([self._wire], [], [], 2)[0]:
+                self.ended = f"the code did not stop after {self.limits.cell:g} s"
+                raise EOFError
+        for _ in range(100):  # a second answer to an earlier request is not heard
+            answer = json.loads(self._lines.readline(1 << 27))
+            if answer["id"] == self._asked:
+                return answer
+        raise EOFError
+
+    def kill(self) -> None:
+        """End it with all that it may have started."""
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self.pid, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGTERM)
+        except OSError:  # it has ended by itself
+            pass
+        self._wire.close()
+
+
+def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidden, tell=False):
+    """{test: {'value': …} or {'error': …}} of a grafted notebook; its cells get their outputs.
+
+    `tests` says what is asked for a test cell.  All cells that are no tests run first, in order, so that nothing a test shows can be printed.
+    """
+    facts, answers = notebook.metadata["hkt"], {}
+    with tempfile.TemporaryDirectory(prefix="handin-") as folder:
+        for path in facts.get("files", []):
+            shutil.copy(path, folder)
+        running = Running(warm, folder, facts["imports"], private, limits)
+        try:
+            for number, cell in enumerate(notebook.cells, 1):
+                if cell.cell_type == "code" and role(cell) != "test":
+                    label = name(cell) or f"cell {number}"
+                    _show(cell, running.ask(run=without_magics(cell.source), name=label))
+            for cell in notebook.cells:
+                if role(cell) == "test" and tests(cell).strip():
+                    answers[name(cell)] = running.ask(probe=tests(cell), tell=tell)
+        finally:
+            running.kill()
+    return answers
+
+
+def without_magics(code: str) -> str:
+    """A cell's code without lines for IPython and the shell, which are not run."""
+    if code.startswith("%%writefile "):
+        return code
+    lines = code.split("\n")
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+
+
+def _show(cell, answer: dict) -> None:
+    """What a cell printed and raised, as its outputs."""
+    from nbformat import v4
+
+    cell.outputs = []
+    if answer["out"]:
+        cell.outputs.append(v4.new_output("stream", name="stdout", text=answer["out"]))
+    if answer["error"]:
+        cell.outputs.append(error_output(said(answer["error"])))
+
+
+def error_output(sentence: str):
+    from nbformat import v4
+
+    return v4.new_output("error", ename="Error", evalue=sentence, traceback=[sentence])
+
+
+def said(error: dict) -> str:
+    where = f" (in {', '.join(error['where'])})" if error["where"] else ""
+    text = f": {error['text']}" if error["text"] else ""
+    return f"{error['name']}{text}{where}"
+
+
+class Judge:
+    """Grades hand-ins of one source; the reference runs once."""
+
+    def __init__(self, source, warm: Warm, private=(), limits: Limits = Limits()):
+        canary()
+        self.source, self.warm, self.private, self.limits = source, warm, private, limits
+        self.wanted = run(graft(source, source)[0], warm, private, limits, tell=True)
+        for test, answer in self.wanted.items():
+            if "error" in answer:
+                raise HKTError(f"The reference fails test {test!r}: {said(answer['error'])}.")
+
+    def grade(self, handed, limits: Limits | None = None) -> Result:
+        made, notes = graft(handed, self.source)
+        answers = run(made, self.warm, self.private, limits or self.limits)
+        marks = {}
+        for cell in made.cells:
+            if role(cell) == "test":
+                marks[name(cell)] = self._mark(cell, answers.get(name(cell), {}))
+        return Result(marks, made, notes)
+
+    def _mark(self, cell, answer: dict) -> Mark:
+        most = float(cell.metadata.nbgrader["points"])
+        if "value" in answer:
+            first = hidden(cell).split("\n")[0]
+            threshold = float(first.split()[-1]) if "# relative error" in first else THRESHOLD
+            try:
+                why = differs(answer["value"], self.wanted[name(cell)]["value"], threshold)
+            except (LookupError, TypeError, ValueError):  # it was written by the code itself
+                why = "not what is asked for"
+        else:
+            error = answer.get("error") or {"name": "Stopped", "text": "no answer", "where": []}
+            why = said(error)
+        mark = Mark(0.0 if why else most, most, why)
+        cell.outputs = [error_output(why)] if why else []
+        return mark
+
+
+def canary() -> None:
+    """A comparison that says yes to everything would give full marks to everybody."""
+    wrong = [(0, 1), (1.0, 1.1), ("a", "b"), (None, 0), (_array([1.0]), _array([1.0, 1.0]))]
+    wrong += [(_array([np.nan]), _array([1.0])), ({"list": [1]}, {"list": [2]}), (True, False)]
+    if any(not differs(a, b, THRESHOLD) for a, b in wrong) or differs(1.0, 1.0, THRESHOLD):
+        raise HKTError("The comparison of answers is broken in this process; nothing is graded.")
+
+
+def _array(values) -> dict:
+    from .student import encode
+
+    return encode(np.array(values))
+
+
+def differs(got, wanted, threshold: float, where: str = "") -> str:
+    """'' where two encoded values agree, else a sentence that tells no wanted value."""
+    here = f"{where}: " if where else ""
+    for kind in ("list", "dict"):
+        if isinstance(wanted, dict) and kind in wanted:
+            if not isinstance(got, dict) or len(got.get(kind, ())) != len(wanted[kind]):
+                return f"{here}not the {kind} of {len(wanted[kind])} that is asked for"
+            return _parts(got[kind], wanted[kind], kind, threshold, where)
+    if isinstance(wanted, (str, type(None), bool)):
+        return "" if type(got) is type(wanted) and got == wanted else f"{here}not what is asked for"
+    return _arrays(got, wanted, threshold, here)
+
+
+def _parts(got, wanted, kind: str, threshold: float, where: str) -> str:
+    for number, (theirs, right) in enumerate(zip(got, wanted), 1):
+        label = f"{where} {number}".strip()
+        if kind == "dict":
+            if theirs[0] != right[0]:
+                return f"{where}: there is {theirs[0]!r} in the place of another name"
+            label, theirs, right = f"{where} {right[0]}".strip(), theirs[1], right[1]
+        if why := differs(theirs, right, threshold, label):
+            return why
+    return ""
+
+
+def _arrays(got, wanted, threshold: float, here: str) -> str:
+    try:
+        a, b = decoded(got), decoded(wanted)
+    except (ValueError, TypeError, KeyError) as problem:
+        return f"{here}not numbers ({problem})"
+    if a.shape != b.shape:
+        return f"{here}the shape is {a.shape}, asked for is {b.shape}"
+    if not np.isfinite(a).all():
+        return f"{here}not finite"
+    error = relative_error(a.astype(float), b.astype(float))
+    return "" if error <= threshold else f"{here}relative error {error:.1e} > {threshold:.0e}"
+
+
+def decoded(value) -> np.ndarray:
+    """The numbers of an encoded value.  Raises ValueError or TypeError for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return np.array(float(value))
+    if not isinstance(value, dict) or "array" not in value:
+        kind = value.get("other", "another kind") if isinstance(value, dict) else type(value).__name__
+        raise TypeError(f"{kind} instead")
+    dtype, shape, data = value["array"]
+    if np.dtype(dtype).kind not in "biuf":
+        raise TypeError("of a strange kind")
+    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)

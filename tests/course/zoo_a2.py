@@ -1,0 +1,100 @@
+"""Hand-ins of assignment 2."""
+
+from .hand_ins import HandIn
+
+LEAVE = "    finally:\n        for handle in handles:\n            handle.remove()"
+
+ZOO = [
+    HandIn(
+        "keeps the other end of the module",
+        {"write_record": [('== "in"', '!= "in"')]},
+        "record_values record_gradient",
+    ),
+    HandIn(
+        "keeps the last call only",
+        {"write_record": [("seen[path].app", "seen[path].clear()\n                seen[path].app")]},
+        "record_values record_leaves_nothing",
+    ),
+    HandIn(
+        "the hooks stay",
+        {"write_record": [("handle.remove()", "pass")]},
+        "record_leaves_nothing",
+    ),
+    HandIn(
+        "the hooks stay after an error",
+        {
+            "write_record": [
+                (
+                    "        return model(x), seen",
+                    "        output = model(x)\n        for handle in handles:\n"
+                    "            handle.remove()\n        return output, seen",
+                ),
+                (LEAVE, "    finally:\n        pass"),
+            ]
+        },
+        "record_leaves_nothing",
+    ),
+    HandIn(
+        "features are cut off from the graph",
+        {
+            "write_record": [
+                (
+                    "return model(x), seen",
+                    "output = model(x)\n"
+                    "        return output, {k: [t.detach() for t in v] for k, v in seen.items()}",
+                )
+            ]
+        },
+        "record_gradient",
+    ),
+    HandIn(
+        "parent in train mode",
+        {"write_freeze": [("module.train = lambda mode=True, module=module: module", "pass")]},
+        "freeze_statistics freeze_gradient",
+        kind="mutant",
+    ),
+    HandIn(
+        "frozen by no_grad",
+        {
+            "write_freeze": [
+                ("return parent", "parent.forward = torch.no_grad()(parent.forward)\n    return parent")
+            ]
+        },
+        "freeze_gradient",
+    ),
+    HandIn(
+        "only eval, parameters still learn",
+        {"write_freeze": [("parent.requires_grad_(False)", "pass")]},
+        "freeze_parameters freeze_gradient",
+    ),
+    HandIn(
+        "directions about zero",
+        {"write_principal": [("svd(p - mean", "svd(p")]},
+        "directions",
+    ),
+    HandIn(
+        "directions without a sign",
+        {"write_principal": [("W * W.gather(1, key).sign()", "W")]},
+        "directions",
+    ),
+    HandIn(
+        "the smallest directions",
+        {"write_principal": [(".Vh[:width]", ".Vh.flip(0)[:width]")]},
+        "directions",
+    ),
+    HandIn(
+        "another factor there",
+        {"write_principal": [("- mean) @ W.T)", "- mean) @ W.T / 3)")]},
+        "transfer",
+    ),
+    HandIn(
+        "the mean is not put back",
+        {"write_principal": [(" + mean)", ")")]},
+        "way_back",
+    ),
+    HandIn(
+        "corners aligned",
+        {"write_principal": [("align_corners=False", "align_corners=True")]},
+        "resolution",
+    ),
+]

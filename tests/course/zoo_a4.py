@@ -1,0 +1,105 @@
+"""Hand-ins of assignment 4."""
+
+from .hand_ins import HandIn
+
+FORMULA = "conditional_vectors conditional_maps divergence_value divergence_gradient own_test_wrong own_test_right"
+NOTHING = "def test_pkt(methods):\n    pass\n"
+ONLY_RUNS = """def test_pkt(methods):
+    child, parent, batch = networks(3)
+    sites = [methods.Site("stem", "stem")]
+    assert methods.get("pkt")(child, parent, sites=sites, **PARTS)(batch)["L_pkt"].item() > 0
+"""
+ONE_SITE = """def test_pkt(methods):
+    child, parent, batch = networks(3)
+    method = methods.get("pkt")(child, parent, sites=[methods.Site("stem", "stem")], beta=1.3, **PARTS)
+    term = method(batch)["L_pkt"]
+    wanted = 1.3 * divergence(child.stem(batch[0]), parent.stem(batch[0]))
+    assert torch.isclose(term, wanted)
+    term.backward()
+    assert child.stem.weight.grad.abs().max() > 0
+"""
+
+ZOO = [
+    HandIn(
+        "the exponent is missing",
+        {"write_conditional": [(") / 2) **", ") / 2) ** 1 + 0 * 2 **")]},
+        FORMULA,
+    ),
+    HandIn(
+        "the diagonal stays in",
+        {"write_conditional": [("* (1 - torch.eye(len(f), dtype=f.dtype))", "* 1.0")]},
+        FORMULA,
+    ),
+    HandIn(
+        "columns add up to 1",
+        {"write_conditional": [("kernel.sum(1,", "kernel.sum(0,")]},
+        FORMULA,
+    ),
+    HandIn(
+        "distributions change places",
+        {"write_divergence": [('== "parent"', '!= "parent"')]},
+        "divergence_value divergence_gradient own_test_wrong own_test_right",
+    ),
+    HandIn(
+        "mean over pairs",
+        {"write_divergence": [(".sum() / len(child)", ".mean()")]},
+        "divergence_value divergence_gradient own_test_wrong own_test_right",
+    ),
+    HandIn(
+        "0 log 0 on the diagonal",
+        {
+            "write_divergence": [
+                ("off = ~torch.eye(len(child), dtype=torch.bool)", "off = slice(None)"),
+                ("(a * (a / b).log()).sum()", "torch.nansum(a * (a / b).log())"),
+            ]
+        },
+        "divergence_gradient own_test_right own_test_wrong",
+    ),
+    HandIn(
+        "cut off from the child",
+        {"write_divergence": [("conditional(child)[off]", "conditional(child.detach())[off]")]},
+        "divergence_gradient",
+    ),
+    HandIn(
+        "sum over sites",
+        {"write_file": [("torch.stack(found).mean()", "torch.stack(found).sum()")]},
+        "terms",
+        kind="mutant",
+    ),
+    HandIn(
+        "beta is not used",
+        {"write_file": [("self.options.beta *", "1.0 *")]},
+        "terms",
+        kind="mutant",
+    ),
+    HandIn(
+        "the sign is turned",
+        {"write_file": [("L_pkt = self", "L_pkt = -self")]},
+        "terms",
+        kind="mutant",
+    ),
+    HandIn(
+        "another name in the registry",
+        {"write_file": [('"pkt", "PKT"', '"probabilistic", "PKT"')]},
+        "registration terms option",
+    ),
+    HandIn(
+        "beta is a plain argument",
+        {
+            "write_file": [
+                ("    class Options(Method.Options):\n", "    def __init__(self, *args, beta=1.0, **words):\n"),
+                ("        beta: float = number(", "        super().__init__(*args, **words)\n        self.beta = (lambda x: beta)("),
+                ("self.options.beta", "self.beta"),
+            ]
+        },
+        "registration terms option",
+    ),
+    HandIn(
+        "an absolute import, which works in this notebook only",
+        {"write_file": [("from .method import Method", "from __main__ import divergence as _\nfrom .methods import Method")]},
+        "registration terms option own_test_right own_test_wrong",
+    ),
+    HandIn("a test that passes everything", {"write_own_test": NOTHING}, "own_test_right own_test_wrong"),
+    HandIn("a test that only runs it", {"write_own_test": ONLY_RUNS}, "own_test_wrong"),
+    HandIn("a test with a single site", {"write_own_test": ONE_SITE}, "own_test_wrong"),
+]
