@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__, config
 from ..config import HKTError, canonical, nearest, results_home, runs_home
-from ..evidence import MIME
+from ..evidence import MEASURED, MIME
 from ..files import files_below, sha256, tree_digest
 from ..runs.golden import provenance
 from ..runs.records import Provenance, load
@@ -110,6 +110,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = light_and_dark(cell.source)
+    page.cells = list(_with_measured(page.cells))
     page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata["kernelspec"] = kernel
@@ -126,6 +127,17 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     marked = {"tags": ["provenance"]}
     page.cells.append(nbformat.v4.new_markdown_cell(footer, id="provenance", metadata=marked))
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
+
+
+def _with_measured(cells: list) -> Iterator:
+    """The cells, and below one that measured times (`show.measured`) these as text."""
+    import nbformat
+
+    for cell in cells:
+        yield cell
+        for output in cell.get("outputs", []):
+            if text := output.get("metadata", {}).get(MEASURED):
+                yield nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-measured"[-64:])
 
 
 def _describe(where: str, cell) -> None:
