@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__, config
 from ..config import HKTError, canonical, nearest, results_home, runs_home
-from ..evidence import MIME
+from ..evidence import MEASURED, MIME
 from ..files import files_below, sha256, tree_digest
 from ..runs.golden import provenance
 from ..runs.records import Provenance, load
@@ -109,6 +109,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = light_and_dark(cell.source)
+    page.cells = list(_with_measured(page.cells))
     page.metadata.get("papermill", {}).update(input_path=notebook.name, output_path=notebook.name)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata["kernelspec"] = kernel
@@ -127,6 +128,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
 
 
+<<<<<<< HEAD
 def _fold_settings(page) -> None:
     """One folded cell says with what settings a page was made; the defaults that it replaced stand
     in the notebook alone."""
@@ -142,6 +144,17 @@ def _fold_settings(page) -> None:
     shown.metadata["tags"].append("hide-input")
     prompts = {f"code_prompt_{do.lower()}": f"{do} this page's settings" for do in ("Show", "Hide")}
     shown.metadata.setdefault("mystnb", {}).update(prompts)
+=======
+def _with_measured(cells: list) -> Iterator:
+    """The cells, and below one that measured times (`show.measured`) these as text."""
+    import nbformat
+
+    for cell in cells:
+        yield cell
+        for output in cell.get("outputs", []):
+            if text := output.get("metadata", {}).get(MEASURED):
+                yield nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-measured"[-64:])
+>>>>>>> pagesB
 
 
 def _describe(where: str, cell) -> None:

@@ -351,7 +351,9 @@ def decoded(value) -> np.ndarray:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return np.array(float(value))
     if not isinstance(value, dict) or "array" not in value:
-        kind = value.get("other", "another kind") if isinstance(value, dict) else type(value).__name__
+        kind = (
+            value.get("other", "another kind") if isinstance(value, dict) else type(value).__name__
+        )
         raise TypeError(f"{kind} instead")
     dtype, shape, data = value["array"]
     if np.dtype(dtype).kind not in "biuf":

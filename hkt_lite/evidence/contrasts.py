@@ -41,37 +41,6 @@ def contrasts(
     return _table(best, len(wanted) - len(best), metric)
 
 
-@recomputable
-def fidelity(
-    records, task: str = "cifar10", scale: str | None = None, source: str | None = None
-) -> Block:
-    """How the children answer as their parent does, on images they were trained on and on others:
-    percent of equal answers, and mean divergence of their distribution from the parent's."""
-    parts = []
-    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
-        table = Table(2)
-        for one in ready(panel):
-            alike = [run.fidelity for run in one.records]
-            if not all(alike):
-                continue
-            row = {"method": one.title, "seeds": len(alike)}
-            for kind, title in (("agreement", "same answer (%)"), ("kl", "divergence (nats)")):
-                for split in ("train", "test"):
-                    values = [seen[split][kind] for seen in alike]
-                    row[f"{title}, {split}"] = stats.summary(values)
-            table.row(row, one.ids)
-        if table.rows:
-            parts.append(
-                table.block(
-                    f"{task}, {scope(panel)}. How closely the chosen child follows its parent on "
-                    "training images, not augmented, and on test images: mean ± sd over seeds."
-                )
-            )
-    return stacked(
-        parts, f"{where(task, scale, source)} that says how its child follows its parent"
-    )
-
-
 def _table(found: list[tuple[Group, Group]], missing: int, metric: str) -> Block:
     name, digits = metric_name(found[0][0].config.task, metric)
     differences = [difference(a, b, metric) for a, b in found]

@@ -36,7 +36,7 @@ def dots(
     return none(f"{where(task, scale, source)} with {SEEDS} seeds")
 
 
-def _groups(records, runs, task: str, scale, source) -> list[Group]:
+def at_hand(records, runs, task: str, scale, source) -> list[Group]:
     """Of the page's `runs`, or of the largest published budget that has enough seeds."""
     if runs is not None:
         return group(records, {run.purpose for run in records})
@@ -55,7 +55,7 @@ def curves(
 ) -> Block:
     """A quantity of the epochs, such as 'val.accuracy' or 'train.L_c', for each method: of `runs`
     of this page or of published records."""
-    groups, series = _groups(records, runs, task, scale, source), {}
+    groups, series = at_hand(records, runs, task, scale, source), {}
     split, _, metric = path.partition(".")
     for name, one in unique(groups).items():
         if metric in getattr(one.records[0].epochs[0], split, {}):
@@ -80,7 +80,7 @@ def inherited(
 ) -> Block:
     """How much was inherited in each epoch: quantiles over images, mean over seeds, of the
     displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'."""
-    groups, series, idle = _groups(records, runs, task, scale, source), {}, []
+    groups, series, idle = at_hand(records, runs, task, scale, source), {}, []
     for label, one in unique(groups).items():
         if epochs := _bands(one, name):
             series[label] = epochs

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..config import HKTError, nearest
 from ..runs.store import Store, published
-from . import MIME, stats
+from . import MEASURED, MIME, stats
 
 BUILDERS: dict[str, Callable] = {}  # call -> (records, **args) -> Block
 
@@ -335,3 +335,13 @@ def figure(fig, alt: str, table=None) -> None:
     made = picture((fig, alt, table))
     values = {"table": made.values, "digest": hashlib.sha256(made.html.encode()).hexdigest()[:16]}
     _display(bundle("figure", {"alt": alt}, Block(made.text, made.html, [], values)), {"alt": alt})
+
+
+def measured(text: str) -> None:
+    """Display what no second run shows again, a time above all: `text` is Markdown.
+
+    It travels in the output's metadata, which nothing compares; the page gets it as text below the
+    cell (`book.notebook.finish`).
+    """
+    note = "*Measured while this page was made. Another run takes other times.*"
+    _display({"text/plain": note.strip("*"), "text/markdown": note}, {MEASURED: text})

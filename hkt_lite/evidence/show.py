@@ -7,9 +7,10 @@ show.render("scores", {"task": "cifar10"})                                     #
 
 # ruff: noqa: F401  (it only hands on)
 from . import MIME
-from .contrasts import contrasts, fidelity
+from .accounts import costs, fidelity
+from .contrasts import contrasts
 from .differences import differences
 from .figures import curves, dots, inherited
-from .outputs import figure, render
+from .outputs import figure, measured, render
 from .references import claims, criteria, elsewhere, evals, literature
 from .tables import embedded, live, scores, tuning

@@ -15,6 +15,8 @@ IMPLEMENTED = {
     "11_lits": ["register_forward_hook", "def dice_of", "assert_close(value, package[term])"],
     "12_sintel": ["def three_losses", "def principal", "assert_close(loss, package[name]"],
     "13_kitti": ["def end_point_errors", "def clearly_wrong", "theirs[name]) < 1e-6"],
+    "22_what_is_inherited": ["def cka", "def grad_cam", "def lengths", "assert_close(rho[name]"],
+    "23_what_it_costs": ["def as_released", "assert taken == 2 * N", "def operations_of"],
 }
 
 

@@ -84,15 +84,3 @@ def test_nothing_to_compare_says_so_and_a_misspelt_variant_is_named():
     assert text.startswith("No cifar10 pair of runs")
     with pytest.raises(HKTError, match="Did you mean 'plain'"):
         shown(records(), {"task": "cifar10", "pairs": [[{"method": "plian"}, {"method": "hkt"}]]})
-
-
-def test_fidelity_is_shown_of_methods_whose_records_have_it():
-    def following(run):
-        alike = {"agreement": 90.0 + run.config.seed, "kl": 0.25}
-        return run.model_copy(update={"fidelity": {"train": alike, "test": alike}})
-
-    found = [*records(), *map(following, family("kd", [75.0, 75.5, 75.1]))]
-    made = show.render("fidelity", {"task": "cifar10"}, found)
-    (row,) = made[show.MIME]["values"]
-    assert row["method"] == "KD" and row["same answer (%), test"]["mean"] == 91
-    assert "No cifar10 run" in show.render("fidelity", {}, records())["text/plain"]
