@@ -13,6 +13,7 @@ from .notebook import read, state
 from .parameters import parameters, parse
 from .render import render
 
+TRAINING = "hkt_lite.runs.loop import run"  # in a page that trains
 CHECKED = "checked.json"  # beside the rendered book: page -> sha256 that the last build's check saw
 
 
@@ -60,10 +61,11 @@ def build(
 def _jobs(
     notebooks: list[Path], generated: Path, scale: str, settings: list[str], force: bool
 ) -> Iterator[tuple[Path, dict, Path]]:
-    """What has to be executed, the longest (as the page of last time says) first; in a clone the
-    last, for those hold experiments."""
+    """What has to be executed, the longest (as the page of last time says) first; in a clone those
+    that train, so that the short ones fill the end."""
+    trains = {path: TRAINING in path.read_text(encoding="utf-8") for path in notebooks}
     last_first = list(reversed(notebooks))
-    last_first.sort(key=lambda notebook: -_seconds(generated / notebook.name))
+    last_first.sort(key=lambda path: (-_seconds(generated / path.name), not trains[path]))
     for notebook in last_first:
         page = generated / notebook.name
         values = {"scale": scale} if "scale" in parameters(notebook) else {}

@@ -5,7 +5,7 @@ import pytest
 
 from hkt_lite.book import notebook as notebooks
 from hkt_lite.book import pages
-from hkt_lite.book.build import build, times
+from hkt_lite.book.build import _jobs, build, times
 from hkt_lite.book.check import check
 from hkt_lite.book.notebook import state
 from hkt_lite.config import HKTError
@@ -92,6 +92,17 @@ def test_the_page_that_took_longest_goes_first_and_times_are_told(toy_project, c
     told = capsys.readouterr().out
     assert told.count("executed at scale smoke") == 2
     assert all("seed = 2" in page.read_text() for page in pages.glob("*.ipynb"))
+
+
+def test_in_a_clone_pages_that_train_go_first(toy_project):
+    sources = [
+        toy.source_of(toy_project),
+        *(toy_project / f"notebooks/0{n}_toy.ipynb" for n in (2, 3)),
+    ]
+    toy.write(sources[1], "from hkt_lite.runs.loop import run")
+    toy.write(sources[2], "print(3)")
+    jobs = _jobs(sources, toy_project / "nothing", "smoke", [], force=True)
+    assert [notebook.stem for notebook, _, _ in jobs] == ["02_toy", "03_toy", "01_toy"]
 
 
 def test_with_out_the_working_tree_is_untouched(toy_project, tmp_path):
