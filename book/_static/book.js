@@ -23,7 +23,7 @@
   function markWide() {
     all(WIDE).forEach(function (element, number) {
       var wide = element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX !== "visible";
-      element.classList.toggle("hkt-wide", wide);
+      element.classList.toggle("hkt-scrolls", wide);
       if (wide) {
         element.tabIndex = 0;
         element.setAttribute("role", "region");
