@@ -75,6 +75,7 @@ window.hkt = (() => {
       if (box.width && box.right > width + 2) wrong.push(`beyond the paper by ${Math.round(box.right - width)} px: ${called(e)} ${said(e)}`);
       else if (e.scrollWidth > e.clientWidth + 1 && style.overflowX !== 'visible' && e.tagName !== 'svg') wrong.push(`cut on paper: ${called(e)} ${said(e)}`);
     }
+    window.dispatchEvent(new Event('afterprint'));
     return wrong;
   };
 

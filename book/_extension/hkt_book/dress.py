@@ -9,7 +9,7 @@ from docutils import nodes
 
 from . import records
 
-PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"')
+PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"([^>]*)>')
 SIZE = re.compile(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', re.DOTALL)
 ID = re.compile(r'<code[^>]*>(?:<span class="pre">)?([0-9a-f]{8,12})(?:</span>)?</code>')
 VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
@@ -71,8 +71,9 @@ def describe(doctree, most: int = 200) -> str:
     return question
 
 
-def _file(out: Path, up: str, kind: str, data: str) -> str:
-    """A picture that a page carries inside, as a file that loads when it comes into sight."""
+def _file(out: Path, up: str, kind: str, data: str, rest: str) -> str:
+    """A picture that a page carries inside, as a file that loads when it comes into sight and can
+    be opened alone."""
     picture = base64.b64decode(data)
     name = f"{hashlib.sha256(picture).hexdigest()[:16]}.{kind[:3]}"
     folder = out / "_images"
@@ -82,7 +83,8 @@ def _file(out: Path, up: str, kind: str, data: str) -> str:
     if found := SIZE.search(picture[:2000]):
         width, height = (round(float(points) * 4 / 3) for points in found.groups())
         size = f' width="{width}" height="{height}"'
-    return f'<img src="{up}_images/{name}" loading="lazy"{size}'
+    alone = f'<a class="hkt-enlarge" href="{up}_images/{name}">Enlarge</a>'
+    return f'<img src="{up}_images/{name}" loading="lazy"{size}{rest}>{alone}'
 
 
 def _known(app) -> dict[str, str]:
