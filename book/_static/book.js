@@ -23,7 +23,7 @@
   function markWide() {
     all(WIDE).forEach(function (element, number) {
       var wide = element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX !== "visible";
-      element.classList.toggle("hkt-wide", wide);
+      element.classList.toggle("hkt-scrolls", wide);
       if (wide) {
         element.tabIndex = 0;
         element.setAttribute("role", "region");
@@ -34,7 +34,13 @@
     });
   }
 
-  function openForPaper() { all("details").forEach(function (one) { one.open = one.open || !!one.querySelector("table, img, pre"); }); }
+  /* On paper everything is open; afterwards it is as it was. */
+  var opened = [];
+  function openForPaper() {
+    opened = all("details:not([open])");
+    opened.forEach(function (one) { one.open = true; });
+  }
+  function closeAgain() { opened.forEach(function (one) { one.open = false; }); }
 
   function start() {
     nameToggles();
@@ -45,6 +51,7 @@
     document.addEventListener("toggle", markWide, true);
     window.addEventListener("resize", markWide);
     window.addEventListener("beforeprint", openForPaper);
+    window.addEventListener("afterprint", closeAgain);
   }
   if (document.readyState === "complete") { start(); } else { window.addEventListener("load", start); }
 }());

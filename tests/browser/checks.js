@@ -56,7 +56,7 @@ window.hkt = (() => {
     for (const e of document.querySelectorAll(`article :is(pre, .output, ${scrolls})`)) {
       if (e.scrollWidth <= e.clientWidth + 1 || !visible(e) || getComputedStyle(e).overflowX === 'visible') continue;
       if (!e.matches(scrolls)) wrong.push(`cut at its right edge by ${e.scrollWidth - e.clientWidth} px: ${said(e)}`);
-      else if (!e.matches('.hkt-wide[tabindex="0"]')) wrong.push(`scrolls without a hint or a place for the keyboard: ${said(e)}`);
+      else if (!e.matches('.hkt-scrolls[tabindex="0"]')) wrong.push(`scrolls without a hint or a place for the keyboard: ${said(e)}`);
     }
     for (const e of document.querySelectorAll('article :is(img, svg[role=img])')) {
       const box = e.getBoundingClientRect();
@@ -75,6 +75,7 @@ window.hkt = (() => {
       if (box.width && box.right > width + 2) wrong.push(`beyond the paper by ${Math.round(box.right - width)} px: ${called(e)} ${said(e)}`);
       else if (e.scrollWidth > e.clientWidth + 1 && style.overflowX !== 'visible' && e.tagName !== 'svg') wrong.push(`cut on paper: ${called(e)} ${said(e)}`);
     }
+    window.dispatchEvent(new Event('afterprint'));
     return wrong;
   };
 

@@ -19,6 +19,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", _version)
     app.connect("html-page-context", dress.page, priority=900)  # after the theme's own
     app.connect("html-collect-pages", records.pages)
+    app.connect("build-finished", dress.lighter)
     return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}
 
 

@@ -9,14 +9,23 @@ from docutils import nodes
 
 from . import records
 
-PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"')
-SIZE = re.compile(rb'<svg [^>]*?height="([\d.]+)pt"[^>]*?width="([\d.]+)pt"', re.DOTALL)
+PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"([^>]*)>')
+SIZE = re.compile(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', re.DOTALL)
 ID = re.compile(r'<code[^>]*>(?:<span class="pre">)?([0-9a-f]{8,12})(?:</span>)?</code>')
 VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
 EVERYWHERE = "_static/book.js"
-ROLES = {  # docutils' bibliography: a role that browsers gave up, in a list that allows no other
+BETTER = {
+    # the bibliography: a role that browsers gave up, in a list that allows no other than this
     'role="doc-biblioentry"': 'role="listitem"',
+    # a folded cell has a name of its own
+    '<summary aria-label="Toggle hidden content">': "<summary>",
 }
+THEME = "_static/styles/pydata-sphinx-theme.css"
+ICON = re.compile(r'(?:\.fa[bsr]?-[\w-]+:before,?)+\{content:"\\(f[0-9a-f]{3})"\}')
+ICONS = set(  # those of fonts/icons.woff2
+    "f002 f010 f015 f019 f03a f042 f057 f058 f05a f062 f064 f06a f071 f08e f0c9 f0eb f0f3 f104 "
+    "f105 f106 f107 f15b f185 f186 f1c1 f303".split()
+)
 
 
 def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
@@ -30,9 +39,18 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     body = PICTURE.sub(lambda found: _file(Path(app.outdir), up, *found.groups()), body)
     known = _known(app)
     body = ID.sub(lambda found: _linked(found, known, up), body)
-    for old, new in ROLES.items():
+    for old, new in BETTER.items():
         body = body.replace(old, new)
     context["body"] = body
+
+
+def lighter(app, failed: Exception | None) -> None:
+    """Sphinx's event build-finished: the theme's styles without the names of icons not used."""
+    path = Path(app.outdir) / THEME
+    if failed is None and path.is_file():
+        text = path.read_text(encoding="utf-8")
+        kept = ICON.sub(lambda rule: rule.group(0) if rule.group(1) in ICONS else "", text)
+        path.write_text(kept, encoding="utf-8")
 
 
 def _own(app, script) -> bool:
@@ -53,8 +71,9 @@ def describe(doctree, most: int = 200) -> str:
     return question
 
 
-def _file(out: Path, up: str, kind: str, data: str) -> str:
-    """A picture that a page carries inside, as a file that loads when it comes into sight."""
+def _file(out: Path, up: str, kind: str, data: str, rest: str) -> str:
+    """A picture that a page carries inside, as a file that loads when it comes into sight and can
+    be opened alone."""
     picture = base64.b64decode(data)
     name = f"{hashlib.sha256(picture).hexdigest()[:16]}.{kind[:3]}"
     folder = out / "_images"
@@ -62,9 +81,10 @@ def _file(out: Path, up: str, kind: str, data: str) -> str:
     (folder / name).write_bytes(picture)
     size = ""
     if found := SIZE.search(picture[:2000]):
-        height, width = (round(float(points) * 4 / 3) for points in found.groups())
+        width, height = (round(float(points) * 4 / 3) for points in found.groups())
         size = f' width="{width}" height="{height}"'
-    return f'<img src="{up}_images/{name}" loading="lazy"{size}'
+    alone = f'<a class="hkt-enlarge" href="{up}_images/{name}">Enlarge</a>'
+    return f'<img src="{up}_images/{name}" loading="lazy"{size}{rest}>{alone}'
 
 
 def _known(app) -> dict[str, str]:

@@ -1,0 +1,170 @@
+"""What the book adds to Sphinx: verdicts from records, formulas, a record's page, the last touch."""
+
+import json
+import re
+import shutil
+
+import pytest
+from docutils import nodes
+from hkt_book import answer, dress, formulas, records
+
+import hkt_lite
+from hkt_lite.config import PROJECT, results_home
+from hkt_lite.files import sha256, write_json
+from hkt_lite.runs.store import MANIFEST, published
+
+SIDES = re.compile(r"<h3>(.*?)</h3>(.*?)</section>", re.DOTALL)
+
+
+def sides() -> dict[str, set[str]]:
+    """What stands where on the front page: heading -> ids of claims."""
+    made = answer.strip(answer.judged(published()))
+    return {name: set(re.findall(r"<b>(C\d)</b>", listed)) for name, listed in SIDES.findall(made)}
+
+
+@pytest.fixture
+def other_results(tmp_path, monkeypatch):
+    """change(edit): the published records, each changed by `edit`, and a manifest that owns them."""
+
+    def change(edit) -> None:
+        home = shutil.copytree(results_home(), tmp_path / "results")
+        for path in home.glob("*-*.json"):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            edit(record)
+            write_json(path, record)
+        listed = {path.name: sha256(path) for path in sorted(home.glob("*-*.json"))}
+        write_json(home / MANIFEST, listed)
+        monkeypatch.setenv("HKT_RESULTS", str(home))
+
+    return change
+
+
+# -- the answer ------------------------------------------------------------------------------------
+
+
+def test_every_claim_stands_on_one_side_and_leads_to_its_card():
+    made = answer.judged(published())
+    known = [claim.id for claim, _ in made]
+    assert sorted(name for side in sides().values() for name in side) == sorted(known)
+    shown = answer.strip(made, up="../")
+    for claim, verdict in made:
+        assert f'href="../_generated/30_scoreboard.html#{claim.id}"' in shown
+        assert shown.count(verdict.verdict) >= 1
+    assert answer.sentence(made).startswith(f"Of the paper’s {answer._word(len(known))} claims")
+
+
+def test_other_records_give_another_answer(other_results):
+    """A child of another size: C4 changes its side, its chip and the count in the sentence."""
+    before, said = sides(), answer.sentence(answer.judged(published()))
+    assert "C4" in before["Speaks for the claims"]
+
+    def larger(record):
+        if record["kind"] == "run" and record["config"]["method"] == "hkt":
+            record["cost"]["parameters"] += 1
+
+    other_results(larger)
+    assert "C4" in sides()["Speaks against them"]
+    assert answer.sentence(answer.judged(published())) != said
+
+
+def test_better_children_change_the_central_claim(other_results):
+    def better(record):
+        if record["kind"] == "run" and record["config"]["method"] == "hkt":
+            for state in ("selected", "last"):
+                metrics = record[state]["test"]
+                if "accuracy" in metrics:
+                    metrics["accuracy"] = 95.0 + record["config"]["seed"] / 100
+
+    other_results(better)
+    assert {"C2", "C3"} <= sides()["Speaks for the claims"]
+    (said,) = answer.central(answer.judged(published()))
+    assert "is reproduced" in said
+
+
+# -- formulas --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tex, groups, parts",
+    [
+        ("m = c", 1, 2),
+        (r"m = c + \rho\,(p - c), \qquad \rho = \lambda\,(1 - g)", 2, 3 + 2),
+        (r"\langle c, p \rangle + \lVert m - c \rVert", 1, 2),
+        (r"W = \big( H + I \big)^{-1} Y", 1, 2),
+    ],
+)
+def test_a_formula_is_broken_at_joints_outside_of_brackets(tex, groups, parts):
+    made = formulas.formula(tex, display=True)
+    assert made.count("<span>") == groups and made.count("<math") == parts
+    assert "\\" not in made
+
+
+def test_what_the_converter_does_not_know_is_written_otherwise():
+    assert "\\" not in formulas.formula(r"\big\lVert f \big\rVert_1 + \arg\max_k x")
+    assert 'stretchy="false"' in formulas.formula(r"\lVert c \rVert")
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def test_a_records_page_says_all_of_it():
+    run = next(record for record in published() if record.kind == "run" and record.parent)
+    facts = records.facts(run)
+    sections = dict(facts["sections"])
+    assert facts["command"] == f"hkt reproduce {run.id}"
+    assert ("seed", str(run.config.seed)) in sections["Configuration"]
+    assert ("commit", run.provenance.commit) in sections["Provenance"]
+    names = {curve["name"] for curve in facts["curves"]}
+    assert {f"training {term}" for term in run.epochs[0].train} <= names
+    assert len(facts["epochs"]) == len(run.epochs)
+
+
+def test_each_kind_of_record_has_a_page_and_a_command():
+    for kind, begins in (
+        ("run", "hkt reproduce"),
+        ("eval", "hkt eval"),
+        ("again", "hkt reproduce"),
+    ):
+        record = next(record for record in published() if record.kind == kind)
+        assert records.facts(record)["command"].startswith(begins)
+
+
+def test_ids_become_links_only_where_there_is_a_page():
+    known = {"0123456789ab"[:8]: "0123456789ab"}
+    shown = (
+        '<code title="0123456789ab">01234567</code> <code>0123456789ab</code> <code>89abcdef</code>'
+    )
+    linked = dress.ID.sub(lambda found: dress._linked(found, known, "../"), shown)
+    assert linked.count('href="../records/0123456789ab.html"') == 2
+    assert "<code>89abcdef</code>" in linked and "89abcdef.html" not in linked
+    assert dress._linked(dress.ID.match("<code>012345670000</code>"), known, "") == (
+        "<code>012345670000</code>"
+    )
+
+
+# -- the last touch --------------------------------------------------------------------------------
+
+
+def test_a_page_is_described_by_its_question_and_first_sentences():
+    box = nodes.admonition("", nodes.title("", "Why?"), classes=["hkt-question"])
+    box += nodes.paragraph("", "You need: nothing")
+    text = nodes.paragraph("", "Because " + "it is so. " * 60)
+    document = nodes.section("", box, text)
+    said = dress.describe(document)
+    assert said.startswith("Why? Because it is so.") and len(said) <= 202 and said.endswith("…")
+
+
+def test_a_picture_becomes_a_file_with_its_size(tmp_path):
+    svg = b'<svg xmlns:xlink="x" width="72pt" height="36pt" viewBox="0 0 72 36"></svg>'
+    import base64
+
+    shown = f'<img src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" alt="A">'
+    made = dress.PICTURE.sub(lambda found: dress._file(tmp_path, "../", *found.groups()), shown)
+    (path,) = (tmp_path / "_images").glob("*.svg")
+    assert path.read_bytes() == svg
+    assert f'src="../_images/{path.name}"' in made and 'width="96" height="48"' in made
+
+
+def test_the_edition_to_cite_is_this_one():
+    text = (PROJECT / "book" / "cite.md").read_text(encoding="utf-8")
+    assert f"Version {hkt_lite.__version__}" in text
