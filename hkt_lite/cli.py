@@ -9,6 +9,7 @@ import typer
 from typer import Argument, Option
 
 from .config import PROJECT, Config, HKTError, nearest, results_home, runs_home
+from .course.commands import app as course_app
 from .runs import golden as goldens
 from .runs import store
 
@@ -24,6 +25,7 @@ runs_app = typer.Typer(no_args_is_help=True, help="Records: list, show, diff, pu
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: status, fetch, verify.")
 app.add_typer(runs_app, name="runs")
 app.add_typer(data_app, name="data")
+app.add_typer(course_app, name="course")
 
 Json = Annotated[bool, Option("--json", help="Print JSON for a program to read.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Show what would be done, do nothing.")]

@@ -30,7 +30,7 @@ def test_a_room_that_imports_from_above_is_named(tmp_path):
     for room in ("config", "files", "cli", "__main__"):
         (tmp_path / "hkt_lite").mkdir(exist_ok=True)
         (tmp_path / "hkt_lite" / f"{room}.py").write_text("")
-    for room in ("book", "evidence", "runs", "benchmarks", "methods"):
+    for room in ("course", "book", "evidence", "runs", "benchmarks", "methods"):
         (tmp_path / "hkt_lite" / room).mkdir()
         (tmp_path / "hkt_lite" / room / "__init__.py").write_text("")
     (tmp_path / "hkt_lite" / "__init__.py").write_text("")

@@ -6,8 +6,3 @@ that is fenced in, `grader` compares what comes out with the reference, `classro
 
 hkt course release class --variant 2027
 """
-
-from .check import Checks
-from .variant import Variant
-
-__all__ = ["Checks", "Variant"]

@@ -68,8 +68,9 @@ def landlock(readable: list[str], writable: list[str]) -> bool:
     tcp = 0b11 if abi >= 4 else 0
     attributes = (ctypes.c_uint64 * 2)(rights, tcp)
     ruleset = libc.syscall(create, attributes, 16 if abi >= 4 else 8, 0)
-    read = 0b1101  # execute, read a file, list a folder
-    for path, allowed in [*((p, read) for p in readable), *((p, rights) for p in writable)]:
+    read, file = 0b1101, 0b101  # execute, read a file, list a folder; of a file without the last
+    allow = [(path, read if os.path.isdir(path) else file) for path in readable]
+    for path, allowed in [*allow, *((path, rights) for path in writable)]:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         rule = allowed.to_bytes(8, sys.byteorder) + handle.to_bytes(4, sys.byteorder)
         libc.syscall(add, ruleset, 1, ctypes.create_string_buffer(rule, 12), 0)

@@ -226,6 +226,27 @@ def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidde
     return answers
 
 
+def rehearse(notebook, warm: Warm, limits: Limits = Limits()) -> dict:
+    """{'results': {check: '' or what it said}, 'errors': [sentence]} of a student's notebook.
+
+    All cells run in order, also the visible part of the tests; nothing is graded.
+    """
+    with tempfile.TemporaryDirectory(prefix="handin-") as folder:
+        running = Running(warm, folder, notebook.metadata["hkt"]["imports"], (), limits)
+        errors = []
+        try:
+            for number, cell in enumerate(notebook.cells, 1):
+                if cell.cell_type == "code":
+                    label = name(cell) or f"cell {number}"
+                    answer = running.ask(run=without_magics(cell.source), name=label)
+                    if answer["error"]:
+                        errors.append(f"{label}: {said(answer['error'])}")
+            answer = running.ask(probe="check.results", tell=True)
+        finally:
+            running.kill()
+    return {"results": dict(answer.get("value", {}).get("dict", [])), "errors": errors}
+
+
 def without_magics(code: str) -> str:
     """A cell's code without lines for IPython and the shell, which are not run."""
     if code.startswith("%%writefile "):
@@ -296,7 +317,7 @@ class Judge:
 
 def canary() -> None:
     """A comparison that says yes to everything would give full marks to everybody."""
-    wrong = [(0, 1), (1.0, 1.1), ("a", "b"), (None, 0), (_array([1.0]), _array([1.0, 1.0]))]
+    wrong = [(0, 1), (1.0, 1.1), ("a", "b"), (0, None), (_array([1.0]), _array([1.0, 1.0]))]
     wrong += [(_array([np.nan]), _array([1.0])), ({"list": [1]}, {"list": [2]}), (True, False)]
     if any(not differs(a, b, THRESHOLD) for a, b in wrong) or differs(1.0, 1.0, THRESHOLD):
         raise HKTError("The comparison of answers is broken in this process; nothing is graded.")
@@ -318,6 +339,8 @@ def differs(got, wanted, threshold: float, where: str = "") -> str:
             return _parts(got[kind], wanted[kind], kind, threshold, where)
     if isinstance(wanted, (str, type(None), bool)):
         return "" if type(got) is type(wanted) and got == wanted else f"{here}not what is asked for"
+    if isinstance(wanted, int):  # an error would tell the number
+        return "" if decoded(got) == wanted else f"{here}another number is asked for"
     return _arrays(got, wanted, threshold, here)
 
 

@@ -64,7 +64,9 @@ def instance(path: Path, seed: int, warm: grader.Warm):
         cell.source = _filled(cell.source, values, path.stem)
     (answers,) = [cell for cell in notebook.cells if _tagged(cell, "answers")]
     notebook.cells.remove(answers)
-    notebook.metadata["hkt"] = {**notebook.metadata["hkt"], "variant": seed}
+    graded = [cell for cell in notebook.cells if grader.role(cell) in ("test", "essay")]
+    points = {grader.name(cell): cell.metadata.nbgrader["points"] for cell in graded}
+    notebook.metadata["hkt"] = {**notebook.metadata["hkt"], "variant": seed, "points": points}
     (checks,) = [cell for cell in notebook.cells if _tagged(cell, "checks")]
     table = _table(notebook, answers.source, warm)
     checks.source = f"{checks.source.partition('Checks(')[0]}Checks({table})"

@@ -33,7 +33,7 @@ ZOO = [
     HandIn(
         "columns add up to 1",
         {"write_conditional": [("kernel.sum(1,", "kernel.sum(0,")]},
-        FORMULA,
+        "conditional_vectors conditional_maps",  # the kernel is symmetric: the loss is the same
     ),
     HandIn(
         "distributions change places",
@@ -53,7 +53,7 @@ ZOO = [
                 ("(a * (a / b).log()).sum()", "torch.nansum(a * (a / b).log())"),
             ]
         },
-        "divergence_gradient own_test_right own_test_wrong",
+        "divergence_gradient",
     ),
     HandIn(
         "cut off from the child",

@@ -1,0 +1,30 @@
+"""A student's own look at a hand-in, before it is handed in.   hkt course check a1_attention.ipynb"""
+
+from pathlib import Path
+
+from ..book.notebook import read
+from ..config import HKTError
+from . import grader
+
+
+def problems(path: Path) -> tuple[list[str], int]:
+    """(a sentence for all that is not right yet, the number of checks that are).
+
+    Raises HKTError for a file that is no notebook of an assignment.
+    """
+    notebook = read(path)
+    facts = notebook.metadata.get("hkt", {})
+    if "points" not in facts:
+        raise HKTError(f"{path} is no notebook of an assignment; open the one from the zip again.")
+    found = []
+    if path.stem.split("__")[-1] != facts["assignment"]:
+        found.append(f"The file should be called {facts['assignment']}.ipynb.")
+    here = {grader.name(cell) for cell in notebook.cells}
+    for test in facts["points"]:
+        if test not in here:
+            found.append(f"The cell {test!r} is missing; it will be put back when it is graded.")
+    with grader.Warm() as warm:
+        seen = grader.rehearse(notebook, warm)
+    found += seen["errors"]
+    found += [f"{check}: not yet. {said}" for check, said in seen["results"].items() if said]
+    return found, sum(not said for said in seen["results"].values())
