@@ -128,7 +128,6 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
 
 
-<<<<<<< HEAD
 def _fold_settings(page) -> None:
     """One folded cell says with what settings a page was made; the defaults that it replaced stand
     in the notebook alone."""
@@ -144,7 +143,8 @@ def _fold_settings(page) -> None:
     shown.metadata["tags"].append("hide-input")
     prompts = {f"code_prompt_{do.lower()}": f"{do} this page's settings" for do in ("Show", "Hide")}
     shown.metadata.setdefault("mystnb", {}).update(prompts)
-=======
+
+
 def _with_measured(cells: list) -> Iterator:
     """The cells, and below one that measured times (`show.measured`) these as text."""
     import nbformat
@@ -154,7 +154,6 @@ def _with_measured(cells: list) -> Iterator:
         for output in cell.get("outputs", []):
             if text := output.get("metadata", {}).get(MEASURED):
                 yield nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-measured"[-64:])
->>>>>>> pagesB
 
 
 def _describe(where: str, cell) -> None:
