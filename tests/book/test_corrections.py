@@ -9,7 +9,7 @@ from hkt_lite.config import PROJECT
 from hkt_lite.evidence.literature import Claim, read_claims
 
 PAGE = PROJECT / "book" / "corrections.md"
-ENTRY = re.compile(r"^- \*\*(\d{4}-\d\d-\d\d) · [^*]+\.\*\*\s", re.MULTILINE)
+ENTRY = re.compile(r"\*\*\d{4}-\d\d-\d\d · [^*]+\.\*\* \S")
 
 
 def told(claim: Claim) -> list[str]:
@@ -39,12 +39,11 @@ def test_the_page_has_every_erratum_word_for_word_and_no_other(claim):
     assert page.count(f"**{claim.id} · ") == len(claim.errata)
 
 
-def test_every_correction_has_a_date_a_page_and_both_statements():
+def test_every_correction_names_its_date_and_page():
     entries = re.split(r"^- ", listed(), flags=re.MULTILINE)[1:]
-    assert len(entries) == len(ENTRY.findall(listed())) > 0
+    assert entries
     for entry in entries:
-        assert re.search(r"\b(said|held)\b", entry), entry
-        assert re.search(r"\b(says?|is now|withdrawn|names|has|supposes)\b", entry), entry
+        assert ENTRY.match(entry), entry
 
 
 def test_the_page_is_in_the_book():
