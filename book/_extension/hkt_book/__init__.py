@@ -1,5 +1,5 @@
 """What this book adds to Sphinx: mathematics without scripts, a page for each record, the verdicts
-as chips, and what a theme leaves undone for those who listen to, print or share a page.
+as chips, the errata, and what a theme leaves undone for those who listen to, print or share a page.
 
 `_config.yml` loads it under `sphinx: local_extensions`; a plain Sphinx build with this folder on
 its path and `extensions = ["hkt_book", ...]` does the same.
@@ -9,13 +9,14 @@ from sphinx.application import Sphinx
 
 from hkt_lite import __version__
 
-from . import answer, dress, formulas, records
+from . import answer, dress, errata, formulas, records
 
 
 def setup(app: Sphinx) -> dict:
     app.add_html_math_renderer("mathml", (formulas.inline, None), (formulas.block, None))
     app.add_directive("verdicts", answer.Verdicts)
     app.add_role("verdict", answer.role)
+    app.add_directive("errata", errata.Errata)
     app.connect("config-inited", _version)
     app.connect("html-page-context", dress.page, priority=900)  # after the theme's own
     app.connect("html-collect-pages", records.pages)
