@@ -3,7 +3,6 @@
 import ast
 import re
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -97,7 +96,8 @@ def test_the_step_as_released_has_the_gradients_of_the_reference():
 
     as_released = functions(COSTS, "costs-released", attention=attention)["as_released"]
     torch.manual_seed(0)
-    parent, x, y = resnet("resnet14").double().eval(), features(8, 6, 3, 32, 32), torch.arange(6)
+    parent, y = resnet("resnet14").double().eval(), torch.arange(6)
+    x = features(8, 6, 3, 32, 32) / 100  # a short p, so that the gate is open
     grads = []
     for step in (as_released, None):
         torch.manual_seed(1)
@@ -109,7 +109,8 @@ def test_the_step_as_released_has_the_gradients_of_the_reference():
         grads.append([w.grad.clone() for net in (child, parent) for w in net.parameters()])
     for ours, theirs in zip(*grads, strict=True):
         torch.testing.assert_close(ours, theirs)
-    assert any(grad.abs().max() > 0 for grad in grads[0])
+    through_parent = grads[0][-len(list(parent.parameters()))]  # of its first convolution
+    assert through_parent.abs().max() > 1e-6
 
 
 def test_the_price_of_a_run_is_its_steps_and_one_filling_of_the_cache():

@@ -1,5 +1,7 @@
 """Times reach the page as text below their cell and no output that is compared."""
 
+import pytest
+
 from hkt_lite.book.execute import execute
 from hkt_lite.book.notebook import read
 from hkt_lite.book.validate import validate
@@ -10,6 +12,7 @@ from hkt_lite.evidence.outputs import measured
 measured(f"| took |\\n|---|\\n| {time.time_ns()} |")"""
 
 
+@pytest.mark.slow
 def test_a_time_is_text_of_the_page_and_another_one_is_no_fault(tmp_path):
     source = toy.write(tmp_path / "a.ipynb", "print('before')", CLOCK, "print('after')")
     made = execute(source, {}, tmp_path / "out" / "a.ipynb")
