@@ -240,8 +240,9 @@ def picture(made: tuple, records: Sequence[str] = ()) -> Block:
 
 
 def _short_name(alt: str, most: int = 70) -> str:
-    """What an alternative text speaks of: its beginning, up to the first stop."""
-    first = re.split(r"[:.;] ", alt, maxsplit=1)[0].strip(" .")
+    """What an alternative text speaks of: its beginning, up to the first stop after a few words."""
+    stop = re.search(r"(?<=\w{3})[:.;](?= |$)", alt[12:])
+    first = alt[: 12 + stop.start()] if stop else alt
     return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " …"
 
 

@@ -27,7 +27,7 @@ RULES = """async rules => {
     `${v.impact} ${v.id} (${v.nodes.length}): ${v.nodes[0].html.slice(0, 120)}`);
 }"""
 COLOURS = ["color-contrast"]  # all that is another in the dark
-NARROW = ["color-contrast", "scrollable-region-focusable", "landmark-unique", "target-size"]
+NARROW = ["scrollable-region-focusable", "landmark-unique", "target-size"]
 MOST = 1_200_000  # bytes of a page when it opens
 BESIDES = ["search", "genindex", "404"]  # pages of the book that no table of contents lists
 
