@@ -73,7 +73,9 @@ def entry(name: str, salt: str, right, wrong: dict) -> dict:
 def _said(line: dict, name: str, salt: str, kind: str, row: np.ndarray) -> str | None:
     """'' for the right answer, what to say of a known wrong one, None for an unknown one."""
     centre = np.round(_probes(row) / line["step"])
-    for shift in sorted(itertools.product((-1, 0, 1), repeat=PROBES), key=lambda s: np.abs(s).sum()):
+    for shift in sorted(
+        itertools.product((-1, 0, 1), repeat=PROBES), key=lambda s: np.abs(s).sum()
+    ):
         found = line["known"].get(_digest(salt, name, kind, centre + shift))
         if found is not None:
             return found

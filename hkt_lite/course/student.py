@@ -190,7 +190,10 @@ def warm() -> None:
 
     torch.set_num_threads(1)
     layer = torch.nn.Linear(2, 2)
-    for optimizer in (torch.optim.SGD(layer.parameters(), 0.1), torch.optim.Adam(layer.parameters())):
+    for optimizer in (
+        torch.optim.SGD(layer.parameters(), 0.1),
+        torch.optim.Adam(layer.parameters()),
+    ):
         layer(torch.ones(1, 2)).sum().backward()
         optimizer.step()
     return numpy.testing, pandas, scipy.stats

@@ -131,7 +131,9 @@ def exits(notebook):
 
 
 def _cheat(name, trick, edits=None, seconds=100) -> HandIn:
-    return HandIn(name, edits or {}, "all", from_stub=True, trick=trick, kind="cheat", seconds=seconds)
+    return HandIn(
+        name, edits or {}, "all", from_stub=True, trick=trick, kind="cheat", seconds=seconds
+    )
 
 
 def read_sources(paths) -> HandIn:

@@ -44,4 +44,6 @@ def write(folder: Path, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    print(f"{write(Path(sys.argv[1]), int((sys.argv[2:] or ['2026'])[0]))} hand-ins in {sys.argv[1]}")
+    print(
+        f"{write(Path(sys.argv[1]), int((sys.argv[2:] or ['2026'])[0]))} hand-ins in {sys.argv[1]}"
+    )

@@ -34,7 +34,11 @@ ZOO = [
     ),
     HandIn(
         "softmax over the batch for the gate",
-        {"write_share": [("torch.sigmoid(similarity(c, p))", "torch.softmax(similarity(c, p), 0)")]},
+        {
+            "write_share": [
+                ("torch.sigmoid(similarity(c, p))", "torch.softmax(similarity(c, p), 0)")
+            ]
+        },
         "gate share mix displacement",
     ),
     HandIn(

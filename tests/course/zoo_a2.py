@@ -12,7 +12,11 @@ ZOO = [
     ),
     HandIn(
         "keeps the last call only",
-        {"write_record": [("seen[path].app", "seen[path].clear()\n                seen[path].app")]},
+        {
+            "write_record": [
+                ("seen[path].app", "seen[path].clear()\n                seen[path].app")
+            ]
+        },
         "record_values record_leaves_nothing",
     ),
     HandIn(
@@ -57,7 +61,10 @@ ZOO = [
         "frozen by no_grad",
         {
             "write_freeze": [
-                ("return parent", "parent.forward = torch.no_grad()(parent.forward)\n    return parent")
+                (
+                    "return parent",
+                    "parent.forward = torch.no_grad()(parent.forward)\n    return parent",
+                )
             ]
         },
         "freeze_gradient",

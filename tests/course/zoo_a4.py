@@ -87,8 +87,14 @@ ZOO = [
         "beta is a plain argument",
         {
             "write_file": [
-                ("    class Options(Method.Options):\n", "    def __init__(self, *args, beta=1.0, **words):\n"),
-                ("        beta: float = number(", "        super().__init__(*args, **words)\n        self.beta = (lambda x: beta)("),
+                (
+                    "    class Options(Method.Options):\n",
+                    "    def __init__(self, *args, beta=1.0, **words):\n",
+                ),
+                (
+                    "        beta: float = number(",
+                    "        super().__init__(*args, **words)\n        self.beta = (lambda x: beta)(",
+                ),
                 ("self.options.beta", "self.beta"),
             ]
         },
@@ -96,10 +102,21 @@ ZOO = [
     ),
     HandIn(
         "an absolute import, which works in this notebook only",
-        {"write_file": [("from .method import Method", "from __main__ import divergence as _\nfrom .methods import Method")]},
+        {
+            "write_file": [
+                (
+                    "from .method import Method",
+                    "from __main__ import divergence as _\nfrom .methods import Method",
+                )
+            ]
+        },
         "registration terms option own_test_right own_test_wrong",
     ),
-    HandIn("a test that passes everything", {"write_own_test": NOTHING}, "own_test_right own_test_wrong"),
+    HandIn(
+        "a test that passes everything",
+        {"write_own_test": NOTHING},
+        "own_test_right own_test_wrong",
+    ),
     HandIn("a test that only runs it", {"write_own_test": ONLY_RUNS}, "own_test_wrong"),
     HandIn("a test with a single site", {"write_own_test": ONE_SITE}, "own_test_wrong"),
 ]

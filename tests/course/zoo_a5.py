@@ -52,7 +52,11 @@ ZOO = [
     ),
     HandIn(
         "bias over the last epoch",
-        {"write_reported": [("honest = chosen(own)", "honest = own[own.epoch == own.epoch.max()]")]},
+        {
+            "write_reported": [
+                ("honest = chosen(own)", "honest = own[own.epoch == own.epoch.max()]")
+            ]
+        },
         "selection_bias",
     ),
     HandIn(
@@ -86,7 +90,11 @@ ZOO = [
     ),
     HandIn(
         "plain is not tuned",
-        {"write_honest": [("tuned(runs, method))]", '(tuned(runs, "new") if method == "new" else 0.01))]')]},
+        {
+            "write_honest": [
+                ("tuned(runs, method))]", '(tuned(runs, "new") if method == "new" else 0.01))]')
+            ]
+        },
         "honest",
     ),
     HandIn(
