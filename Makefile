@@ -1,4 +1,4 @@
-# make book | test | lab | serve | clean          each a thin call of `hkt`, pytest or jupyter
+# make book | test | lab | grade | serve | clean          each a thin call of `hkt`, pytest or jupyter
 #
 # The first call makes .venv and installs what it needs under constraints.txt; later calls see that
 # nothing changed.
@@ -11,6 +11,9 @@ TORCH_INDEX ?=
 PORT ?= 8000
 WORKERS ?= auto
 BIN := .venv/bin
+COURSE := .venv/course
+CLASS ?= build/class
+VARIANT ?= 2026
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
 # An empty OMP_NUM_THREADS is an invalid value to the OpenMP runtime; as good as not set.
@@ -18,7 +21,7 @@ ifeq ($(strip $(OMP_NUM_THREADS)),)
 unexport OMP_NUM_THREADS
 endif
 
-.PHONY: setup book test lab serve clean
+.PHONY: setup book test lab grade serve clean
 
 setup: .venv/.book
 
@@ -29,7 +32,15 @@ setup: .venv/.book
 	$(INSTALL) -e '.[book,lits]'
 	touch $@
 
-.venv/.test: .venv/.book
+# nbgrader brings JupyterLab, which costs each start of a kernel seconds: an environment on top of .venv.
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+.venv/.course: .venv/.book
+	$(BIN)/python -m venv $(COURSE)
+	$(BIN)/python $(PURELIB) > "$$($(COURSE)/bin/python $(PURELIB))/below.pth"
+	$(COURSE)/bin/python -m pip install -c constraints.txt -e '.[course]'
+	touch $@
+
+.venv/.test: .venv/.book .venv/.course
 	$(INSTALL) -e '.[book,lits,test]'
 	touch $@
 
@@ -46,6 +57,14 @@ test: .venv/.test
 
 lab: .venv/.lab
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+# The round trip of a class, with the zoo of the tests for students.
+grade: .venv/.course
+	rm -rf $(CLASS)
+	$(COURSE)/bin/hkt course release $(CLASS) --variant $(VARIANT)
+	$(COURSE)/bin/python -m tests.course.zoo $(CLASS)/inbox $(VARIANT)
+	$(COURSE)/bin/hkt course grade $(CLASS)
+	$(COURSE)/bin/hkt course table $(CLASS)
 
 serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory book/_build/html

@@ -40,13 +40,19 @@ def constraints(text: str) -> dict[str, Version]:
     return pins
 
 
-BASE, LAB = (PROJECT / "constraints.txt").read_text(encoding="utf-8").split("# --- only for")
+BASE, LAB, COURSE = (
+    (PROJECT / "constraints.txt").read_text(encoding="utf-8").split("# --- only for")
+)
 INSTALLED = {canonicalize_name(one.name) for one in metadata.distributions()}
 needs_lab = pytest.mark.skipif(
     "jupyterlab" not in INSTALLED, reason="jupyterlab is not installed; `make lab` installs it"
 )
-PINS = constraints(BASE + "\n#" + LAB)
-LAB_PINS = constraints("#" + LAB)
+PINS = constraints(BASE + "\n#" + LAB + "\n#" + COURSE)
+BROUGHT_BY = {  # a distribution -> the extra and the pins that are not judged where it is missing
+    "jupyterlab": ("lab", constraints("#" + LAB)),
+    "nbgrader": ("course", constraints("#" + COURSE)),
+}
+MISSING = [what for name, what in BROUGHT_BY.items() if name not in INSTALLED]
 
 
 def pip_lines() -> list[str]:
@@ -55,8 +61,9 @@ def pip_lines() -> list[str]:
 
 
 def here() -> list[Requirement]:
-    """What pyproject.toml asks for of this environment: all but the extra lab where it is not."""
-    without = () if "jupyterlab" in INSTALLED else ("lab",)
+    """What pyproject.toml asks for of this environment: all but the extras lab and course where
+    they are not."""
+    without = [extra for extra, _ in MISSING]
     return [one for where, one in RANGES.items() if where.partition(":")[0] not in without]
 
 
@@ -110,6 +117,8 @@ def test_make_installs_for_each_target_what_it_needs_and_for_the_tests_what_cond
         assert f"\n{target}: .venv/.{target}\n" in makefile
     assert "INSTALL := $(BIN)/python -m pip install -c constraints.txt\n" in makefile
     assert pip_lines() == [f"-e {wanted['test']} -c constraints.txt"]
+    course = "$(COURSE)/bin/python -m pip install -c constraints.txt -e '.[course]'\n"
+    assert course in makefile and "\n.venv/.test: .venv/.book .venv/.course\n" in makefile
 
 
 @needs_lab
@@ -160,7 +169,7 @@ def test_what_is_installed_here_is_what_is_pinned():
 
 def test_constraints_have_no_strays():
     """Every pin is reachable from an extra, so that the file does not fill with what somebody once
-    installed; those of the extra lab are judged where it is installed."""
+    installed; those of the extras lab and course are judged where they are installed."""
     reached = {canonicalize_name(wanted.name) for wanted in here()}
     todo = list(reached)
     while todo:
@@ -171,7 +180,7 @@ def test_constraints_have_no_strays():
         new = {canonicalize_name(Requirement(line).name) for line in requires} - reached
         reached |= new
         todo += new
-    unjudged = set() if "jupyterlab" in INSTALLED else set(LAB_PINS)
+    unjudged = {name for _, pins in MISSING for name in pins}
     assert set(PINS) <= reached | unjudged, sorted(set(PINS) - reached)
 
 

@@ -164,7 +164,7 @@ class Class:
     # -- grade -----------------------------------------------------------------------------------
 
     def hand_ins(self) -> Iterator[tuple[str, str, Path]]:
-        """(student, assignment, file) of the inbox.  Raises HKTError for a name that says neither."""
+        """(student, assignment, file) of the inbox.  Raises HKTError for a name without these."""
         released = self.facts()["assignments"]
         for path in sorted((self.root / "inbox").glob("*.ipynb")):
             found = FILE.fullmatch(path.name)
@@ -200,7 +200,7 @@ class Class:
         return unread
 
     def _results(self, readable: list, workers: int, limits: grader.Limits) -> dict:
-        """(student, assignment) -> result; each hand-in in a process of its own, several at once."""
+        """(student, assignment) -> result; each hand-in in a process of its own."""
         private = [source.home(), self.root.resolve()]
         with grader.Warm() as warm, ThreadPoolExecutor(workers) as pool:
             judges = {

@@ -1,4 +1,4 @@
-"""hkt course release | check | grade | table"""
+"""hkt course release | check | grade | table | slides"""
 
 import json
 from pathlib import Path
@@ -71,3 +71,13 @@ def table(
         lost = f"  lost: {row['lost']}" if row["lost"] else ""
         points = f"{row['points']:5.1f} of {row['most']:g}"
         print(f"{row['assignment']:<14} {row['student']:<{width}} {points}{still}{lost}")
+
+
+@app.command()
+def slides(out: Path = Path("slides")) -> None:
+    """One deck from the rendered book: slides.html, and slides.pdf where Chromium is found."""
+    from .. import config
+    from .slides import deck
+
+    for path in deck(config.PROJECT / "book" / "_build" / "html", out):
+        print(path)

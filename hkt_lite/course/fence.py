@@ -22,8 +22,8 @@ except ImportError:  # Windows
     resource = None
 
 REFUSED = (
-    "subprocess.Popen os.fork os.system os.exec os.posix_spawn os.spawn os.forkpty pty.spawn os.kill "
-    "os.killpg signal.pthread_kill ctypes.dlopen socket.connect socket.bind socket.sendto "
+    "subprocess.Popen os.fork os.system os.exec os.posix_spawn os.spawn os.forkpty pty.spawn "
+    "os.kill os.killpg signal.pthread_kill ctypes.dlopen socket.connect socket.bind socket.sendto "
     "os.symlink os.link os.chroot"
 ).split()
 FILES = ("open", "os.listdir", "os.scandir", "os.chdir", "os.remove", "os.rename", "os.truncate")

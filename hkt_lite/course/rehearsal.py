@@ -1,4 +1,4 @@
-"""A student's own look at a hand-in, before it is handed in.   hkt course check a1_attention.ipynb"""
+"""A student's own look at a hand-in.   hkt course check a1_attention.ipynb"""
 
 from pathlib import Path
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from .. import config
 from ..book.notebook import read
 from ..config import HKTError, nearest
-from . import check, grader
-from .variant import Variant
+from . import check, compare, grader
 
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")
 STUB = "# YOUR CODE HERE\nraise NotImplementedError"
@@ -93,9 +92,11 @@ def _table(notebook, answers: str, warm: grader.Warm) -> str:
     whole = notebook.copy()
     probe = f"{answers}\nANSWERS"
     first = next(grader.name(cell) for cell in notebook.cells if grader.role(cell) == "test")
-    asked = {first: probe}
-    answers_of = lambda cell: asked.get(grader.name(cell), "")  # noqa: E731
-    found = grader.run(whole, warm, tests=answers_of, tell=True)[first]
+
+    def asked(cell) -> str:
+        return probe if grader.name(cell) == first else ""
+
+    found = grader.run(whole, warm, tests=asked, tell=True)[first]
     if "error" in found:
         raise HKTError(f"The answers of an assignment fail: {grader.said(found['error'])}.")
     salt = sha256(f"{notebook.metadata['hkt']}".encode()).hexdigest()[:8]
@@ -115,7 +116,7 @@ def _plain(value):
         return [_plain(part) for part in value["list"]]
     if isinstance(value, dict) and "dict" in value:
         return {key: _plain(part) for key, part in value["dict"]}
-    return value if isinstance(value, (str, int, float)) else grader.decoded(value)
+    return value if isinstance(value, (str, int, float)) else compare.decoded(value)
 
 
 def stub(notebook):
@@ -155,18 +156,18 @@ def weak_tests(judge: grader.Judge) -> list[str]:
     return wrong
 
 
-# -- what may not be shown --------------------------------------------------------------------------
+# -- what may not be shown -------------------------------------------------------------------------
 
 
 def secrets(notebook, parts=(SOLUTION, grader.HIDDEN)) -> set[str]:
-    """Lines of the solutions and hidden tests that stand nowhere else in the assignment."""
-    told = {line.strip() for cell in stub(notebook).cells for line in cell.source.split("\n")}
+    """The lines of the solutions and hidden tests that are long enough to tell something."""
     kept: set[str] = set()
     for cell in notebook.cells:
         for begin, end in parts:
             for part in cell.source.split(begin)[1:]:
                 kept |= {line.strip() for line in part.partition(end)[0].split("\n")}
-    return {line for line in kept - told if len(line) >= TELLING and not line.startswith("#")}
+    common = ("#", "import ", "from ")
+    return {line for line in kept if len(line) >= TELLING and not line.startswith(common)}
 
 
 def leaks(path: Path, kept: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The whole zoo: what each hand-in earns, by assignment and test."""
+"""The whole zoo: which tests each hand-in loses."""
 
 import pytest
 
@@ -6,23 +6,12 @@ from hkt_lite.course import grader, source
 from tests.course import zoo
 from tests.course.hand_ins import make
 
-SEED = 2026
 CASES = [(name, hand_in) for name in source.names() for hand_in in zoo.hand_ins(name)]
-
-
-@pytest.fixture(scope="module")
-def judges():
-    """Assignment -> its judge, for the class's version of SEED; made when first asked for."""
-    with grader.Warm() as warm:
-        made = {}
-
-        def judge(name: str) -> grader.Judge:
-            if name not in made:
-                assignment = source.instance(source.path_of(name), SEED, warm)
-                made[name] = grader.Judge(assignment, warm, [source.home()])
-            return made[name]
-
-        yield judge
+SHOWN = {  # cheats -> what their last cell prints where the fence holds
+    "file reader": "nothing seen",
+    "looks for the reference in memory": "nothing found",
+    "starts processes": str(["PermissionError"] * 6),
+}
 
 
 @pytest.mark.parametrize("name, hand_in", CASES, ids=[f"{name}-{one.name}" for name, one in CASES])
@@ -34,3 +23,31 @@ def test_a_hand_in_loses_exactly_what_it_should(name, hand_in, judges):
     assert all(mark.points in (0, mark.most) for mark in result.marks.values())
     wanted = set(result.marks) if hand_in.loses == "all" else set(hand_in.loses.split())
     assert lost == wanted, {test: mark.said for test, mark in result.marks.items()}
+    printed = "".join(
+        output.get("text", "")
+        for cell in result.notebook.cells
+        for output in cell.get("outputs", [])
+    )
+    assert SHOWN.get(hand_in.name, "") in printed and "HIDDEN INPUT" not in printed, printed
+
+
+def test_the_zoo_is_as_large_as_was_asked_for():
+    for name in source.names():
+        kinds = [hand_in.kind for hand_in in zoo.hand_ins(name)]
+        assert kinds.count("wrong") + kinds.count("mutant") >= 4, name
+        assert kinds.count("reference") == kinds.count("stub") == 1
+
+
+@pytest.mark.parametrize("name", source.names())
+def test_last_years_full_marks_are_worth_little_this_year(name, judges):
+    this, last = judges(name), judges(name, 2027)
+    assert last.grade(make(last.source, zoo.REFERENCE)).points == 20
+    assert this.grade(make(last.source, zoo.REFERENCE)).points < 10
+    assert this.source.cells[0].source != "" and this.source != last.source
+
+
+@pytest.mark.parametrize("name", source.names())
+def test_every_test_does_its_work(name, judges):
+    assert source.weak_tests(judges(name)) == []
+    points = [cell.metadata.nbgrader.get("points", 0) for cell in judges(name).source.cells]
+    assert 24 <= sum(points) <= 26

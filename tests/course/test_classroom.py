@@ -1,0 +1,226 @@
+"""An instructor's path through nbgrader, in the environment that has it: release, grade, feedback,
+points given by hand, CSV; and what goes wrong on the way."""
+
+import csv
+import html
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from hkt_lite.config import PROJECT
+from hkt_lite.course import grader, source
+from tests.course import cheats, zoo, zoo_a1
+from tests.course.class_python import hkt, python
+from tests.course.hand_ins import make
+from tests.helpers import child_environment
+
+NAME = "a1_attention"
+BY_HAND = """
+import sys
+from nbgrader.api import Gradebook
+with Gradebook(f"sqlite:///{sys.argv[1]}/gradebook.db") as book:
+    grade = book.find_grade("essay", "a1_attention", "a1_attention", "ada")
+    grade.manual_score, grade.needs_manual_grade = 3.0, False
+    book.db.commit()
+"""
+
+
+def by_name(hand_ins, name):
+    (found,) = [one for one in hand_ins if one.name == name]
+    return found
+
+
+def rows(folder: Path) -> dict[str, dict]:
+    with open(folder / "grades.csv", encoding="utf-8", newline="") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory) -> Path:
+    """A class that has been given assignment 1."""
+    folder = tmp_path_factory.mktemp("class") / "class"
+    made = hkt("course", "release", folder, NAME, "--variant", 2027)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def graded(released, tmp_path_factory) -> Path:
+    """The same class with four hand-ins and a file that is no notebook, graded."""
+    folder = shutil.copytree(released, tmp_path_factory.mktemp("graded") / "class")
+    assignment = nbformat.read(folder / "source" / NAME / f"{NAME}.ipynb", 4)
+    hand_ins = {
+        "ada": zoo.REFERENCE,
+        "ben": zoo.STUB,
+        "cleo": by_name(zoo_a1.ZOO, "gate inverted"),
+        "dan": by_name(cheats.ZOO(), "test cells replaced, points raised"),
+    }
+    (folder / "inbox").mkdir()
+    for student, hand_in in hand_ins.items():
+        text = nbformat.writes(make(assignment, hand_in))
+        (folder / "inbox" / f"{student}__{NAME}.ipynb").write_text(text, encoding="utf-8")
+    (folder / "inbox" / f"eve__{NAME}.ipynb").write_text("{no notebook", encoding="utf-8")
+    made = hkt("course", "grade", folder)
+    assert made.returncode == 1, made.stdout + made.stderr
+    assert "eve" in made.stdout and "not a readable notebook" in made.stdout, made.stdout
+    return folder
+
+
+def test_students_get_a_notebook_without_solutions_that_is_the_same_each_time(released):
+    with zipfile.ZipFile(released / "zips" / f"{NAME}.zip") as archive:
+        assert archive.namelist() == [f"{NAME}/{NAME}.ipynb", f"{NAME}/README.txt"]
+        notebook = nbformat.reads(archive.read(f"{NAME}/{NAME}.ipynb").decode(), 4)
+    assert notebook.metadata.hkt.variant == 2027
+    assert sum(source.STUB.split("\n")[0] in cell.source for cell in notebook.cells) == 4
+    assert source.TEXT_STUB in notebook.cells[-1].source
+    before = (released / "zips" / f"{NAME}.zip").read_bytes()
+    again = hkt("course", "release", released, NAME, "--variant", 2027)
+    assert again.returncode == 0 and (released / "zips" / f"{NAME}.zip").read_bytes() == before
+
+
+def test_points_are_those_that_were_earned(graded):
+    made = rows(graded)
+    assert {student: float(row["points"]) for student, row in made.items()} == {
+        "ada": 20,
+        "ben": 0,
+        "cleo": 14,
+        "dan": 0,
+    }
+    assert {row["most"] for row in made.values()} == {"24.0"}
+    assert made["cleo"]["lost"] == "share mix displacement"
+    assert made["ada"]["open"] == "1" and made["ben"]["open"] == "0"  # nothing to read there
+
+
+def test_the_table_prints_every_hand_in(graded):
+    said = hkt("course", "table", graded).stdout
+    assert "cleo 14.0 of 24" in said and "1 to be read" in said
+    listed = json.loads(hkt("course", "table", graded, "--json").stdout)
+    assert [row["student"] for row in listed] == ["ada", "ben", "cleo", "dan"]
+
+
+def test_feedback_says_what_was_lost_and_no_hidden_test(graded):
+    page = (graded / "feedback" / "cleo" / NAME / f"{NAME}.html").read_text(encoding="utf-8")
+    assert "relative error" in page
+    assignment = nbformat.read(graded / "source" / NAME / f"{NAME}.ipynb", 4)
+    text = html.unescape(page)
+    for cell in assignment.cells:
+        for line in grader.hidden(cell).split("\n"):
+            assert len(line) < source.TELLING or line.strip() not in text, line
+
+
+def test_points_given_by_hand_survive_another_grading(graded, tmp_path):
+    folder = shutil.copytree(graded, tmp_path / "class")
+    for path in (folder / "inbox").glob("*"):
+        if not path.name.startswith("ada"):
+            path.unlink()
+    done = subprocess.run(
+        [python(), "-c", BY_HAND, str(folder)], env=child_environment(tmp_path), check=False
+    )
+    assert done.returncode == 0 and hkt("course", "grade", folder).returncode == 0
+    assert float(rows(folder)["ada"]["points"]) == 23
+    assert float(rows(folder)["cleo"]["points"]) == 14  # graded before, still there
+
+
+def test_a_test_that_is_gone_is_refused_where_somebody_has_handed_in(graded, tmp_path):
+    folder, own = shutil.copytree(graded, tmp_path / "class"), _project(tmp_path)
+    _edit(own, lambda cells: [cell for cell in cells if grader.name(cell) != "displacement"])
+    made = _hkt_of(own, "course", "release", folder, NAME, "--variant", "2027")
+    assert made.returncode == 2 and "has been handed in" in made.stderr, made.stderr
+    assert "displacement" in made.stderr
+    assert (folder / "release" / NAME / f"{NAME}.ipynb").exists()
+    assert not list(folder.glob(".release-*"))
+
+
+def test_a_leaked_solution_stops_the_release(tmp_path):
+    own = _project(tmp_path)
+    assignment = nbformat.read(source.path_of(NAME), 4)
+    line = next(
+        line.strip()
+        for cell in assignment.cells
+        for line in cell.source.split("\n")
+        if line.strip().startswith("along = ")
+    )
+    _edit(own, lambda cells: [_told(cell, line) for cell in cells])
+    made = _hkt_of(own, "course", "release", tmp_path / "class", NAME)
+    assert made.returncode == 2 and "gives away" in made.stderr, made.stdout + made.stderr
+    assert not (tmp_path / "class" / "zips").exists()
+
+
+def test_a_weak_test_stops_the_release(tmp_path):
+    own = _project(tmp_path)
+    _edit(own, lambda cells: [_weak(cell) for cell in cells])
+    made = _hkt_of(own, "course", "release", tmp_path / "class", NAME)
+    assert made.returncode == 2, made.stdout + made.stderr
+    assert "Test 'gate' is weak: an empty hand-in passes it." in made.stderr
+    assert not (tmp_path / "class" / "release").exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["release", "{class}", "a1_atention"], "Did you mean 'a1_attention'"),
+        (["release", "{class}", NAME, "--variant", "2028"], "is a class of variant 2027"),
+        (["grade", "{empty}"], "is no class yet"),
+        (["table", "{empty}"], "is no class yet"),
+        (["check", "{empty}/nothing.ipynb"], "There is no notebook"),
+    ],
+)
+def test_a_mistake_is_one_sentence(words, said, released, tmp_path):
+    places = {"class": released, "empty": tmp_path}
+    made = hkt("course", *[word.format(**places) for word in words])
+    assert made.returncode == 2 and said in made.stderr, made.stdout + made.stderr
+    assert len(made.stderr.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_file_with_another_name_is_named_before_anything_is_graded(released, tmp_path):
+    folder = shutil.copytree(released, tmp_path / "class")
+    (folder / "inbox").mkdir()
+    (folder / "inbox" / "homework.ipynb").write_text("{}", encoding="utf-8")
+    made = hkt("course", "grade", folder)
+    assert made.returncode == 2 and "STUDENT__ASSIGNMENT.ipynb" in made.stderr
+    assert not (folder / "submitted").exists()
+
+
+def _project(tmp_path: Path) -> Path:
+    """A copy of the package and of assignment 1, whose source may be spoilt."""
+    own = tmp_path / "project"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT / "hkt_lite", own / "hkt_lite", ignore=ignored)
+    shutil.copytree(source.home() / NAME, own / "notebooks" / "assignments" / "source" / NAME)
+    return own
+
+
+def _edit(own: Path, change) -> None:
+    path = own / "notebooks" / "assignments" / "source" / NAME / f"{NAME}.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells = change(notebook.cells)
+    path.write_text(nbformat.writes(notebook), encoding="utf-8")
+
+
+def _told(cell, line: str):
+    if grader.name(cell) == "ask_gradients":
+        cell.source += f"\n\nFor example\n{line}"
+    return cell
+
+
+def _weak(cell):
+    if grader.name(cell) == "gate":
+        begin, end = grader.HIDDEN
+        cell.source = f"{begin}\nfeatures(1, 2, 3)[0].shape[0]\n{end}"
+    return cell
+
+
+def _hkt_of(own: Path, *words) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [python(), "-m", "hkt_lite", *map(str, words)],
+        env=child_environment(own, PYTHONPATH=str(own)),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=own,
+    )

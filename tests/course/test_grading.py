@@ -1,0 +1,202 @@
+"""What the grader puts right, refuses and never believes."""
+
+import json
+import zipfile
+
+import nbformat
+import numpy as np
+import pytest
+
+from hkt_lite.config import PROJECT, HKTError
+from hkt_lite.course import compare, fence, grader, source
+from hkt_lite.course.student import encode
+from tests.course import zoo
+from tests.course.hand_ins import HandIn, cell_of, last_cell, make
+
+NAME = "a1_attention"
+
+
+def test_cells_are_put_back_and_named(judges):
+    judge = judges(NAME)
+    handed = make(judge.source, zoo.REFERENCE)
+    handed.cells = [cell for cell in handed.cells if grader.name(cell) not in ("mix", "given")]
+    handed.cells.reverse()
+    result = judge.grade(handed)
+    assert result.points == 20
+    assert result.notes == [
+        "Cell 'given' was missing and has been put back.",
+        "Cell 'mix' was missing and has been put back.",
+    ]
+
+
+def test_own_cells_run_where_the_student_put_them(judges):
+    judge = judges(NAME)
+    helper = nbformat.v4.new_code_cell("def root(c):\n    return c.shape[1] ** 0.5")
+    edits = {"write_similarity": [("c.shape[1] ** 0.5", "root(c)")]}
+    handed = make(judge.source, HandIn("own cell", edits))
+    place = handed.cells.index(cell_of(handed, "ask_similarity"))
+    handed.cells.insert(place, helper)
+    assert judge.grade(handed).points == 20
+
+
+def test_a_copied_solution_cell_counts_as_the_student_saw_it_last(judges):
+    judge = judges(NAME)
+    handed = make(judge.source, zoo.REFERENCE)
+    again = cell_of(handed, "write_mix").copy()
+    again.source = "def mix(c, p):\n    return c"
+    handed.cells.insert(handed.cells.index(cell_of(handed, "write_mix")) + 1, again)
+    lost = {test for test, mark in judge.grade(handed).marks.items() if not mark.points}
+    assert lost == {"mix", "displacement"}
+
+
+def test_lines_for_the_shell_do_no_harm(judges):
+    judge = judges(NAME)
+    trick = last_cell("%matplotlib inline\n!pip install torch\nprint('after')")
+    result = judge.grade(make(judge.source, HandIn("magics", trick=trick)))
+    assert result.points == 20 and result.notebook.cells[-1].outputs[0].text == "after\n"
+
+
+def test_a_process_that_dies_in_one_test_loses_that_test_only(judges):
+    judge = judges(NAME)
+    edits = {
+        "write_mix": [("return c + share", "import os\n    os._exit(3)\n    return c + share")]
+    }
+    marks = judge.grade(make(judge.source, HandIn("dies", edits))).marks
+    assert {test for test, mark in marks.items() if not mark.points} == {"mix", "displacement"}
+    assert marks["mix"].said == "Stopped: the code ended the process"
+
+
+def test_what_a_test_asks_is_not_told_by_an_error(judges):
+    judge = judges(NAME)
+    code = "class Told(Exception):\n    pass\ndef gate(c, p):\n    raise Told(c.tolist())"
+    edits = {"write_share": code}
+    marks = judge.grade(make(judge.source, HandIn("tells", edits))).marks
+    assert marks["gate"].said == "An exception (in write_share, line 4)"
+
+
+@pytest.mark.parametrize(
+    "got, wanted, agree",
+    [
+        (1.0, 1.000001, True),
+        (1.0, 1.001, False),
+        (1, 1.0, True),
+        (3, 4, False),
+        (True, 1, False),
+        ("a", "a", True),
+        (None, 0.0, False),
+        (np.ones(3), np.ones((3, 1)), False),
+        (np.ones(3), np.ones(3) + 1e-7, True),
+        (np.array([np.nan]), np.array([np.nan]), False),
+        ([1.0, 2.0], [1.0, 2.0, 3.0], False),
+        ({"a": 1.0}, {"b": 1.0}, False),
+        ({"a": [1.0, "x"]}, {"a": [1.0, "x"]}, True),
+        (object(), 1.0, False),
+    ],
+)
+def test_plain_values_are_compared(got, wanted, agree):
+    values = [json.loads(json.dumps(encode(value))) for value in (got, wanted)]
+    try:
+        said = compare.differs(*values, compare.THRESHOLD)
+    except TypeError as problem:
+        said = str(problem)
+    assert (said == "") is agree, said
+
+
+def test_a_comparison_that_says_yes_to_everything_grades_nobody(monkeypatch):
+    monkeypatch.setattr(compare, "relative_error", lambda a, b: 0.0)
+    with pytest.raises(HKTError, match="nothing is graded"):
+        compare.canary()
+
+
+def test_a_reference_that_fails_is_no_reference(judges, warm):
+    spoilt = judges(NAME).source.copy()
+    spoilt.cells = [cell.copy() for cell in spoilt.cells]
+    cell_of(spoilt, "write_mix").source = "def mix(c, p):\n    raise ValueError('spoilt')"
+    with pytest.raises(HKTError, match="fails test 'mix': ValueError: spoilt"):
+        grader.Judge(spoilt, warm)
+
+
+@pytest.mark.skipif(fence.resource is None, reason="Windows has no such limits")
+def test_the_kernel_holds_the_fence_where_it_can():
+    """In a process of its own, for a fence is for good."""
+    import subprocess
+    import sys
+
+    code = (
+        "import os, sys, tempfile\n"
+        "from hkt_lite.course import fence\n"
+        "folder = tempfile.mkdtemp()\n"
+        "if not fence.landlock(fence.python_folders(), [folder]): sys.exit(9)\n"
+        "open(os.path.join(folder, 'own'), 'w').close()\n"
+        f"libc = fence.ctypes.CDLL(None); path = {str(source.path_of(NAME))!r}.encode()\n"
+        "sys.exit(0 if libc.open(path, 0) == -1 else 1)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False)
+    if ended.returncode == 9:
+        pytest.skip("this kernel has no Landlock")
+    assert ended.returncode == 0
+
+
+# -- what may not leave the house --------------------------------------------------------------------
+
+
+def test_the_students_version_gives_nothing_away_and_the_source_everything(judges, tmp_path):
+    for name in source.names():
+        made = judges(name).source
+        kept = source.secrets(made)
+        assert len(kept) > 15
+        for notebook, clean in ((source.stub(made), True), (made, False)):
+            (tmp_path / f"{name}.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+            assert (source.leaks(tmp_path / f"{name}.ipynb", kept) == []) is clean, name
+
+
+@pytest.mark.parametrize(
+    "file, content, said",
+    [
+        ("a.pyc", b"\x00", "a.pyc is compiled code."),
+        ("a.md", b"text\n  return secret_of_this_test(c, p)\n", "gives away"),
+        ("a.html", b"<pre><b>return</b> secret_of_this_test(c, p)</pre>", "gives away"),
+        ("a.md", b"### BEGIN SOLUTION", "holds '### BEGIN SOLUTION'"),
+        ("a.txt", b"### END HIDDEN TESTS", "holds '### END HIDDEN TESTS'"),
+    ],
+)
+def test_a_leak_is_named_in_a_file_and_in_a_zip(file, content, said, tmp_path):
+    kept = {"return secret_of_this_test(c, p)"}
+    (tmp_path / file).write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(tmp_path / file, f"inner/{file}")
+    for path in (tmp_path / file, tmp_path / "all.zip"):
+        (leak,) = source.leaks(path, kept)
+        assert said in leak
+
+
+def test_outputs_in_a_notebook_are_a_leak(tmp_path):
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="1")])
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    (tmp_path / "a.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+    assert source.leaks(tmp_path / "a.ipynb", set()) == ["a.ipynb holds outputs."]
+
+
+def test_the_book_gives_no_solution_away(judges):
+    kept = {line for name in source.names() for line in source.secrets(judges(name).source)}
+    pages = [*(PROJECT / "book").glob("**/*.md"), *(PROJECT / "notebooks").glob("*.ipynb")]
+    assert len(pages) > 15
+    found = {path.name: source.leaks(path, kept) for path in pages if "_build" not in path.parts}
+    assert {name: leaks for name, leaks in found.items() if leaks} == {}
+
+
+def test_sources_are_stripped_and_run_as_they_stand():
+    for name in source.names():
+        notebook = nbformat.read(source.path_of(name), 4)
+        nbformat.validate(notebook)
+        tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])]
+        assert {"variant", "answers", "checks"} <= set(tags)
+        assert not any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_a_name_that_the_variant_does_not_define_is_said(tmp_path, warm):
+    notebook = nbformat.read(source.path_of(NAME), 4)
+    cell_of(notebook, "intro").source += " {{kappa}}"
+    (tmp_path / "a1.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+    with pytest.raises(HKTError, match="a1 uses V.kappa, which its variant does not define"):
+        source.instance(tmp_path / "a1.ipynb", 1, warm)
