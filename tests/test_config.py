@@ -35,7 +35,7 @@ def test_a_wrong_field_is_one_sentence_that_names_it(fields, words):
         ({"options": {"lam": "high"}}, ["'lam'", "'high'"]),
         ({"method": "plain", "options": {"kind": "gate"}}, ["Plain", "'kind'", "weight"]),
         ({"scale": "smoke", "views": 0}, ["cached", "views"]),
-        ({"batch_size": 8000}, ["batch_size 8000", "train_size 4000"]),
+        ({"batch_size": 8000}, ["batch_size 8000", "train_size 2000"]),
         ({"epochs": 10**9}, ["'epochs'", "1000000000"]),
         ({"method": "plain", "views": 10**9}, ["'views'", "equal to 10000 ", "1000000000"]),
         ({"threads": 10**6}, ["'threads'", "equal to 1024 ", "1000000"]),
