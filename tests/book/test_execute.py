@@ -24,6 +24,8 @@ def test_a_page_carries_its_provenance_and_no_path_of_the_machine(toy_project):
     assert len(facts["cells"]) == len(page.cells)
     cells = dict(code_cells(page))
     assert cells[2].source == '# set for this page\nscale = "smoke"\n'
+    assert "remove-input" in cells[1].metadata.tags and "hide-input" in cells[2].metadata.tags
+    assert cells[2].metadata.mystnb.code_prompt_show == "Show this page's settings"
     assert cells[5].metadata["mystnb"]["image"]["alt"] == "A line that rises."
     for words in (
         "recorded: evaluation: `toy000000000`",

@@ -74,3 +74,11 @@ def test_an_added_text_or_a_forged_page_makes_the_book_anew(toy_project, capsys)
     assert "99.50" not in page.read_text() and list(flaws(toy_project)) == []
     (toy_project / "book" / "text2.md").write_text("A text without a title.\n")
     assert not rendering._only_texts_changed(toy_project)
+
+
+def test_other_records_make_the_book_anew(toy_project):
+    """Its front page judges them, and each of them has a page."""
+    assert list(flaws(toy_project)) == []
+    toy.publish(toy_project / "results", toy.evaluation(accuracy=90.0))
+    assert [flaw.sentence for flaw in flaws(toy_project)] == [rendering.OLDER]
+    assert not rendering._only_texts_changed(toy_project)

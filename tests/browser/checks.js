@@ -62,6 +62,12 @@ window.hkt = (() => {
       const box = e.getBoundingClientRect();
       if (visible(e) && box.width && (box.left < -1 || box.right > width + 1)) wrong.push(`a picture is outside the screen: ${e.alt || e.getAttribute('aria-label') || called(e)}`.slice(0, 100));
     }
+    for (const e of document.querySelectorAll('article :is(p, li, dd)')) {
+      if (!visible(e) || e.querySelector('p, ul, ol, dl, math')) continue;
+      const lines = Math.round(e.clientHeight / parseFloat(getComputedStyle(e).lineHeight));
+      const letters = Math.round(e.textContent.replace(/\s+/g, ' ').length / Math.max(1, lines - 0.5));
+      if (lines > 2 && letters > 95) wrong.push(`lines of ${letters} letters: ${said(e)}`);
+    }
     return wrong;
   };
 
