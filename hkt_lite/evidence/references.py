@@ -15,7 +15,7 @@ KNOWN = {"read": "read there", "second-hand": "second-hand", "measured": "measur
 
 def _written(value: Value) -> str:
     short = value.unit in ("%", "px", "points") and round(value.value, 2) == value.value
-    return f"{value.value:.2f}" if short else f"{value.value:,g}"
+    return f"{value.value:.2f}" if short else f"{value.value:,.10g}"
 
 
 @recomputable

@@ -208,6 +208,11 @@ def test_a_source_that_many_numbers_share_stands_once_below_them():
     assert sorted(set(marks)) == list(range(1, len(texts) + 1))
 
 
+def test_a_published_count_is_written_in_full():
+    made = show.render("literature", {"task": "cifar10"})["text/plain"]
+    assert "24,879,330" in made and "e+07" not in made
+
+
 def test_an_interval_is_drawn_where_there_is_one():
     drawn = outputs.interval("said", {"mean": 1.0, "low": -1.0, "high": 3.0}).html
     assert drawn.endswith("said") and 'd="M20.0 14H340.0"' in drawn  # from end to end
