@@ -1,5 +1,6 @@
 """What the book adds to Sphinx: verdicts from records, formulas, a record's page, the last touch."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from hkt_book import answer, dress, formulas, records
 
 import hkt_lite
 from hkt_lite.config import PROJECT, results_home
+from hkt_lite.evidence.verdicts import CANNOT
 from hkt_lite.files import sha256, write_json
 from hkt_lite.runs.store import MANIFEST, published
 
@@ -51,6 +53,14 @@ def test_every_claim_stands_on_one_side_and_leads_to_its_card():
         assert f'href="../_generated/30_scoreboard.html#{claim.id}"' in shown
         assert shown.count(verdict.verdict) >= 1
     assert answer.sentence(made).startswith(f"Of the paper’s {answer._word(len(known))} claims")
+
+
+@pytest.mark.parametrize("word", ["reproduced", "partly", "not reproduced", "undecided", CANNOT])
+def test_each_verdict_has_a_side_and_is_counted(word):
+    claim, verdict = answer.judged(published())[0]
+    made = [(claim, dataclasses.replace(verdict, verdict=word))]
+    assert answer.strip(made).count(">nothing<") == 2  # the other two sides
+    assert answer.sentence(made).count(" one ") == 2  # claim, and its verdict
 
 
 def test_other_records_give_another_answer(other_results):

@@ -12,7 +12,7 @@ from docutils.parsers.rst import Directive
 from hkt_lite.config import nearest, results_home
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip
-from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, Verdict, judge
+from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
 from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
@@ -57,7 +57,7 @@ def strip(made: Judged, up: str = "") -> str:
     sides = [
         ("Speaks for the claims", (REPRODUCED, PARTLY)),
         ("Speaks against them", (NOT,)),
-        ("Open", (CANNOT,)),
+        ("Open", (UNDECIDED, CANNOT)),
     ]
     parts = [f'<p class="hkt-lead">{escape(sentence(made))}</p>']
     parts += [f"<p>{escape(said)}</p>" for said in central(made)]
@@ -71,14 +71,15 @@ def strip(made: Judged, up: str = "") -> str:
 
 def sentence(made: Judged) -> str:
     """How many claims hold, do not, or wait."""
-    count = dict.fromkeys((REPRODUCED, PARTLY, NOT, CANNOT), 0)
+    count = dict.fromkeys((REPRODUCED, PARTLY, NOT, UNDECIDED, CANNOT), 0)
     for _, verdict in made:
         count[verdict.verdict] += 1
     are = "is" if count[REPRODUCED] == 1 else "are"
     return (
         f"Of the paper’s {_word(len(made))} claims, {_word(count[REPRODUCED])} {are} reproduced "
-        f"here, {_word(count[PARTLY])} partly, {_word(count[NOT])} not, and "
-        f"{_word(count[CANNOT])} cannot be tested here yet."
+        f"here, {_word(count[PARTLY])} partly, {_word(count[NOT])} not, "
+        f"{_word(count[UNDECIDED])} undecided, and {_word(count[CANNOT])} cannot be tested here "
+        "yet."
     )
 
 
