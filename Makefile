@@ -63,7 +63,7 @@ grade: .venv/.course
 	rm -rf $(CLASS)
 	$(COURSE)/bin/hkt course release $(CLASS) --variant $(VARIANT)
 	$(COURSE)/bin/python -m tests.course.zoo $(CLASS)/inbox $(VARIANT)
-	$(COURSE)/bin/hkt course grade $(CLASS)
+	$(COURSE)/bin/hkt course grade $(CLASS) --seconds 10
 	$(COURSE)/bin/hkt course table $(CLASS)
 
 serve: book

@@ -1,5 +1,6 @@
 """A student's path: a clean environment without network, unzip, work, check, hand in one file."""
 
+import shutil
 import subprocess
 import sys
 import venv
@@ -23,26 +24,30 @@ def clean(tmp_path_factory):
     """(its hkt, a folder for work): an environment that has the wheel of the package and what it
     depends on, and no source of this project."""
     root = tmp_path_factory.mktemp("student")
-    pip = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input"]
-    offline = ["--no-index", "--no-deps", "--quiet"]
-    wheel = [
-        *pip,
-        "wheel",
-        *offline,
-        "--no-build-isolation",
-        "--wheel-dir",
-        root / "wheels",
-        PROJECT,
-    ]
-    subprocess.run(list(map(str, wheel)), check=True, capture_output=True, text=True)
+    for part in ("pyproject.toml", "README.md", "LICENSE"):
+        (root / "project").mkdir(exist_ok=True)
+        shutil.copy(PROJECT / part, root / "project")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT / "hkt_lite", root / "project" / "hkt_lite", ignore=ignored)
     venv.create(root / "env", with_pip=False)
+    python, offline = root / "env" / "bin" / "python", ["--no-index", "--no-deps", "--quiet"]
+    _pip(root, "wheel", *offline, "--no-build-isolation", "--wheel-dir", "wheels", "./project")
+    shutil.rmtree(root / "project")
+    _pip(root, "--python", python, "install", *offline, "--find-links", "wheels", "hkt-lite")
     (folder,) = (root / "env").glob("lib/python*/site-packages")
     below = [path for path in sys.path if path.endswith("site-packages")]
-    install = [*pip, "--python", root / "env" / "bin" / "python", "install", *offline]
-    install += ["--find-links", root / "wheels", "hkt-lite"]
-    subprocess.run(list(map(str, install)), check=True, capture_output=True, text=True)
     (folder / "below.pth").write_text("\n".join(below))
     return root / "env" / "bin" / "hkt", root
+
+
+def _pip(root, *words) -> None:
+    """pip as it is configured for nobody, in a folder that holds no package."""
+    command = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check"]
+    environment = child_environment(root, PYTHONPATH="")
+    ended = subprocess.run(
+        [*command, *map(str, words)], cwd=root, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the environment's folders are others there")
