@@ -104,4 +104,7 @@ def _copy_book(out: Path) -> Path:
         *config.PROJECT.glob("*.cff"),
     ]:
         shutil.copy(path, out)
+    (out / "data").mkdir(exist_ok=True)
+    for path in (config.PROJECT / "data").glob("*.yaml"):  # pages of prose quote from them
+        shutil.copy(path, out / "data")
     return out

@@ -64,7 +64,7 @@ def _sources(root: Path) -> dict[str, str]:
         if not made and not path.name.endswith(".failed.ipynb"):
             paths.append(path)
     found = {path.relative_to(root).as_posix(): sha256(path) for path in paths}
-    for path in (results_home() / MANIFEST, config.PROJECT / "data" / "claims.yaml"):
+    for path in (results_home() / MANIFEST, *sorted((config.PROJECT / "data").glob("*.yaml"))):
         found[f"data/{path.name}"] = sha256(path) if path.is_file() else "none"
     return found | {"hkt_lite": tree_digest(PACKAGE)}
 

@@ -65,8 +65,8 @@ window.hkt = (() => {
     for (const e of document.querySelectorAll('article :is(p, li, dd)')) {
       if (!visible(e) || e.querySelector('p, ul, ol, dl, math')) continue;
       const lines = Math.round(e.clientHeight / parseFloat(getComputedStyle(e).lineHeight));
-      const letters = Math.round(e.textContent.replace(/\s+/g, ' ').length / Math.max(1, lines - 0.5));
-      if (lines > 2 && letters > 95) wrong.push(`lines of ${letters} letters: ${said(e)}`);
+      const letters = Math.round(e.textContent.replace(/\s+/g, ' ').length / Math.max(1, lines));
+      if (lines > 2 && letters > 84) wrong.push(`lines of ${letters} letters: ${said(e)}`);
     }
     return wrong;
   };
