@@ -51,7 +51,7 @@ def python(copy: Path, *words: str) -> subprocess.CompletedProcess:
     environment = child_environment(copy / "runs", PYTHONPATH=str(copy))
     command = [sys.executable, "-m", *words]
     done = subprocess.run(
-        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
