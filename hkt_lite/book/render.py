@@ -6,6 +6,7 @@ from scratch: an incremental build does not repeat what it has to say on the pag
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^[\w.]*(Error|Exception): \S
 TEXT = re.compile(r"\.(md|ipynb)$")
 # Headings, labels, directives with their options, citations.
 LINKED = re.compile(r"^(#+ |\(|\$\$ *\(|`{3,}\{|:{3,}\{|:\w+:)|\{cite")
+INCLUDED = re.compile(r"\{literalinclude\} ([\w./-]+)")
 SEAL = "html.json"
 OLDER = "The rendered book is older than its pages or prose; run `hkt book`."
 
@@ -56,17 +58,27 @@ def _seal(root: Path) -> dict | None:
 
 
 def _sources(root: Path) -> dict[str, str]:
-    """Path -> sha256 of everything the book is rendered from: its own files, the records that its
-    front page judges and links to, the rules, and the package that does it."""
+    """Path -> sha256 of everything the book is rendered from: its own files and those that they
+    include, the records that its front page judges and links to, the rules, and the package that
+    does it."""
     paths = [root / "_config.yml"]
     for path in files_below(root / "book"):
         made = {"_build", "__pycache__"} & set(path.relative_to(root).parts)
         if not made and not path.name.endswith(".failed.ipynb"):
-            paths.append(path)
+            paths += [path, *_included(path)]
     found = {path.relative_to(root).as_posix(): sha256(path) for path in paths}
     for path in (results_home() / MANIFEST, *sorted((config.PROJECT / "data").glob("*.yaml"))):
         found[f"data/{path.name}"] = sha256(path) if path.is_file() else "none"
     return found | {"hkt_lite": tree_digest(PACKAGE)}
+
+
+def _included(path: Path) -> list[Path]:
+    """The files that a text shows parts of."""
+    if not TEXT.search(path.name):
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    named = {Path(os.path.normpath(path.parent / name)) for name in INCLUDED.findall(text)}
+    return sorted(filter(Path.is_file, named))
 
 
 def _skeletons(root: Path) -> dict[str, list[str]]:

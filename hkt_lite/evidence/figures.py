@@ -6,7 +6,7 @@ from ..runs.records import QUANTILES
 from . import plots
 from .groups import OBSERVED, Group, group, metric_name, observed, panels, scope
 from .outputs import Block, none, picture, recomputable, sentence
-from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
+from .tables import SEEDS, SHOWN, ready, runs_of, to_plain, unique, where
 
 IDLE = 0.05  # median below which HKT is called inactive, as in claim C7
 
@@ -36,12 +36,13 @@ def dots(
     return none(f"{where(task, scale, source)} with {SEEDS} seeds")
 
 
-def at_hand(records, runs, task: str, scale, source) -> list[Group]:
-    """Of the page's `runs`, or of the largest published budget that has enough seeds."""
+def at_hand(records, runs, task: str, scale, source, methods=None) -> list[Group]:
+    """Of the page's `runs`, or of the largest published budget that has enough seeds (of
+    `methods`)."""
     if runs is not None:
         return group(records, {run.purpose for run in records})
     found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    return next(filter(None, map(ready, found)), [])
+    return next(filter(None, (ready(panel, methods) for panel in found)), [])
 
 
 @recomputable
@@ -52,10 +53,11 @@ def curves(
     task: str = "cifar10",
     scale: str | None = None,
     source: str | None = None,
+    methods: list[str] | None = None,
 ) -> Block:
     """A quantity of the epochs, such as 'val.accuracy' or 'train.L_c', for each method: of `runs`
-    of this page or of published records."""
-    groups, series = at_hand(records, runs, task, scale, source), {}
+    of this page or of published records; of all methods or of those named."""
+    groups, series = at_hand(records, runs, task, scale, source, methods), {}
     split, _, metric = path.partition(".")
     for name, one in unique(groups).items():
         if metric in getattr(one.records[0].epochs[0], split, {}):
@@ -63,7 +65,7 @@ def curves(
                 [getattr(epoch, split)[metric] for epoch in run.epochs] for run in one.records
             ]
     if not series:
-        return none(f"{where(task, scale, source)} with {path}")
+        return none(f"{where(task, scale, source, runs_of(methods))} with {path}")
     of = {"val": "validation", "train": "training"}.get(split, split)
     axis = f"{of} {metric_name(groups[0].config.task, metric)[0]}"
     return picture(plots.curves(series, axis, scope(groups)), _ids(groups))

@@ -1,6 +1,6 @@
 """Tables of runs: scores, learning rates tried, networks trained alone, live runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..benchmarks import get
 from ..config import HKTError
@@ -19,9 +19,19 @@ def where(task: str, scale: str | None, source: str | None, kind: str = "run") -
     return " ".join(filter(None, parts))
 
 
-def ready(panel: list[Group]) -> list[Group]:
-    """Groups with enough seeds for a place in a table."""
-    return [one for one in panel if len(one.runs) >= SEEDS]
+def ready(panel: list[Group], methods: Sequence[str] | None = None) -> list[Group]:
+    """Groups with enough seeds for a place in a table, of all methods or of those named."""
+    return [one for one in panel if len(one.runs) >= SEEDS and named(one, methods)]
+
+
+def named(one: Group, methods: Sequence[str] | None) -> bool:
+    """Whether it is of one of the methods; None: of any."""
+    return methods is None or one.config.method in methods
+
+
+def runs_of(methods: Sequence[str] | None) -> str:
+    """What is looked for, in the sentence that says that there is none."""
+    return f"run of {', '.join(methods)}" if methods else "run"
 
 
 def stacked(blocks: list[Block], what: str) -> Block:
@@ -60,18 +70,20 @@ def scores(
     selection: str = "selected",
     scale: str | None = None,
     source: str | None = None,
+    methods: list[str] | None = None,
 ) -> Block:
     """Test scores of every method over at least three seeds, and the difference to the plain child
     in the epoch that `selection` ('selected' or 'last') names."""
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
     found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    parts = [_scores(panel, metric, selection) for panel in found if ready(panel)]
-    return stacked(parts, f"{where(task, scale, source)} with {SEEDS} seeds")
+    parts = [_scores(panel, metric, selection, methods) for panel in found if ready(panel, methods)]
+    what = where(task, scale, source, runs_of(methods))
+    return stacked(parts, f"{what} with {SEEDS} seeds")
 
 
-def _scores(panel: list[Group], metric: str, selection: str) -> Block:
-    task, groups = panel[0].config.task, ready(panel)
+def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
+    task, groups = panel[0].config.task, ready(panel, methods)
     name, digits = metric_name(task, metric)
     table, gains = Table(digits), to_plain(panel, metric, selection)
     for one in groups:
@@ -94,7 +106,7 @@ def _scores(panel: list[Group], metric: str, selection: str) -> Block:
         f"({epoch}) with its 95 % t-interval; the smallest true difference that such a design "
         "finds four times in five.",
         *_parents(groups),
-        *_notes(panel, groups, gains),
+        *_notes([one for one in panel if named(one, methods)], groups, gains),
     )
 
 

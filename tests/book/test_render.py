@@ -82,3 +82,16 @@ def test_other_records_make_the_book_anew(toy_project):
     toy.publish(toy_project / "results", toy.evaluation(accuracy=90.0))
     assert [flaw.sentence for flaw in flaws(toy_project)] == [rendering.OLDER]
     assert not rendering._only_texts_changed(toy_project)
+
+
+def test_a_book_is_older_than_a_file_that_a_text_includes(tmp_path):
+    root = toy.project(tmp_path)
+    toy.change(
+        root / "book" / "text.md", "With a", "```{literalinclude} ../code/shown.py\n```\n\nWith a"
+    )
+    (root / "code").mkdir()
+    seen = []
+    for text in ("a = 1\n", "a = 2\n"):
+        (root / "code" / "shown.py").write_text(text)
+        seen.append(rendering._sources(root))
+    assert [key for key in seen[0] if seen[0][key] != seen[1][key]] == ["code/shown.py"]

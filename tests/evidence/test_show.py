@@ -155,6 +155,19 @@ def test_two_seeds_get_no_number():
     )
 
 
+def test_one_method_alone_is_compared_with_all_and_speaks_of_itself():
+    """The same row and curve as among the others; no word of others' missing seeds."""
+    few = [*RUNS, *family("sp", [79.11, 79.22])]
+    whole, alone = (show.render("scores", {"methods": only}, few) for only in (None, ["kd"]))
+    assert rows(alone, "KD") == rows(whole, "KD") and "HKT" not in alone["text/plain"]
+    assert "for want of" in whole["text/plain"] and "for want of" not in alone["text/plain"]
+    missing = show.render("scores", {"methods": ["sp"]}, few)["text/plain"]
+    assert missing.startswith("No cifar10 run of sp with 3 seeds is published yet")
+    drawn = show.render("curves", {"methods": ["kd"]}, few)
+    assert drawn[show.MIME]["records"] == sorted(r.id for r in RUNS if r.config.method == "kd")
+    assert "run of sp" in show.render("curves", {"methods": ["sp"]}, few)["text/plain"]
+
+
 def test_tuning_marks_the_best_on_validation_and_counts_the_effort():
     grid = [
         run("plain", 0, test, val=val, lr=lr, purpose=purpose)

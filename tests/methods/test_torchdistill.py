@@ -136,7 +136,7 @@ def wanted_simkd(method, c, p, batch):
     parent = method.parent.parent
     regressed = method.regressors[1](c["body"]["output"])
     logits = 3 * parent.head(torch.relu(regressed).mean((2, 3)))
-    return wanted_fitnet(method, c, p, batch) + F.cross_entropy(logits, batch[1])
+    return wanted_fitnet(method, c, p, batch) + 0.5 * F.cross_entropy(logits, batch[1])
 
 
 def wanted_lepoket(method, c, p, batch):
@@ -161,7 +161,7 @@ WANTED = {
     "dist": (wanted_dist, {"beta": 2.0, "gamma": 0.5, "temperature": 4.0}),
     "lskd": (wanted_lskd, {}),
     "reviewkd": (wanted_reviewkd, {}),
-    "simkd": (wanted_simkd, {}),
+    "simkd": (wanted_simkd, {"head": 0.5}),
     "lepoket": (wanted_lepoket, {}),
 }
 
