@@ -48,21 +48,20 @@ def test_a_wrong_grid_is_one_sentence(tmp_path, text, words):
     assert words in str(error.value)
 
 
-def test_a_sweep_skips_finished_runs_reports_failures_and_takes_an_index(tmp_path, monkeypatch):
+def test_a_sweep_skips_finished_runs_and_reports_failures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "runs"))
     good, bad = (
         tiny("plain", epochs=1),
         tiny("kd", epochs=1, parent="resnet20", parent_weights="run:0000"),
     )
-    said = []
-    with pytest.raises(HKTError, match=f"1 of 2 runs failed .{bad.id}"):
-        grid.sweep([bad, good], said=said.append)
-    assert any("failed: Run 0000 has no weights" in line for line in said)
-    made = train(good).record.provenance.created
-    assert grid.sweep([good], said=said.append)[0].provenance.created == made
-    assert grid.sweep([bad, good], index=1, said=said.append)[0].id == good.id
-    with pytest.raises(HKTError, match="runs 0 to 1"):
-        grid.sweep([bad, good], index=2)
+    failed, made = grid.sweep([bad, good])
+    assert "Run 0000 has no weights" in failed.reason and failed.record is None
+    assert train(good).record == made.record
+    (again,) = grid.sweep([good])
+    assert again == made
+    said = capsys.readouterr().out
+    assert f"{good.id} plain lr=" in said and "failed: Run 0000 has no weights" in said
+    assert f"best so far: val accuracy {made.record.selected.val['accuracy']:.4g}" in said
 
 
 def test_the_committed_grids_can_be_read():
