@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..config import HKTError
+from ..files import read_bytes
 
 BEAT = 5.0  # seconds between two heartbeats
 PATIENCE = 60.0  # seconds without one after which an owner counts as dead
@@ -150,7 +151,7 @@ def _number(path: Path) -> int:
 
 def _said(path: Path, number: int) -> str:
     with suppress(OSError, ValueError):  # there is none, it was removed just now, or is no text
-        return _file(path, number).read_text()
+        return read_bytes(_file(path, number)).decode()
     return ""
 
 

@@ -224,6 +224,11 @@ def _on_cluster(client, jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answ
                 f"Dask worker {name} would make {threads} runs in one process, which would mix "
                 "their random states: start workers with --nthreads 1 and more of them."
             )
+    if any(job.gpu_gib for job in jobs) and not client.run_on_scheduler(_gpu_workers):
+        raise HKTError(
+            "No Dask worker says how much of a GPU it may take: start workers with --resources "
+            "gpu_gib=8, say, or leave out --gpu-gib."
+        )
     topic = f"hkt-{os.getpid()}-{time.time_ns()}"
     client.subscribe_topic(topic, lambda event: tell(*event[1]))
     futures = {}
@@ -238,6 +243,10 @@ def _on_cluster(client, jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answ
         except Exception as error:  # of Dask: workers that died, a scheduler that is gone
             answer = Answer(None, _sentence(error))
         yield futures[future], answer
+
+
+def _gpu_workers(dask_scheduler) -> int:
+    return len(dask_scheduler.resources.get("gpu_gib", ()))
 
 
 def _on_worker(job: Job, number: int, topic: str) -> Answer:

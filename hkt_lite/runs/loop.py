@@ -27,7 +27,7 @@ from ..methods.parent import Live
 from ..methods.sites import statistics_kept
 from . import checkpoint, golden
 from .claim import Claim, claimed
-from .device import check_compile, deterministic, fits
+from .device import check_compile, deterministic, fits, half_that_fits
 from .measure import bits, fidelity, flops, peak_memory_mb, quantiles
 from .parent import build_parent, parent_file
 from .records import PURPOSES, Cost, Epoch, Purpose, RunRecord, Score, sealed
@@ -49,15 +49,8 @@ class Outcome:
             state = self._state()
             return state.selected_child(), state.method
 
-    @property
-    def child(self) -> nn.Module:
-        """Selected on validation data."""
-        return self._networks[0]
-
-    @property
-    def method(self) -> Method:
-        """With the child of the last epoch and what was trained beside it."""
-        return self._networks[1]
+    child = property(lambda self: self._networks[0], doc="Selected on validation data.")
+    method = property(lambda self: self._networks[1], doc="With the child of the last epoch.")
 
 
 def run(
@@ -266,24 +259,20 @@ class Run:
 
     def _too_large(self, index: Tensor, epoch: int) -> str:
         """The sentence for a batch that does not fit, with the largest that does."""
-        device, size = self.config.device, len(index)
 
-        def gradients() -> None:
+        def gradients(size: int) -> None:
+            self.optimizer.zero_grad(set_to_none=True)
             sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
 
-        while size > 1:
-            size //= 2
-            self.optimizer.zero_grad(set_to_none=True)
-            if device == "cuda":
-                torch.cuda.empty_cache()
-            if fits(gradients):
-                return (
-                    f"A batch of {len(index)} does not fit into the memory of {device}; the "
-                    f"largest that does here is about {size}: use -s batch_size={size}."
-                )
+        size, where = half_that_fits(len(index), gradients), f"the memory of {self.config.device}"
+        if size:
+            return (
+                f"A batch of {len(index)} does not fit into {where}; the largest that does here is "
+                f"about {size}: use -s batch_size={size}."
+            )
         return (
-            f"Not even one example fits into the memory of {device} with {self.config.method!r}; "
-            "use smaller patches (crop, or the crop of each stage) or a smaller parent."
+            f"Not even one example fits into {where} with {self.config.method!r}; use smaller "
+            "patches (crop, or the crop of each stage) or a smaller parent."
         )
 
     def _extra(self) -> dict[str, Tensor]:

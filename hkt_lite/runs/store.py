@@ -67,12 +67,10 @@ class Store:
 
     def altered(self, record: RunRecord) -> list[str]:
         """Files of a finished run that are missing or have not the sha256 of its record."""
-        files = {name: self.folder(record.id) / name for name in record.weights}
-        return [
-            name
-            for name, path in files.items()
-            if not path.is_file() or sha256(path) != record.weights[name]
-        ]
+        present = self.folder(record.id).glob("*.safetensors")
+        found = {path.name: path for path in present if path.is_file()}
+        expected = record.weights.items()
+        return [name for name, said in expected if name not in found or sha256(found[name]) != said]
 
     def paths(self) -> list[Path]:
         """The files of its records: finished runs, evaluations, repetitions."""

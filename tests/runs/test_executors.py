@@ -61,6 +61,18 @@ def test_a_worker_that_would_mix_random_states_is_refused():
             list(executors.dask(cluster.scheduler_address)([], lambda *said: None))
 
 
+def test_a_run_with_a_stated_memory_goes_to_a_worker_that_declares_it():
+    job = executors.Job(tiny("kd", parent="resnet20", parent_weights="run:0000"), gpu_gib=8)
+    kind = {"processes": False, "dashboard_address": None, "threads_per_worker": 1}
+    with LocalCluster(n_workers=1, **kind) as cluster:
+        with pytest.raises(HKTError, match="--resources gpu_gib=8"):
+            list(executors.dask(cluster.scheduler_address)([job], lambda *said: None))
+    with LocalCluster(n_workers=1, resources={"gpu_gib": 8}, **kind) as cluster:
+        found = list(executors.dask(cluster.scheduler_address)([job], lambda *said: None))
+    ((number, answer),) = found
+    assert number == 0 and "Run 0000 has no weights" in answer.reason
+
+
 def test_no_scheduler_is_one_sentence():
     for address in ("tcp://127.0.0.1:9", "no address", "nosuch://127.0.0.1:1"):
         with pytest.raises(HKTError, match="No Dask scheduler answers at"):

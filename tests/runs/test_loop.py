@@ -85,6 +85,12 @@ def test_a_finished_run_is_not_repeated_but_a_stale_one_is(monkeypatch):
     assert run(config).cost.seconds != first.cost.seconds
 
 
+def test_a_finished_run_is_recognised_before_any_network_is_built(monkeypatch):
+    first = run(tiny("hkt"))
+    monkeypatch.setattr(loop, "Run", None)
+    assert run(tiny("hkt")) == first
+
+
 def interrupted_at(step):
     def stop(method, batch, now):
         if now == step:
