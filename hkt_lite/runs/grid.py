@@ -7,6 +7,8 @@ is {"each": [...]} is expanded into one run a value), `purpose` and `about`.  No
 a grid reads like the table it fills.
 """
 
+import sys
+import threading
 import time
 from itertools import product
 from math import prod
@@ -109,7 +111,10 @@ def sweep(
 
 
 class Watch:
-    """Tells how a grid goes: a line for each run that ends, and in a terminal one below them."""
+    """Tells how a grid goes: a line for each run that ends, and one of what is going on.
+
+    The latter is written over in a terminal, and appears once a minute elsewhere.
+    """
 
     def __init__(self, configs: list[Config]):
         self.configs, self.began, self.best = configs, time.monotonic(), ""
@@ -117,14 +122,21 @@ class Watch:
         self.done: dict[int, float] = {}
         self.scores: list[float] = []  # so signed that most is best
         self.bar = tqdm(leave=False, disable=None, bar_format="{desc}")
+        self.told, self.lock = self.began, threading.Lock()  # runs tell from threads of their own
 
     def tell(self, number: int, done: float, val: dict[str, float]) -> None:
-        self.first.setdefault(number, done)
-        self.done[number] = min(done, 0.99)  # it still has to be tested and recorded
-        self.bar.set_description_str(self.summary())
+        with self.lock:
+            if self.done.get(number) == 1:  # late news of a run that has ended
+                return
+            self.first.setdefault(number, done)
+            self.done[number] = min(done, 0.99)  # it still has to be tested and recorded
+            now = time.monotonic()
+            self.bar.set_description_str(self.summary())
+            if self.bar.disable and now - self.told >= 60:
+                self.told = now
+                print(self.summary(), file=sys.stderr, flush=True)
 
     def ended(self, number: int, answer: Answer) -> None:
-        self.done[number] = 1.0
         config, said = self.configs[number], f"failed: {answer.reason}"
         if answer.record:
             task, val = get(config.task), answer.record.selected.val
@@ -132,7 +144,9 @@ class Watch:
             self.scores.append(val[task.metric] if task.higher_is_better else -val[task.metric])
             if self.scores[-1] == max(self.scores):
                 self.best = f"best so far: {said}, {label(config)}"
-        self.bar.write(f"{label(config)}  {said}\n    {self.summary()}")
+        with self.lock:
+            self.done[number] = 1.0
+            self.bar.write(f"{label(config)}  {said}\n    {self.summary()}")
 
     def summary(self) -> str:
         """'3 of 8 done, 2 running, about 12 min left; best so far: val accuracy 61.2, …'."""

@@ -46,6 +46,15 @@ def test_a_second_one_is_refused_with_the_owners_name_and_gets_it_afterwards(pat
     assert not path.parent.exists(), "nothing was made in it"
 
 
+def test_a_number_can_be_taken_once(path):
+    first = claim.Claim(_made(path), 1)
+    with pytest.raises(FileExistsError):
+        claim.Claim(path, 1)
+    assert claim._taken(path, 0, "") is None
+    first.check()
+    first.release()
+
+
 def test_what_was_made_stays(path):
     with claimed(path):
         path.with_name("record.json").write_text("{}")

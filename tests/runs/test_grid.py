@@ -137,4 +137,5 @@ def test_what_is_left_is_reckoned_from_what_was_done_since_the_start(monkeypatch
     now[0] += 600
     watch.tell(0, 0.75, {})
     watch.tell(1, 0.0, {})
+    watch.tell(3, 0.9, {})  # late news
     assert watch.summary() == "1 of 4 done, 2 running, about 90 min left"
