@@ -11,7 +11,7 @@ from . import stats
 from .groups import Group, at, chosen, difference, group, metric_name, panels, scope
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, recomputable
-from .tables import SEEDS, SHOWN, ready, stacked, where
+from .tables import SEEDS, SHOWN, where
 
 
 @recomputable
