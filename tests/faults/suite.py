@@ -327,13 +327,18 @@ class Suite:
                 self.wrong.append(f"no folder: {home} was taken for a store")
             self.injected["no folder"] += 1
 
-    def publishing(self) -> None:
-        """four processes publish a record each, one is killed; then all publish again"""
+    def to_publish(self) -> list[Config]:
+        """Four runs in the store that is now the user's."""
         home = store.Store(self.root / "to-publish")
         runs = [toybench.config("plain", seed=seed) for seed in range(4)]
         for run in runs:
             self.end(self.fork(self.make(run, home)))
         os.environ["HKT_RUNS"] = str(home.home)
+        return runs
+
+    def publishing(self) -> None:
+        """four processes publish a record each, one is killed; then all publish again"""
+        runs = self.to_publish()
         for _ in self.times(0.01):
             self.number += 1
             os.environ["HKT_RESULTS"] = str(self.root / f"results-{self.number}")
@@ -360,11 +365,10 @@ class Suite:
 
     def publishing_on_a_full_disk(self) -> None:
         """the published records can be read whenever the disk was full in publishing"""
-        home = store.Store(self.root / "to-publish")
-        ids = [path.parent.name for path in home.paths()]
+        ids = [run.id for run in self.to_publish()]
         for folder in self.disk("publishing on a full disk"):
             results = folder / "results"
-            os.environ |= {"HKT_RUNS": str(home.home), "HKT_RESULTS": str(results)}
+            os.environ["HKT_RESULTS"] = str(results)
             for _ in self.times(0.02):
                 self.end(self.fork(lambda: store.publish(ids[:1])))
                 filler = folder / "filler"
