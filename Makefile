@@ -41,7 +41,7 @@ PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 	touch $@
 
 .venv/.test: .venv/.book .venv/.course
-	$(INSTALL) -e '.[book,lits,test]'
+	$(INSTALL) -e '.[book,lits,cluster,test]'
 	touch $@
 
 .venv/.lab: .venv/.book

@@ -1,6 +1,7 @@
 """The `hkt` command.   hkt --help   (heavy imports happen inside the commands: help is instant)"""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ app = typer.Typer(
     help="Understand, rerun, question and extend Hereditary Knowledge Transfer. "
     "With --debug anywhere, a mistake shows where it was noticed.",
 )
-runs_app = typer.Typer(no_args_is_help=True, help="Records: list, show, diff, publish.")
+runs_app = typer.Typer(no_args_is_help=True, help="Records: list, show, diff, publish, collect.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: status, fetch, verify.")
 app.add_typer(runs_app, name="runs")
 app.add_typer(data_app, name="data")
@@ -36,6 +37,8 @@ Settings = Annotated[list[str], Option("--set", "-s", help="Any field of Config:
 def main() -> None:
     """Entry point: a user's mistake is one sentence and exit code 2, Ctrl-C is exit code 130."""
     debug = "--debug" in sys.argv
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("hkt_lite").setLevel("INFO")  # such as: who is waited for
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
         code = app(standalone_mode=False)  # typer hands an Exit's code back instead of raising it
@@ -195,20 +198,36 @@ def evaluate(
 def grid(
     file: Path,
     index: Annotated[int | None, Option(help="Only this run, for array jobs.")] = None,
+    jobs: Annotated[int | None, Option(min=1, help="So many processes of this machine.")] = None,
+    dask: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
+    gpu_gib: Annotated[float | None, Option(min=0.1, help="Of a GPU, a run may take.")] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Run every configuration of a grid file, one after the other, skipping what is finished."""
-    from .runs.grid import read, sweep
+    """Run every configuration of a grid file, skipping what is finished (exit 1 if one fails)."""
+    from .runs import executors
+    from .runs.grid import label, read, sweep
     from .runs.measure import estimate
 
     configs, purpose = read(file)
+    if index is not None and not 0 <= index < len(configs):
+        raise HKTError(f"The grid has runs 0 to {len(configs) - 1}; there is no run {index}.")
+    if jobs and dask:
+        raise HKTError("Either --jobs or --dask says where the runs are made, not both.")
+    configs = configs if index is None else [configs[index]]
     if dry_run:
         for number, one in enumerate(configs):
-            print(number, one.id, one.method, one.options, f"lr {one.lr} seed {one.seed}")
+            print(number, label(one))
         print(json.dumps(estimate(configs[0]) | {"runs": len(configs)}))
         return
-    for record in sweep(configs, purpose, index, progress=_progress()):
-        _show(record)
+    executor = executors.processes(jobs) if jobs else executors.here
+    executor = executors.dask(dask) if dask else executor
+    answers = sweep(configs, purpose, executor, gpu_gib=gpu_gib)
+    for config, (record, reason, _) in zip(configs, answers):
+        print(_summary(record) if record else f"{label(config)}  failed: {reason}")
+    failed = sum(answer.record is None for answer in answers)
+    if failed:
+        print(f"{failed} of {len(answers)} runs failed; the same command tries them again.")
+    raise typer.Exit(bool(failed))
 
 
 @app.command()
@@ -367,6 +386,16 @@ def runs_publish(ids: list[str]) -> None:
     """Copy finished records to data/results and enter them in the manifest."""
     for path in store.publish(ids):
         print(path)
+
+
+@runs_app.command("collect")
+def runs_collect(source: Path) -> None:
+    """Bring the records of another store, as of a cluster, home (exit 1 if one is damaged)."""
+    brought, flaws = store.collect(source)
+    for record in brought:
+        _show(record)
+    print("\n".join([*flaws, f"{len(brought)} records brought from {source}"]), file=sys.stderr)
+    raise typer.Exit(bool(flaws))
 
 
 @data_app.command("status")

@@ -4,10 +4,12 @@ write_json(path, record)             # all of it or nothing; the old file stays 
 tensors, facts = read_tensors(path)  # of one reading; a damaged file is a ValueError
 """
 
-import contextlib
 import hashlib
 import json
 import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -16,42 +18,72 @@ from .config import HKTError, canonical
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write all of `data` or nothing: into a temporary neighbour, to the disk, then into place.
+    """Write all of `data` or nothing; raises as `write_all`."""
+    write_all({path: data})
 
-    Raises HKTError when the disk refuses; the old file, if any, is then still whole.
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several files, all or none: into temporary neighbours, to the disk, then into place.
+
+    What is put into place last is what says that the others are there.  Raises HKTError when the
+    disk refuses; the old files, if any, are then still whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = {
+        path: path.with_name(f".{path.name}.{secrets.token_hex(4)}.part") for path in files
+    }
+    path = Path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary[path], "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for path in files:
+            os.replace(temporary[path], path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # never made, or the disk refuses this too
-            temporary.unlink()
+        for leftover in temporary.values():
+            with suppress(OSError):  # never made, or the disk refuses this too
+                leftover.unlink()
         raise HKTError(
             f"Could not write {path}: {error.strerror or error}; free some space or choose another "
             "folder, nothing was changed."
         ) from error
 
 
-def write_json(path: Path, value) -> None:
-    """A record (or plain value) as indented JSON, atomically; NaN is a string in it."""
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what killed writers of NAME left half-written; for who alone may write there."""
+    for leftover in folder.glob(f".{name}.*.part"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def json_bytes(value) -> bytes:
+    """A record (or plain value) as indented JSON; NaN is a string in it."""
     if isinstance(value, BaseModel):
         value = json.loads(value.model_dump_json())
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, f"{text}\n".encode())
+    return f"{json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode()
+
+
+def write_json(path: Path, value) -> None:
+    """`json_bytes` of a value into a file, atomically."""
+    write_bytes(path, json_bytes(value))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Of a regular file: a pipe or device in its place (OSError) would keep a reader waiting."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is not a file")
+    return path.read_bytes()
 
 
 def read_json(path: Path, what: str = "record"):
     """Parsed JSON, or one sentence that names the file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path).decode())
     except FileNotFoundError:
         raise HKTError(f"There is no {what} {path}.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise HKTError(
             f"The {what} {path} is corrupt or truncated ({error}); restore it from version control "
             "or make it anew."
@@ -63,9 +95,9 @@ def write_tensors(path: Path, tensors: dict, facts: dict | None = None) -> str:
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    facts = canonical(facts or {})
-    digest = _tensor_digest(tensors, facts)
-    write_bytes(path, save(tensors, {"facts": facts, "sha256": digest}))
+    said = canonical(facts or {})
+    digest = _tensor_digest(tensors, said)
+    write_bytes(path, save(tensors, {"facts": said, "sha256": digest}))
     return digest
 
 
@@ -78,13 +110,13 @@ def read_tensors(path: Path) -> tuple[dict, dict]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    data = path.read_bytes()
+    data = read_bytes(path)
     try:
         tensors = load(data)
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
         facts, digest = metadata["facts"], metadata["sha256"]
-    except (SafetensorError, KeyError, TypeError) as error:
+    except (SafetensorError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a whole file of this project ({str(error)[:80]})") from None
     if _tensor_digest(tensors, facts) != digest:
         raise ValueError("its contents do not have the checksum that they were written with")
@@ -105,6 +137,10 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def files_below(path: Path) -> list[Path]:

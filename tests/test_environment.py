@@ -111,7 +111,11 @@ def test_make_installs_for_each_target_what_it_needs_and_for_the_tests_what_cond
     stamps = re.findall(
         r"^\.venv/\.(\w+):.*\n(?:\t.*\n)*?\t\$\(INSTALL\) -e '(.*)'$", makefile, re.M
     )
-    wanted = {"book": ".[book,lits]", "test": ".[book,lits,test]", "lab": ".[book,lits,lab]"}
+    wanted = {
+        "book": ".[book,lits]",
+        "test": ".[book,lits,cluster,test]",
+        "lab": ".[book,lits,lab]",
+    }
     assert dict(stamps) == wanted
     for target in wanted:
         assert f"\n{target}: .venv/.{target}\n" in makefile

@@ -7,11 +7,12 @@ taken inside a round.
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 
 def compared(
-    name: str, unit: str, setting: dict, actions: dict[str, Callable[[], int]], against: dict
+    name: str, unit: str, setting: dict, actions: Mapping[str, Callable[[], int]], against: dict
 ) -> Bench:
     """Time actions, which return how many units they did, in turn; the first does not count."""
     if setting["rounds"] < 1:
@@ -118,7 +119,7 @@ class SpeltOut(HKT):
 def contestants(task: Task, batch) -> dict[str, nn.Module]:
     """The methods, each with networks of its own (random weights) and set up on `batch`."""
     config = task.config
-    parts = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
+    parts: dict[str, Any] = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
     parent, child = (task.placed(task.network(arch)) for arch in (config.parent, config.child))
     made = {
         "plain": Plain(deepcopy(child), **parts),

@@ -1,8 +1,5 @@
 """What brings a run back at a step: weights, optimizer, random states, position, running sums."""
 
-import os
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
@@ -39,11 +36,10 @@ def restore(run) -> None:
     Raises HKTError for a damaged file.
     """
     path = run.folder / FILE
-    _sweep(run.folder)
-    if not path.exists():
-        return
     try:
         tensors, facts = read_tensors(path)
+    except FileNotFoundError:
+        return
     except (ValueError, OSError) as error:
         raise HKTError(
             f"The checkpoint {path} is corrupt or truncated ({error}); delete it to start this run "
@@ -71,21 +67,3 @@ def restore(run) -> None:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): x for key, x in tensors.items() if key.startswith(prefix)}
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes that were killed while writing, not of living ones."""
-    for leftover in folder.glob(".*.part"):
-        writer = leftover.name.split(".")[-2]
-        if writer.isdigit() and not _alive(int(writer)):
-            leftover.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    if os.name == "nt":
-        return pid == os.getpid()  # asking would need a library there
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True

@@ -59,3 +59,14 @@ def fits(action: Callable, *given) -> bool:
             return False
         raise
     return True
+
+
+def half_that_fits(size: int, action: Callable[[int], None]) -> int:
+    """The first of size / 2, size / 4, … for which `action` finds memory; 0 where none does."""
+    while size > 1:
+        size //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if fits(action, size):
+            return size
+    return 0

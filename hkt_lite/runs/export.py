@@ -8,6 +8,7 @@ import copy
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -129,7 +130,8 @@ def evaluate(
     if protocol not in cls.protocols:
         hint = nearest(protocol, cls.protocols)
         raise HKTError(f"Task {task_name!r} has no evaluation protocol {protocol!r}.{hint}")
-    config = resolve(Config(task=task_name, method="plain", scale=scale, source=source, child=arch))
+    fields: dict[str, Any] = {"scale": scale, "source": source, "child": arch}  # checked by Config
+    config = resolve(Config(task=task_name, method="plain", **fields))
     task = cls(config)
     with deterministic(config):
         model = load_weights(task.child(), path)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
 from ..config import PROJECT, Config, HKTError, nearest
 from ..files import read_json
@@ -110,7 +111,7 @@ def older(made: Provenance) -> str:
     if not made.golden:
         return "the golden runs, and nothing shows that today's code would make them"
     for golden, then in made.golden.items():
-        now = read(golden) if golden in names() else {"version": 0, "history": []}
+        now: dict[str, Any] = read(golden) if golden in names() else {"version": 0, "history": []}
         if now["version"] > then:
             why = "; ".join(one["why"] for one in now["history"] if one["version"] > then)
             return f"version {now['version']} of golden {golden} ({why})"

@@ -1,13 +1,15 @@
 """Many runs from one file: finished ones are skipped, a cut-off one goes on.
 
-    hkt grid data/grids/cifar10-cpu.yaml
+    hkt grid data/grids/cifar10-cpu.yaml --jobs 4
 
 A grid file is YAML: `base` (fields every run has), `runs` (a list of changes; a field whose value
 is {"each": [...]} is expanded into one run a value), `purpose` and `about`.  Nothing else, so that
 a grid reads like the table it fills.
 """
 
-from collections.abc import Callable
+import sys
+import threading
+import time
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -15,11 +17,12 @@ from typing import Any
 
 import yaml
 from pydantic import Field
+from tqdm import tqdm
 
-from ..benchmarks import resolve
+from ..benchmarks import get, resolve
 from ..config import Checked, Config, HKTError
-from .loop import run
-from .records import Purpose, RunRecord
+from .executors import Answer, Executor, Job, here
+from .records import Purpose
 
 MOST = 10_000  # runs of one grid
 
@@ -31,7 +34,7 @@ class Grid(Checked):
     about: Any = None
 
 
-def read(path: Path) -> tuple[list[Config], str]:
+def read(path: Path) -> tuple[list[Config], Purpose]:
     """The resolved configurations of a grid file, without repetitions, and their purpose.
 
     Raises HKTError that names the file and the run, for all that is no grid of configurations.
@@ -77,34 +80,86 @@ def _expanded(fields: dict) -> list[dict]:
 
 def sweep(
     configs: list[Config],
-    purpose: str = "score",
-    index: int | None = None,
+    purpose: Purpose = "score",
+    executor: Executor = here,
     *,
-    said: Callable[[str], None] = print,
-    progress: Callable | None = None,
-) -> list[RunRecord]:
-    """Run them one after the other, or only the one at `index`; a failing one stops no other.
+    gpu_gib: float | None = None,
+) -> list[Answer]:
+    """One answer a configuration, in their order; a run that fails stops no other.
 
-    Raises HKTError at the end if any failed, and for an index outside the grid.
+    Runs that other processes are making at this moment come last, so that two grids on one store
+    share the work.
     """
-    if index is not None:
-        if not 0 <= index < len(configs):
-            raise HKTError(f"The grid has runs 0 to {len(configs) - 1}; there is no run {index}.")
-        configs = [configs[index]]
-    records, failed = [], []
-    for number, config in enumerate(configs, 1):
-        what = f"{config.id} {config.method} {config.options} lr {config.lr} seed {config.seed}"
-        said(f"[{number}/{len(configs)}] {what}")
-        try:
-            outcome = run(config, purpose, progress=progress)
-        except HKTError as error:
-            failed.append(config.id)
-            said(f"    failed: {error}")
-        else:
-            records.append(outcome.record)
-    if failed:
-        raise HKTError(
-            f"{len(failed)} of {len(configs)} runs failed ({', '.join(failed)}); the others are "
-            "recorded, start the grid again to retry these."
-        )
-    return records
+    watch = Watch(configs)
+    answers: dict[int, Answer] = {}
+    for wait in (False, True):
+        left = [number for number in range(len(configs)) if number not in answers]
+        if not left:
+            break
+        jobs = [Job(configs[number], purpose, wait, gpu_gib) for number in left]
+
+        def tell(number: int, done: float, val: dict, left=left) -> None:
+            watch.tell(left[number], done, val)
+
+        for number, answer in executor(jobs, tell):
+            if answer.record and answer.record.id != configs[left[number]].id:
+                answer = Answer(None, f"other code made another run of it, {answer.record.id}")
+            if wait or not answer.busy:
+                answers[left[number]] = answer
+                watch.ended(left[number], answer)
+    return [answers[number] for number in range(len(configs))]
+
+
+class Watch:
+    """Tells how a grid goes: a line for each run that ends, and one of what is going on.
+
+    The latter is written over in a terminal, and appears once a minute elsewhere.
+    """
+
+    def __init__(self, configs: list[Config]):
+        self.configs, self.began, self.best = configs, time.monotonic(), ""
+        self.first: dict[int, float] = {}  # run -> share that was done when it was first heard of
+        self.done: dict[int, float] = {}
+        self.scores: list[float] = []  # so signed that most is best
+        self.bar = tqdm(leave=False, disable=None, bar_format="{desc}")
+        self.told, self.lock = self.began, threading.Lock()  # runs tell from threads of their own
+
+    def tell(self, number: int, done: float, val: dict[str, float]) -> None:
+        with self.lock:
+            if self.done.get(number) == 1:  # late news of a run that has ended
+                return
+            self.first.setdefault(number, done)
+            self.done[number] = min(done, 0.99)  # it still has to be tested and recorded
+            now = time.monotonic()
+            self.bar.set_description_str(self.summary())
+            if self.bar.disable and now - self.told >= 60:
+                self.told = now
+                print(self.summary(), file=sys.stderr, flush=True)
+
+    def ended(self, number: int, answer: Answer) -> None:
+        config, said = self.configs[number], f"failed: {answer.reason}"
+        if answer.record:
+            task, val = get(config.task), answer.record.selected.val
+            said = f"val {task.metric} {val[task.metric]:.4g}"
+            self.scores.append(val[task.metric] if task.higher_is_better else -val[task.metric])
+            if self.scores[-1] == max(self.scores):
+                self.best = f"best so far: {said}, {label(config)}"
+        with self.lock:
+            self.done[number] = 1.0
+            self.bar.write(f"{label(config)}  {said}\n    {self.summary()}")
+
+    def summary(self) -> str:
+        """'3 of 8 done, 2 running, about 12 min left; best so far: val accuracy 61.2, …'."""
+        shares = list(self.done.values())
+        running = sum(share < 1 for share in shares)
+        said = f"{len(shares) - running} of {len(self.configs)} done, {running} running"
+        made = sum(self.done[number] - first for number, first in self.first.items())
+        if made > 0:
+            seconds = (time.monotonic() - self.began) * (len(self.configs) - sum(shares)) / made
+            said += f", about {seconds / 60:.0f} min left"
+        return f"{said}; {self.best}" if self.best else said
+
+
+def label(config: Config) -> str:
+    options = [f"{key}={value}" for key, value in config.options.items()]
+    return " ".join([config.id, config.method, *options, f"lr={config.lr} seed={config.seed}"])

@@ -10,7 +10,8 @@ audit, which is no score, looks at it after every epoch.
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -20,32 +21,44 @@ from torch import Tensor, nn
 from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import load_weights, parameters
 from ..config import Config, HKTError, nearest, stream
-from ..files import sha256, write_bytes, write_json
+from ..files import json_bytes, sha256, sha256_of, sweep, write_all
 from ..methods.method import Method
 from ..methods.parent import Live
 from ..methods.sites import statistics_kept
 from . import checkpoint, golden
-from .device import check_compile, deterministic, fits
+from .claim import Claim, claimed
+from .device import check_compile, deterministic, fits, half_that_fits
 from .measure import bits, fidelity, flops, peak_memory_mb, quantiles
-from .parent import build_parent
-from .records import PURPOSES, Cost, Epoch, RunRecord, Score
+from .parent import build_parent, parent_file
+from .records import PURPOSES, Cost, Epoch, Purpose, RunRecord, Score, sealed
 from .schedule import build_optimizer, climbed, learning_rate
 from .store import Store
 
 WEIGHTS = ("child", "last", "method")  # files of a finished run: chosen, last epoch, what is beside
 
 
-class Outcome(NamedTuple):
-    record: RunRecord
-    child: nn.Module  # selected on validation data
-    method: Method  # with the child of the last epoch and what was trained beside it
+class Outcome:
+    """What a run left; its networks are loaded when they are first asked for."""
+
+    def __init__(self, record: RunRecord, state: Callable[[], "Run"]):
+        self.record, self._state = record, state
+
+    @cached_property
+    def _networks(self) -> tuple[nn.Module, Method]:
+        with deterministic(self.record.config):
+            state = self._state()
+            return state.selected_child(), state.method
+
+    child = property(lambda self: self._networks[0], doc="Selected on validation data.")
+    method = property(lambda self: self._networks[1], doc="With the child of the last epoch.")
 
 
 def run(
     config: Config,
-    purpose: str = "score",
+    purpose: Purpose = "score",
     *,
     store: Store | None = None,
+    wait: bool = True,
     progress: Callable | None = None,
     checkpoint_steps: int | None = None,
     inspect: Callable | None = None,
@@ -54,8 +67,9 @@ def run(
 
     A run that was cut off goes on from its last checkpoint (every `checkpoint_steps` steps and
     after each epoch) to the same bits.  `progress(done_steps, all_steps, epoch or None)` is told of
-    every step.  `inspect(method, batch, step)` may look, not touch.  Raises HKTError for bad
-    settings and files, before any work where they can be seen then.
+    every step.  `inspect(method, batch, step)` may look, not touch.  While another process makes
+    the same run, this one waits for it, or raises Busy where `wait` is false.  Raises HKTError for
+    bad settings and files, before any work where they can be seen then.
     """
     config, store = resolve(config), store or Store.default()
     if purpose not in PURPOSES:
@@ -70,17 +84,39 @@ def run(
     check_compile(config, method_class(config.method).needs_sites)
     with deterministic(config):
         task = get(config.task)(config).load()
-        state = Run(config, task, store, purpose)
-        state.progress, state.inspect = progress, inspect
-        state.checkpoint_steps = checkpoint_steps
-        record = state.finished() or state.train()
-        return Outcome(record, state.selected_child(), state.method)
+        build = partial(Run, config, task, store, purpose)
+        record = finished(config, task, store)
+        if record:
+            return Outcome(record, build)
+        with claimed(store.folder(config.id) / "claim", wait) as claim:
+            record = finished(config, task, store)  # by the process that was waited for
+            if record:
+                return Outcome(record, build)
+            state = build()
+            state.progress, state.inspect, state.claim = progress, inspect, claim
+            state.checkpoint_steps = checkpoint_steps
+            return Outcome(state.train(), lambda: state)
+
+
+def finished(config: Config, task: Task, store: Store) -> RunRecord | None:
+    """The store's record of this configuration if today's code, data and parent made it."""
+    record = store.finished(config.id)
+    if record is None:
+        return None
+    made = record.provenance
+    if (made.data, made.golden) != (task.fingerprint, golden.versions(config)):
+        return None
+    if record.parent:
+        parent = parent_file(config, task, store)
+        if not parent.is_file() or sha256(parent) != record.parent.sha256:
+            return None
+    return record if record.weights and not store.altered(record) else None
 
 
 def build_method(config: Config, task: Task, child: nn.Module, source: Live | None) -> Method:
     """The configured method around `child`, set up on the first training batch."""
     names = ("predict", "loss", "imitate", "target")
-    parts = {name: getattr(task, name) for name in names}
+    parts: dict[str, Any] = {name: getattr(task, name) for name in names}
     method = method_class(config.method)(child, source, sites=task.sites, **parts, **config.options)
     method.to(config.device)
     method.setup(task.batch(torch.arange(min(config.batch_size, task.train_size)), 0))
@@ -90,10 +126,13 @@ def build_method(config: Config, task: Task, child: nn.Module, source: Live | No
 class Run:
     """The state of one run; what a checkpoint must bring back is in `checkpoint.save`."""
 
-    def __init__(self, config: Config, task: Task, store: Store, purpose: str = "score"):
+    def __init__(self, config: Config, task: Task, store: Store, purpose: Purpose = "score"):
         self.config, self.task, self.store, self.purpose = config, task, store, purpose
         self.folder = store.folder(config.id)
-        self.progress = self.inspect = self.checkpoint_steps = None
+        self.progress: Callable | None = None
+        self.inspect: Callable | None = None
+        self.checkpoint_steps: int | None = None
+        self.claim: Claim | None = None  # nobody else trains it
         self.child = task.child()
         self.parent = build_parent(config, task, store)
         self.method = build_method(config, task, self.child, self.parent.source)
@@ -112,35 +151,25 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
 
-    def finished(self) -> RunRecord | None:
-        """The store's record of this configuration if today's code, data and parent made it."""
-        record = self.store.finished(self.config.id)
-        if record is None:
-            return None
-        made, now = record.provenance, self.provenance
-        if made.data != now.data or made.golden != now.golden:
-            return None
-        if record.parent and record.parent.sha256 != self.parent.info.sha256:
-            return None
-        files = [(self.folder / name, digest) for name, digest in record.weights.items()]
-        whole = all(path.is_file() and sha256(path) == digest for path, digest in files)
-        return record if files and whole else None
-
     def train(self) -> RunRecord:
         """Every step that is left, then the record and the weights.
 
         Ctrl-C half-way through a step is not saved: the last checkpoint is whole.
         """
+        sweep(self.folder)
         checkpoint.restore(self)
         self.began = time.perf_counter()
         while self.step < self.steps:
             self.train_epoch()
         last = _copied(self.child)
-        for name, state in zip(WEIGHTS, (self.best, last, self._extra())):
-            state = {key: value.contiguous() for key, value in state.items()}
-            write_bytes(self.folder / f"{name}.safetensors", tensor_bytes(state))
-        record = self._record(last)
-        write_json(self.folder / "record.json", record)
+        files = {
+            self.folder / f"{name}.safetensors": tensor_bytes(_contiguous(state))
+            for name, state in zip(WEIGHTS, (self.best, last, self._extra()))
+        }
+        digests = {path.name: sha256_of(data) for path, data in files.items()}
+        record = self._record(last, digests)
+        self.claim.check()
+        write_all({**files, self.folder / "record.json": json_bytes(sealed(record))})
         (self.folder / checkpoint.FILE).unlink(missing_ok=True)
         return record
 
@@ -156,7 +185,7 @@ class Run:
                 raise HKTError(self._too_large(index, epoch))
             if self.step % self.epoch_steps:
                 if self.checkpoint_steps and self.step % self.checkpoint_steps == 0:
-                    checkpoint.save(self)
+                    self._save()
                 if self.progress:
                     self.progress(self.step, self.steps, None)
         self._end_epoch(epoch)
@@ -179,9 +208,13 @@ class Run:
         self.epochs.append(done)
         self.seconds, self.began = self.seconds + now - self.began, now
         self.sums, self.seen = {}, {}
-        checkpoint.save(self)
+        self._save()
         if self.progress:
             self.progress(self.step, self.steps, done)
+
+    def _save(self) -> None:
+        self.claim.check()
+        checkpoint.save(self)
 
     def _is_best(self, val: dict[str, float]) -> bool:
         """Better than every epoch before; a value that is not a number is worse than any."""
@@ -226,24 +259,20 @@ class Run:
 
     def _too_large(self, index: Tensor, epoch: int) -> str:
         """The sentence for a batch that does not fit, with the largest that does."""
-        device, size = self.config.device, len(index)
 
-        def gradients() -> None:
+        def gradients(size: int) -> None:
+            self.optimizer.zero_grad(set_to_none=True)
             sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
 
-        while size > 1:
-            size //= 2
-            self.optimizer.zero_grad(set_to_none=True)
-            if device == "cuda":
-                torch.cuda.empty_cache()
-            if fits(gradients):
-                return (
-                    f"A batch of {len(index)} does not fit into the memory of {device}; the "
-                    f"largest that does here is about {size}: use -s batch_size={size}."
-                )
+        size, where = half_that_fits(len(index), gradients), f"the memory of {self.config.device}"
+        if size:
+            return (
+                f"A batch of {len(index)} does not fit into {where}; the largest that does here is "
+                f"about {size}: use -s batch_size={size}."
+            )
         return (
-            f"Not even one example fits into the memory of {device} with {self.config.method!r}; "
-            "use smaller patches (crop, or the crop of each stage) or a smaller parent."
+            f"Not even one example fits into {where} with {self.config.method!r}; use smaller "
+            "patches (crop, or the crop of each stage) or a smaller parent."
         )
 
     def _extra(self) -> dict[str, Tensor]:
@@ -260,7 +289,7 @@ class Run:
         self.method.eval()
         return load_weights(self.task.child(), self.folder / "child.safetensors").eval()
 
-    def _record(self, last_state: dict[str, Tensor]) -> RunRecord:
+    def _record(self, last_state: dict[str, Tensor], weights: dict[str, str]) -> RunRecord:
         """Both scores and what the run cost; the only place where test data is looked at."""
         selected = self._score(self.best_epoch, self.best)
         alike = self._fidelity()
@@ -276,7 +305,6 @@ class Run:
             flops=flops(self.child, self.task.example()),
             extra_parameters=sum(p.numel() for p in self.method.extra_parameters()),
         )
-        files = [f"{name}.safetensors" for name in WEIGHTS]
         return RunRecord(
             id=self.config.id,
             config=self.config,
@@ -288,7 +316,7 @@ class Run:
             parent=self.parent.info,
             fidelity=alike,
             cost=cost,
-            weights={name: sha256(self.folder / name) for name in files},
+            weights=weights,
             provenance=self.provenance,
         )
 
@@ -306,6 +334,10 @@ class Run:
             own, _ = self.task.outputs(self.child, split)
             found[split] = fidelity(own.cpu(), theirs.cpu())
         return found
+
+
+def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.contiguous() for key, value in state.items()}
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

@@ -10,9 +10,10 @@ from torch import Tensor
 from ..benchmarks import Task, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config, canonical, stream
-from ..files import read_tensors, sha256, write_tensors
+from ..files import read_tensors, sha256, sweep, write_tensors
 from ..methods.parent import Cached, Live
 from . import golden
+from .claim import claimed
 from .records import ParentInfo
 from .store import Store
 
@@ -38,7 +39,7 @@ def build_parent(config: Config, task: Task, store: Store) -> Parent:
     """The parent of a configuration.
 
     Its cache, answers and accuracy are kept on disk and shared by all runs with the same parent,
-    images and views.  A damaged cache is made anew.
+    images and views.  The first of these fills the cache, others wait; a damaged one is made anew.
     """
     if not method_class(config.method).needs_parent:
         return Parent()
@@ -46,10 +47,12 @@ def build_parent(config: Config, task: Task, store: Store) -> Parent:
     digest, cached = sha256(path), config.parent_source == "cached"
     source = (Cached if cached else Live)(model, task.predict, task.sites, task.predict_tail)
     place = store.parents / f"{_cache_name(config, task, digest)}.safetensors"
-    tensors, facts = _read(place) or _fill(source, task, config)
-    if not place.exists():
-        write_tensors(place, tensors, facts)
-    if cached:
+    found = _read(place)
+    if found is None:
+        with claimed(place.with_suffix(".claim")):
+            found = _read(place) or _filled(place, source, task, config)
+    tensors, facts = found
+    if isinstance(source, Cached):
         source.rows = {k: x.to(config.device) for k, x in _named("rows.", tensors).items()}
     seconds = facts.pop("seconds")
     known = {"arch": config.parent, "weights": path.name, "sha256": digest, **facts}
@@ -71,7 +74,10 @@ def _cache_name(config: Config, task: Task, digest: str) -> str:
     return f"{stream(0, canonical(key)).initial_seed():016x}"
 
 
-def _fill(source: Live, task: Task, config: Config) -> tuple[dict[str, Tensor], dict]:
+def _filled(
+    place: Path, source: Live, task: Task, config: Config
+) -> tuple[dict[str, Tensor], dict]:
+    sweep(place.parent, place.name)
     began = time.perf_counter()
     tensors = {"none": torch.zeros(0)}  # a file of tensors needs one
     if isinstance(source, Cached):
@@ -84,14 +90,12 @@ def _fill(source: Live, task: Task, config: Config) -> tuple[dict[str, Tensor], 
         answers = task.outputs(source.parent, split)
         if answers:
             tensors[f"outputs.{split}"] = answers[0].cpu()
+    write_tensors(place, tensors, facts)
     return tensors, facts
 
 
 def _read(place: Path) -> tuple[dict[str, Tensor], dict] | None:
-    if not place.exists():
-        return None
     try:
         return read_tensors(place)
     except (ValueError, OSError):
-        place.unlink()  # only a cache: a damaged one is made anew
-        return None
+        return None  # none yet; a damaged one is only a cache

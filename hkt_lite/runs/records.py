@@ -4,16 +4,20 @@ A record is one JSON file, checked against its schema when written and when read
 records lie.  Names and units of the numbers are those of the benchmark (`Task.shown`).
 """
 
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..config import Config, HKTError, first_flaw
-from ..files import read_json
+from ..config import Config, HKTError, canonical, first_flaw
+from ..files import read_json, sha256_of
 
 Purpose = Literal["score", "tuning", "parent", "audit", "live", "control"]
-PURPOSES = Purpose.__args__
+Verdict = Literal["same bits", "inside the interval", "different"]  # of a repetition
+PURPOSES = get_args(Purpose)
+Id = Annotated[str, Field(pattern=r"^\w+$")]  # part of file names
+WeightsFile = Annotated[str, Field(pattern=r"^\w+\.safetensors$")]
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}  # over images
 
 
@@ -76,7 +80,7 @@ class Cost(Part):
 
 class RunRecord(Part):
     kind: Literal["run"] = "run"
-    id: str
+    id: Id
     config: Config
     purpose: Purpose = "score"
     audit: bool = False  # breaks the rules on purpose; never in a score table
@@ -88,13 +92,13 @@ class RunRecord(Part):
         str, dict[str, float]
     ] = {}  # split -> how the chosen child answers as its parent
     cost: Cost
-    weights: dict[str, str] = {}  # file of the store -> sha256 of its tensors
+    weights: dict[WeightsFile, str] = {}  # file of the store -> sha256 of its tensors
     provenance: Provenance
 
 
 class EvalRecord(Part):
     kind: Literal["eval"] = "eval"
-    id: str
+    id: Id
     checkpoint: str
     sha256: str
     task: str
@@ -108,19 +112,27 @@ class RepeatRecord(Part):
     """What came of running a record's configuration once more (`hkt reproduce`)."""
 
     kind: Literal["again"] = "again"
-    id: str
+    id: Id
     run: str  # id of the record that was run again
-    verdict: Literal["same bits", "inside the interval", "different"]
+    verdict: Verdict
     sentence: str
     provenance: Provenance  # of the second run
 
 
 Record = RunRecord | EvalRecord | RepeatRecord
-KINDS = {"run": RunRecord, "eval": EvalRecord, "again": RepeatRecord}
+KINDS: dict[str, Any] = {"run": RunRecord, "eval": EvalRecord, "again": RepeatRecord}
+
+CHECKSUM = "checksum"
 
 
 def filename(record: Record) -> str:
     return f"{record.kind}-{record.id}.json"
+
+
+def sealed(record: Record) -> dict:
+    """A record as its file says it, with a checksum of the rest."""
+    value = json.loads(record.model_dump_json())
+    return {**value, CHECKSUM: sha256_of(canonical(value).encode())}
 
 
 def load(path: Path) -> Record:
@@ -129,8 +141,11 @@ def load(path: Path) -> Record:
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") not in KINDS:
         raise HKTError(f"{path} is not a record of this project: it has no kind 'run' or 'eval'.")
+    checksum = value.pop(CHECKSUM, None)  # the first records have none
+    if checksum not in (None, sha256_of(canonical(value).encode())):
+        raise HKTError(f"The record {path} was altered: it has not the checksum it was made with.")
     try:
-        record = KINDS[value["kind"]].model_validate(value)
+        record: Record = KINDS[value["kind"]].model_validate(value)
     except ValidationError as error:
         where, said = first_flaw(error)
         raise HKTError(f"The record {path} does not fit its schema at {where!r}: {said}.") from None

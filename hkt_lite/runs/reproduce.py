@@ -12,13 +12,13 @@ from scipy import stats as distributions
 
 from ..config import HKTError, canonical
 from .loop import run
-from .records import Record, RepeatRecord, RunRecord
+from .records import Record, RepeatRecord, RunRecord, Verdict
 from .store import Store, published
 
 FEWEST = 3  # seeds an interval needs
 
 
-def reproduce(record: Record, progress: Callable | None = None) -> tuple[str, str]:
+def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict, str]:
     """('same bits' | 'inside the interval' | 'different', a sentence).
 
     Same bits: every number of the curves and scores is equal.  Inside the interval: the
@@ -40,12 +40,14 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[str, st
     verdict, sentence = compare(record, rerun, [*published(), *store.records()])
     made_by = json.dumps([record.id, rerun.provenance.golden, rerun.provenance.commit])
     name = hashlib.sha256(made_by.encode()).hexdigest()[:12]
-    said = {"verdict": verdict, "sentence": sentence, "provenance": rerun.provenance}
-    store.add(RepeatRecord(id=name, run=record.id, **said))
+    said = RepeatRecord(
+        id=name, run=record.id, verdict=verdict, sentence=sentence, provenance=rerun.provenance
+    )
+    store.add(said)
     return verdict, sentence
 
 
-def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[str, str]:
+def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[Verdict, str]:
     """Verdict and sentence on a rerun; `known` are the records among which its seeds are found."""
     if numbers(rerun) == numbers(record):
         what = f"all {len(record.epochs)} epochs and both scores of {record.id}"
@@ -61,7 +63,7 @@ def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[s
     half = float(distributions.t.ppf(0.975, len(values) - 1)) * values.std(ddof=1)
     half *= math.sqrt(1 + 1 / len(values))
     low, high = values.mean() - half, values.mean() + half
-    verdict = "inside the interval" if low <= new <= high else "different"
+    verdict: Verdict = "inside the interval" if low <= new <= high else "different"
     expected = f"one more of {len(values)} seeds is expected between {low:.2f} and {high:.2f}"
     return verdict, f"{said}; {expected}."
 

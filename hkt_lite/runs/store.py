@@ -1,9 +1,10 @@
 """Where records lie: this machine's runs, and the published results with their manifest.
 
 A store is a folder with, for each run, ID/record.json, child.safetensors (the epoch chosen on
-validation data), last.safetensors and method.safetensors, and while it runs state.safetensors; the
-parents' caches in parents/; eval-ID.json and again-ID.json.  Published records lie in data/results
-with their sha256 in MANIFEST.json; a page shows nothing else as a recorded number.
+validation data), last.safetensors and method.safetensors, and while it runs state.safetensors and
+claim-N; the parents' caches in parents/; eval-ID.json and again-ID.json.  Many processes may write
+into one store.  Published records lie in data/results with their sha256 in MANIFEST.json; a page
+shows nothing else as a recorded number.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import HKTError, nearest, results_home, runs_home
-from ..files import read_json, sha256, write_json
-from .records import Record, RunRecord, filename, load
+from ..files import json_bytes, read_bytes, read_json, sha256, sha256_of, write_all, write_json
+from . import golden
+from .claim import claimed
+from .records import Record, RunRecord, filename, load, sealed
 
 MANIFEST = "MANIFEST.json"
 
@@ -39,10 +42,13 @@ class Store:
         return (self.earlier or self.home) / "parents"
 
     def weights(self, run_id: str) -> Path:
-        """The chosen child of a finished run.  Raises HKTError where this machine has none."""
-        for home in filter(None, (self.home, self.earlier)):
-            path = home / run_id / "child.safetensors"
+        """The chosen child of a finished run.  Raises HKTError where it is missing or altered."""
+        for store in (self, Store(self.earlier or self.home)):
+            path = store.folder(run_id) / "child.safetensors"
             if path.is_file():
+                record = store.finished(run_id)
+                if record and path.name in store.altered(record):
+                    raise HKTError(f"{path} was altered since its record; delete its folder.")
                 return path
         raise HKTError(
             f"Run {run_id} has no weights in {self.home}; only runs made on this machine have: "
@@ -51,18 +57,50 @@ class Store:
 
     def finished(self, run_id: str) -> RunRecord | None:
         path = self.folder(run_id) / "record.json"
-        return load(path) if path.exists() else None
+        try:
+            record = load(path) if path.exists() else None
+        except OSError as error:  # of a store that is no folder at all
+            raise HKTError(f"The store {self.home} cannot be read ({error.strerror}).") from None
+        if record is None or (isinstance(record, RunRecord) and record.id == run_id):
+            return record
+        raise HKTError(f"{path} is the record of another run, {record.id}; delete its folder.")
+
+    def altered(self, record: RunRecord) -> list[str]:
+        """Files of a finished run that are missing or have not the sha256 of its record."""
+        present = self.folder(record.id).glob("*.safetensors")
+        found = {path.name: path for path in present if path.is_file()}
+        expected = record.weights.items()
+        return [name for name, said in expected if name not in found or sha256(found[name]) != said]
+
+    def paths(self) -> list[Path]:
+        """The files of its records: finished runs, evaluations, repetitions."""
+        kinds = ("*/record.json", "eval-*.json", "again-*.json")
+        return [path for kind in kinds for path in sorted(self.home.glob(kind))]
 
     def records(self) -> list[Record]:
-        """Finished runs, evaluations and repetitions."""
-        kinds = ("*/record.json", "eval-*.json", "again-*.json")
-        return [load(path) for kind in kinds for path in sorted(self.home.glob(kind))]
+        return [load(path) for path in self.paths()]
 
     def add(self, record: Record) -> Path:
         """Write an evaluation or a repetition; runs are written by the loop."""
         path = self.home / filename(record)
-        write_json(path, record)
+        write_json(path, sealed(record))
         return path
+
+    def collect(self, record: Record, other: Store) -> bool:
+        """Whether a record of another store had to be brought into this one."""
+        if record.kind != "run":
+            return not (self.home / filename(record)).exists() and bool(self.add(record))
+        with claimed(self.folder(record.id) / "claim"):
+            known = self.finished(record.id)
+            if known and (not golden.older(known.provenance) or golden.older(record.provenance)):
+                return False
+            files = {name: read_bytes(other.folder(record.id) / name) for name in record.weights}
+            for name, data in files.items():
+                if sha256_of(data) != record.weights[name]:
+                    raise HKTError(f"{other.folder(record.id) / name} is not what its record says.")
+            files["record.json"] = json_bytes(sealed(record))
+            write_all({self.folder(record.id) / name: data for name, data in files.items()})
+        return True
 
 
 def by_prefix(records: Iterable[Record], wanted: str, where: str) -> Record:
@@ -117,7 +155,7 @@ def publish(ids: list[str]) -> list[Path]:
     Raises HKTError for an id that is not one finished record, and for a record that was made from
     a working tree with uncommitted changes.
     """
-    local = Store.default().records()
+    local, home = Store.default().records(), results_home()
     chosen = [by_prefix(local, wanted, "finished") for wanted in ids]
     for record in chosen:
         if record.provenance.dirty:
@@ -125,11 +163,27 @@ def publish(ids: list[str]) -> list[Path]:
                 f"Record {record.id} was made from a working tree with uncommitted changes; "
                 "commit, run it again and publish that."
             )
-    listed, paths = manifest(), []
-    for record in chosen:
-        path = results_home() / filename(record)
-        write_json(path, record)
-        listed[path.name] = sha256(path)
-        paths.append(path)
-    write_json(results_home() / MANIFEST, dict(sorted(listed.items())))
-    return paths
+    files = {home / filename(record): json_bytes(sealed(record)) for record in chosen}
+    with claimed(home / "publishing"):
+        listed = manifest() | {path.name: sha256_of(data) for path, data in files.items()}
+        write_all({**files, home / MANIFEST: json_bytes(dict(sorted(listed.items())))})
+    return list(files)
+
+
+def collect(source: Path) -> tuple[list[Record], list[str]]:
+    """Bring the records of another store home, each with its weights: (those brought, flaws).
+
+    A record that is here stays, unless today's goldens have left it behind and not the other.
+    Raises HKTError where `source` is no folder.
+    """
+    if not source.is_dir():
+        raise HKTError(f"There is no folder {source}; mount or copy the other store first.")
+    other, own, brought, flaws = Store(source), Store.default(), [], []
+    for path in other.paths():
+        try:
+            record = load(path)
+            if own.collect(record, other):
+                brought.append(record)
+        except (HKTError, OSError) as error:  # one that cannot be read keeps no other away
+            flaws.append(str(error))
+    return brought, flaws

@@ -5,6 +5,7 @@ import yaml
 
 from hkt_lite.config import PROJECT, HKTError
 from hkt_lite.runs import grid
+from hkt_lite.runs.executors import Answer
 from hkt_lite.runs.loop import run as train
 from tests.helpers import TINY, tiny
 
@@ -48,21 +49,20 @@ def test_a_wrong_grid_is_one_sentence(tmp_path, text, words):
     assert words in str(error.value)
 
 
-def test_a_sweep_skips_finished_runs_reports_failures_and_takes_an_index(tmp_path, monkeypatch):
+def test_a_sweep_skips_finished_runs_and_reports_failures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "runs"))
     good, bad = (
         tiny("plain", epochs=1),
         tiny("kd", epochs=1, parent="resnet20", parent_weights="run:0000"),
     )
-    said = []
-    with pytest.raises(HKTError, match=f"1 of 2 runs failed .{bad.id}"):
-        grid.sweep([bad, good], said=said.append)
-    assert any("failed: Run 0000 has no weights" in line for line in said)
-    made = train(good).record.provenance.created
-    assert grid.sweep([good], said=said.append)[0].provenance.created == made
-    assert grid.sweep([bad, good], index=1, said=said.append)[0].id == good.id
-    with pytest.raises(HKTError, match="runs 0 to 1"):
-        grid.sweep([bad, good], index=2)
+    failed, made = grid.sweep([bad, good])
+    assert "Run 0000 has no weights" in failed.reason and failed.record is None
+    assert train(good).record == made.record
+    (again,) = grid.sweep([good])
+    assert again == made
+    said = capsys.readouterr().out
+    assert f"{good.id} plain weight=1.0 lr=" in said and "failed: Run 0000 has no weights" in said
+    assert f"best so far: val accuracy {made.record.selected.val['accuracy']:.4g}" in said
 
 
 def test_the_committed_grids_can_be_read():
@@ -99,3 +99,43 @@ def test_every_method_is_tuned_with_equal_effort():
             (config.lr, config.seed, config.epochs, config.train_size)
         )
     assert len(effort) >= 4 and len({frozenset(tried) for tried in effort.values()}) == 1
+
+
+def test_a_run_that_another_process_makes_comes_last_so_that_two_grids_share_the_work():
+    """An executor is a function: this one finds the first run taken."""
+    configs = [tiny("plain", seed=seed) for seed in range(3)]
+    asked = []
+
+    def executor(jobs, tell):
+        asked.append([(job.config.seed, job.wait) for job in jobs])
+        for number, job in enumerate(jobs):
+            taken = job.config.seed == 0 and not job.wait
+            yield number, Answer(None, "by another" if taken else f"{job.config.seed}", taken)
+
+    answers = grid.sweep(configs, "score", executor)
+    assert asked == [[(0, False), (1, False), (2, False)], [(0, True)]]
+    assert [answer.reason for answer in answers] == ["0", "1", "2"]
+
+
+def test_a_record_of_other_code_is_no_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("HKT_RUNS", str(tmp_path))
+    other = train(tiny("plain", epochs=1, seed=3)).record
+
+    def executor(jobs, tell):
+        yield 0, Answer(other)
+
+    (answer,) = grid.sweep([tiny("plain", epochs=1)], "score", executor)
+    assert answer.record is None and other.id in answer.reason
+
+
+def test_what_is_left_is_reckoned_from_what_was_done_since_the_start(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(grid.time, "monotonic", lambda: now[0])
+    watch = grid.Watch([tiny("plain", seed=seed) for seed in range(4)])
+    watch.tell(0, 0.5, {})  # from a checkpoint of yesterday
+    watch.ended(3, Answer(None, "no"))  # at once
+    now[0] += 600
+    watch.tell(0, 0.75, {})
+    watch.tell(1, 0.0, {})
+    watch.tell(3, 0.9, {})  # late news
+    assert watch.summary() == "1 of 4 done, 2 running, about 90 min left"

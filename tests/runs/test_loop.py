@@ -85,6 +85,16 @@ def test_a_finished_run_is_not_repeated_but_a_stale_one_is(monkeypatch):
     assert run(config).cost.seconds != first.cost.seconds
 
 
+def test_a_finished_run_is_recognised_before_any_network_is_built(monkeypatch):
+    first = run(tiny("hkt"))
+
+    def build(*given):
+        pytest.fail("a network was built")
+
+    monkeypatch.setattr(loop, "Run", build)
+    assert run(tiny("hkt")) == first
+
+
 def interrupted_at(step):
     def stop(method, batch, now):
         if now == step:

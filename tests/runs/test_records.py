@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import pytest
 
@@ -10,6 +11,7 @@ from hkt_lite import files
 from hkt_lite.config import HKTError
 from hkt_lite.runs import records, store
 from tests.helpers import recorded
+from tests.toy import evaluation
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,8 @@ def test_an_altered_configuration_no_longer_fits_its_name(published):
     [
         (lambda text: text[: len(text) // 2], "corrupt or truncated"),
         (lambda text: text.replace('"kind": "run"', '"kind": "walk"'), "no kind"),
-        (lambda text: text.replace('"flops"', '"flop"'), "'cost"),
+        (lambda text: text.replace('"flops"', '"flop"'), "altered"),
+        (lambda text: text.replace('"flops"', '"flop"').replace("checksum", "sum"), "'cost"),
         (lambda text: "[]", "no kind"),
     ],
 )
@@ -108,3 +111,91 @@ def test_publishing_an_unknown_run_changes_nothing(record, published):
     with pytest.raises(HKTError, match="'ffff'"):
         store.publish([record.id, "ffff"])
     assert published.parent.joinpath("MANIFEST.json").read_bytes() == before
+
+
+def test_a_record_with_another_digit_is_noticed_and_one_without_a_checksum_is_read(
+    record, published
+):
+    text = published.read_text()
+    assert '"checksum": "' in text
+    published.write_text(text.replace('"epoch": 2', '"epoch": 1', 1))
+    with pytest.raises(HKTError, match="altered: it has not the checksum"):
+        records.load(published)
+    edit(published, lambda value: (value.pop("checksum"), value["last"].update(epoch=2)))
+    assert records.load(published).last.epoch == 2
+
+
+@pytest.fixture
+def cluster(record, tmp_path, monkeypatch):
+    """A copy of the store, as it lies on a cluster; the one at home is empty."""
+    away = tmp_path / "cluster"
+    shutil.copytree(store.Store.default().home, away)
+    monkeypatch.setenv("HKT_RUNS", str(tmp_path / "home"))
+    return away
+
+
+def test_records_come_home_with_their_weights_and_only_once(record, cluster):
+    store.Store(cluster).add(evaluation())
+    assert store.collect(cluster) == ([record, evaluation()], [])
+    home = store.Store.default()
+    assert home.records() == [record, evaluation()] and home.altered(record) == []
+    assert store.collect(cluster) == ([], [])
+    assert {path.name for path in home.folder(record.id).iterdir()} == {
+        "record.json", "child.safetensors", "last.safetensors", "method.safetensors"}  # fmt: skip
+
+
+def test_what_is_damaged_stays_away_and_is_named(record, cluster):
+    weights = cluster / record.id / "last.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (cluster / "eval-0000.json").write_text("{")
+    brought, flaws = store.collect(cluster)
+    assert brought == [] and len(flaws) == 2
+    assert str(weights) in flaws[0] and "eval-0000.json is corrupt" in flaws[1]
+    assert store.Store.default().records() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value["weights"].update({"../../evil.safetensors": "0" * 64}),
+        lambda value: value.update(id="../evil"),
+    ],
+)
+def test_a_record_cannot_name_a_file_outside_its_folder(record, cluster, change):
+    edit(cluster / record.id / "record.json", lambda value: (value.pop("checksum"), change(value)))
+    brought, (flaw,) = store.collect(cluster)
+    assert brought == [] and "does not fit its schema" in flaw
+
+
+def test_a_record_that_today_has_left_behind_gives_way_to_a_newer_one(record, cluster, monkeypatch):
+    store.collect(cluster)
+    old = record.model_copy(
+        update={"provenance": record.provenance.model_copy(update={"golden": {}})}
+    )
+    home = store.Store.default()
+    files.write_json(home.folder(record.id) / "record.json", old)
+    assert store.collect(cluster) == ([record], []) and home.records() == [record]
+
+
+def test_weights_that_are_not_the_records_are_no_parent(record, cluster):
+    path = store.Store(cluster).weights(record.id)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(HKTError, match="child.safetensors was altered since its record"):
+        store.Store(cluster).weights(record.id)
+
+
+def test_several_files_appear_together_or_not_at_all(tmp_path, monkeypatch):
+    one, two = tmp_path / "one", tmp_path / "two"
+    files.write_bytes(one, b"old")
+    real, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HKTError, match="two: No space left"):
+        files.write_all({one: b"new", two: b"new"})
+    assert one.read_bytes() == b"old" and [path.name for path in tmp_path.iterdir()] == ["one"]
