@@ -15,6 +15,7 @@ import re
 import shutil
 import sysconfig
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,7 @@ class Class:
 
         from .playback import playback
 
+        warnings.filterwarnings("ignore", module="nbgrader")  # SQLAlchemy's, of every hand-in
         scripts = sysconfig.get_path("scripts")  # nbgrader calls alembic by its name
         if scripts not in os.environ["PATH"].split(os.pathsep):
             os.environ["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
