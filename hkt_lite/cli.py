@@ -13,6 +13,7 @@ from .config import PROJECT, Config, HKTError, nearest, results_home, runs_home
 from .course.commands import app as course_app
 from .runs import golden as goldens
 from .runs import store
+from .runs.records import flat
 
 app = typer.Typer(
     add_completion=False,
@@ -169,7 +170,7 @@ def trace(
     if as_json:
         print(json.dumps(seen, indent=1))
         return
-    for key, value in _flat(seen).items():
+    for key, value in flat(seen).items():
         print(f"{key:<32} {f'{value:.4g}' if isinstance(value, float) else value}")
 
 
@@ -313,6 +314,24 @@ def check(
 
 
 @app.command()
+def claims(
+    as_json: Json = False,
+    write: Annotated[Path | None, Option(help="Renew the table between a file's marks.")] = None,
+) -> None:
+    """The verdicts on the paper's claims, worked out from the published records."""
+    from .evidence import release
+
+    judged = release.claims(store.published())
+    if as_json:
+        print(json.dumps(judged, indent=1))
+    elif write:
+        release.renew(write, judged)
+    else:
+        for one in judged:
+            print(f"{one['id']}  {one['verdict']:22}  {one['title']}: {one['finding']}")
+
+
+@app.command()
 def golden(
     names: Annotated[list[str], Argument(help="Golden runs; all without a name.")] = [],
     accept: Annotated[str | None, Option(help="Why what differs shall be the golden.")] = None,
@@ -366,19 +385,10 @@ def runs_show(run_id: str) -> None:
 def runs_diff(first: str, second: str) -> None:
     """Where two runs differ: configuration, scores, provenance."""
     found = [store.find(name) for name in (first, second)]
-    one, other = [_flat(record.model_dump(exclude={"epochs"})) for record in found]
+    one, other = [flat(record.model_dump(exclude={"epochs"})) for record in found]
     for key in sorted(one.keys() | other.keys()):
         if one.get(key) != other.get(key):
             print(f"{key}: {one.get(key)} | {other.get(key)}")
-
-
-def _flat(value, prefix: str = "") -> dict:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    found = {}
-    for name, inner in value.items():
-        found |= _flat(inner, f"{prefix}.{name}".lstrip("."))
-    return found
 
 
 @runs_app.command("publish")
@@ -396,6 +406,16 @@ def runs_collect(source: Path) -> None:
         _show(record)
     print("\n".join([*flaws, f"{len(brought)} records brought from {source}"]), file=sys.stderr)
     raise typer.Exit(bool(flaws))
+
+
+@runs_app.command("export")
+def runs_export(out: Annotated[Path, Argument(help="FILE.csv or FILE.json")]) -> None:
+    """Write one table of all published records: configuration, scores, cost, provenance."""
+    from .evidence.release import export as write
+
+    records = store.published()
+    write(records, out)
+    print(f"{len(records)} records in {out}")
 
 
 @data_app.command("status")

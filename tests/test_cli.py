@@ -56,6 +56,8 @@ def test_help_needs_no_torch(tmp_path):
         (["grid", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["bench", "cifar01"], "Did you mean 'cifar10'"),
         (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
+        (["runs", "export", "results.xlsx"], "results.xlsx should end in .csv or .json"),
+        (["claims", "--write", "nowhere.md"], "nowhere.md has no place for the verdicts"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(words, named, tmp_path):

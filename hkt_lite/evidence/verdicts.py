@@ -107,7 +107,7 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     if d.low <= 0 <= d.high and d.detectable > claim.rule.size > 0:
         verdict = UNDECIDED
         beyond = f"; a difference of {claim.rule.size:g}, as claimed, is too small for this design"
-    elif d.high < claim.rule.size:
+    elif d.high < claim.rule.size > 0:
         beyond = f"; the claimed difference of {claim.rule.size:g} lies outside the interval"
     for variant in claim.also:
         other = chosen(panel, variant)

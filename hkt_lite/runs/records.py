@@ -125,6 +125,16 @@ KINDS: dict[str, Any] = {"run": RunRecord, "eval": EvalRecord, "again": RepeatRe
 CHECKSUM = "checksum"
 
 
+def flat(value, prefix: str = "") -> dict:
+    """Nested dictionaries as one, whose keys are the paths: {"config.lr": 0.1}."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    found = {}
+    for name, inner in value.items():
+        found |= flat(inner, f"{prefix}.{name}".lstrip("."))
+    return found
+
+
 def filename(record: Record) -> str:
     return f"{record.kind}-{record.id}.json"
 

@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 from docutils import nodes
-from hkt_book import answer, dress, formulas, records
+from hkt_book import address, answer, dress, formulas, records
+from sphinx.errors import ConfigError
 
 import hkt_lite
 from hkt_lite.config import PROJECT, results_home
@@ -178,3 +179,27 @@ def test_a_picture_becomes_a_file_with_its_size(tmp_path):
 def test_the_edition_to_cite_is_this_one():
     text = (PROJECT / "book" / "cite.md").read_text(encoding="utf-8")
     assert f"Version {hkt_lite.__version__}" in text
+
+
+# -- where the sources live ------------------------------------------------------------------------
+
+
+def test_without_an_address_nothing_leads_anywhere():
+    assert address.links("", "_generated/10_cifar10") == address.links("", "faq") == []
+
+
+def test_with_an_address_a_page_leads_to_a_source_that_exists():
+    for page in ("index", "course/instructor", "_generated/10_cifar10"):
+        found = dict(address.links("https://github.com/Someone/hkt", page))
+        head = "https://github.com/Someone/hkt/blob/main/"
+        assert (PROJECT / found["source of this page"].removeprefix(head)).is_file()
+        assert ("run on Colab" in found) == ("run on Binder" in found) == ("_generated" in page)
+    assert not address.links("https://github.com/Someone/hkt", "records/0123")
+
+
+def test_the_site_follows_from_the_repository():
+    assert address.site("https://github.com/Someone/hkt") == "https://someone.github.io/hkt/"
+    assert address.site("https://github.com/Me/me.github.io") == "https://me.github.io/"
+    for wrong in ("github.com/Someone/hkt", "https://example.org/hkt", "https://github.com/hkt"):
+        with pytest.raises(ConfigError, match="OWNER/NAME"):
+            address.site(wrong)

@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 from hkt_lite import __version__
 
-from . import answer, dress, errata, formulas, records
+from . import address, answer, dress, errata, formulas, records
 
 
 def setup(app: Sphinx) -> dict:
@@ -17,7 +17,9 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("verdicts", answer.Verdicts)
     app.add_role("verdict", answer.role)
     app.add_directive("errata", errata.Errata)
+    app.add_config_value("hkt_repository", "", "html")
     app.connect("config-inited", _version)
+    app.connect("config-inited", address.configure)
     app.connect("html-page-context", dress.page, priority=900)  # after the theme's own
     app.connect("html-collect-pages", records.pages)
     app.connect("build-finished", dress.lighter)

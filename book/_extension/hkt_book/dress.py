@@ -7,7 +7,7 @@ from pathlib import Path
 
 from docutils import nodes
 
-from . import records
+from . import address, records
 
 PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"([^>]*)>')
 SIZE = re.compile(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', re.DOTALL)
@@ -35,6 +35,7 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     if "body" not in context or doctree is None:
         return
     context["description"] = describe(doctree)
+    context["elsewhere"] = address.links(app.config.hkt_repository, pagename)
     body, up = context["body"], "../" * pagename.count("/")
     body = PICTURE.sub(lambda found: _file(Path(app.outdir), up, *found.groups()), body)
     known = _known(app)

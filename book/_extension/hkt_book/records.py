@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hkt_lite.book.notebook import known_records, read
+from hkt_lite.evidence import release
 from hkt_lite.evidence.groups import label, metric_name
 from hkt_lite.evidence.outputs import number
+from hkt_lite.files import write_json
 
 NAMES = {
     "config": "Configuration",
@@ -27,11 +29,12 @@ APART = ("kind", "id", "epochs")
 
 def pages(app) -> Iterator[tuple[str, dict, str]]:
     """(name, context, template) of the records' pages and of the page for what is not found; the
-    records themselves are written beside."""
+    records themselves and tables of them are written beside."""
     address = app.config.html_baseurl
     yield "404", {"site_address": address and address.rstrip("/") + "/"}, "404.html"
     where_shown = shown(Path(app.srcdir))
     found = known(where_shown)
+    tables([record for record, public in found.values() if public], Path(app.outdir))
     for name, (record, public) in found.items():
         where = [
             {"name": page, "title": app.env.titles[page].astext()}
@@ -44,6 +47,13 @@ def pages(app) -> Iterator[tuple[str, dict, str]]:
         context = facts(record) | {"published": public, "shown_on": where}
         context["run"] = context["run"] if context["run"] in found else ""
         yield f"records/{name}", context, "record.html"
+
+
+def tables(published: list, out: Path) -> None:
+    """All published records as results.csv and results.json, the verdicts as claims.json."""
+    for name in ("results.csv", "results.json"):
+        release.export(published, out / name)
+    write_json(out / "claims.json", release.claims(published))
 
 
 def known(shown: dict) -> dict[str, tuple]:

@@ -1,0 +1,91 @@
+"""What the evidence is for other programs: one table of all published records, and the verdicts.
+
+hkt runs export results.csv      hkt claims --json      hkt claims --write README.md
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config import HKTError
+from ..files import write_bytes, write_json
+from ..runs.records import Record, flat
+from .literature import read_claims
+from .verdicts import judge
+
+BEGIN, END = "<!-- verdicts: `hkt claims --write README.md` -->", "<!-- end of verdicts -->"
+APART = {"epochs": True, "selected": {"right"}, "last": {"right"}}  # curves, and answers as bits
+ENDINGS = (".csv", ".json")
+
+
+def rows(records: Sequence[Record]) -> list[dict]:
+    """One flat row a record, `config.lr` naming the field `lr` of `config`; without curves.
+
+    Names and units are those of the record.  Lists stay lists.
+    """
+    return [flat(json.loads(record.model_dump_json(exclude=APART))) for record in records]
+
+
+def as_csv(records: Sequence[Record]) -> str:
+    """The rows under the union of their names; empty where a record has no such field."""
+    table = [
+        {key: json.dumps(v) if isinstance(v, list) else v for key, v in row.items()}
+        for row in rows(records)
+    ]
+    names = list(dict.fromkeys(key for row in table for key in row))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def export(records: Sequence[Record], out: Path) -> None:
+    """Write the table to `out`, as its ending .csv or .json says.  Raises HKTError for another."""
+    if out.suffix not in ENDINGS:
+        raise HKTError(f"{out} should end in {' or '.join(ENDINGS)}, which says how to write it.")
+    if out.suffix == ".csv":
+        write_bytes(out, as_csv(records).encode())
+    else:
+        write_json(out, rows(records))
+
+
+def claims(records: Sequence[Record]) -> list[dict]:
+    """Each claim with its statement, rule and verdict, as JSON can hold them."""
+    found = []
+    for claim in read_claims():
+        made = judge(claim, records)
+        found.append(
+            {
+                **{key: getattr(claim, key) for key in ("id", "title", "statement", "criterion")},
+                "verdict": made.verdict,
+                "finding": made.finding,
+                "also": list(made.also),
+                "scope": made.scope,
+                "numbers": made.numbers,
+                "records": list(made.records),
+            }
+        )
+    return found
+
+
+def as_markdown(judged: Sequence[dict]) -> str:
+    """The verdicts as a table between the two marks."""
+    lines = ["| | claim of the paper | verdict | measured |", "|---|---|---|---|"]
+    for one in judged:
+        said = f"{one['finding']} ({one['scope']})" if one["scope"] else one["finding"]
+        cells = [one["id"], one["title"], f"**{one['verdict']}**", said]
+        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join([BEGIN, *lines, END])
+
+
+def renew(path: Path, judged: Sequence[dict]) -> None:
+    """Put today's table between the marks of a text file.  Raises HKTError where it has none."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise HKTError(f"{path} has no place for the verdicts: put {BEGIN} and {END} into it.")
+    write_bytes(path, f"{before}{as_markdown(judged)}{after}".encode())
