@@ -11,7 +11,7 @@ from .check import check
 from .execute import execute_all, sources
 from .notebook import read, state
 from .parameters import parameters, parse
-from .render import render
+from .render import included, render
 
 TRAINING = "hkt_lite.runs.loop import run"  # in a page that trains
 CHECKED = "checked.json"  # beside the rendered book: page -> sha256 that the last build's check saw
@@ -95,16 +95,21 @@ def times(root: Path | None = None) -> Iterator[str]:
 
 
 def _copy_book(out: Path) -> Path:
-    """The book's prose and configuration, copied to `out`; pages already generated there stay."""
+    """The book's prose and configuration, and what its texts include, copied to `out`; pages
+    already generated there stay."""
     made = shutil.ignore_patterns("_generated", "_build", "__pycache__")
-    shutil.copytree(config.PROJECT / "book", out / "book", dirs_exist_ok=True, ignore=made)
+    book = config.PROJECT / "book"
+    shutil.copytree(book, out / "book", dirs_exist_ok=True, ignore=made)
     for path in [
         config.PROJECT / "_config.yml",
         *config.PROJECT.glob("*.md"),
         *config.PROJECT.glob("*.cff"),
     ]:
         shutil.copy(path, out)
-    (out / "data").mkdir(exist_ok=True)
-    for path in (config.PROJECT / "data").glob("*.yaml"):  # pages of prose quote from them
-        shutil.copy(path, out / "data")
+    shown = [path for text in book.glob("*.md") for path in included(text)]
+    shown += [path for text in sources() for path in included(text, book / "_generated")]
+    for path in shown:
+        place = out / path.relative_to(config.PROJECT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
     return out

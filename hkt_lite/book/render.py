@@ -28,7 +28,7 @@ WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^[\w.]*(Error|Exception): \S
 TEXT = re.compile(r"\.(md|ipynb)$")
 # Headings, labels, directives with their options, citations.
 LINKED = re.compile(r"^(#+ |\(|\$\$ *\(|`{3,}\{|:{3,}\{|:\w+:)|\{cite")
-INCLUDED = re.compile(r"\{literalinclude\} ([\w./-]+)")
+INCLUDED = re.compile(r"\{(?:literal)?include\} ([\w./-]+)")
 SEAL = "html.json"
 OLDER = "The rendered book is older than its pages or prose; run `hkt book`."
 
@@ -65,19 +65,19 @@ def _sources(root: Path) -> dict[str, str]:
     for path in files_below(root / "book"):
         made = {"_build", "__pycache__"} & set(path.relative_to(root).parts)
         if not made and not path.name.endswith(".failed.ipynb"):
-            paths += [path, *_included(path)]
+            paths += [path, *included(path)]
     found = {path.relative_to(root).as_posix(): sha256(path) for path in paths}
     for path in (results_home() / MANIFEST, *sorted((config.PROJECT / "data").glob("*.yaml"))):
         found[f"data/{path.name}"] = sha256(path) if path.is_file() else "none"
     return found | {"hkt_lite": tree_digest(PACKAGE)}
 
 
-def _included(path: Path) -> list[Path]:
-    """The files that a text shows parts of."""
+def included(path: Path, folder: Path | None = None) -> list[Path]:
+    """The files that a text shows parts of; `folder` is where it stands when it is rendered."""
     if not TEXT.search(path.name):
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    named = {Path(os.path.normpath(path.parent / name)) for name in INCLUDED.findall(text)}
+    text, folder = path.read_text(encoding="utf-8", errors="replace"), folder or path.parent
+    named = {Path(os.path.normpath(folder / name)) for name in INCLUDED.findall(text)}
     return sorted(filter(Path.is_file, named))
 
 

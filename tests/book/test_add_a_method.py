@@ -61,6 +61,7 @@ def hkt(copy: Path, line: str, *more: str) -> subprocess.CompletedProcess:
     return python(copy, "hkt_lite", *shlex.split(line)[1:], *more)
 
 
+@pytest.mark.slow
 def test_the_method_runs_and_logs_its_terms(copy):
     record = json.loads(hkt(copy, block("matching-run"), "--json").stdout)
     assert record["config"]["method"] == "matching" and record["config"]["options"] == {"beta": 0.5}
@@ -68,6 +69,7 @@ def test_the_method_runs_and_logs_its_terms(copy):
         assert list(epoch["train"]) == ["L_c", "L_match"] and epoch["train"]["L_match"] > 0
 
 
+@pytest.mark.slow
 def test_its_test_passes_and_sees_the_faults(copy):
     done = python(copy, "pytest", "tests/methods/test_matching.py", "-q", "-p", "no:cacheprovider")
     assert "4 passed" in done.stdout

@@ -106,10 +106,12 @@ def test_in_a_clone_pages_that_train_go_first(toy_project):
 
 
 def test_with_out_the_working_tree_is_untouched(toy_project, tmp_path):
+    shown = "```{literalinclude} ../constraints.txt\n```\n\nWith a"
+    toy.change(toy_project / "book" / "text.md", "With a", shown)
     before = {path: path.read_bytes() for path in toy_project.rglob("*") if path.is_file()}
     folder = build(scale="smoke", out=tmp_path / "copy", html=False)
     assert folder == tmp_path / "copy" / "book" / "_generated"
     assert (folder / "01_toy.ipynb").is_file()
-    for name in ("book/intro.md", "_config.yml"):
+    for name in ("book/intro.md", "_config.yml", "constraints.txt"):
         assert (tmp_path / "copy" / name).is_file()
     assert before == {path: path.read_bytes() for path in toy_project.rglob("*") if path.is_file()}
