@@ -25,6 +25,7 @@ def save(run) -> None:
     if run.config.device == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     facts = {name: getattr(run, name) for name in PLAIN}
+    facts["run"] = run.config.id
     facts["made_by"] = run.provenance.model_dump(include=MADE_BY)
     facts["epochs"] = [epoch.model_dump_json() for epoch in run.epochs]
     write_tensors(run.folder / FILE, tensors, facts)
@@ -45,6 +46,8 @@ def restore(run) -> None:
             f"The checkpoint {path} is corrupt or truncated ({error}); delete it to start this run "
             "anew."
         ) from None
+    if "made_by" not in facts or facts.get("run", run.config.id) != run.config.id:
+        raise HKTError(f"{path} is no checkpoint of this run; delete it to start the run anew.")
     if facts["made_by"] != run.provenance.model_dump(include=MADE_BY):
         return
     run.method.load_state_dict(_part(tensors, "method."))

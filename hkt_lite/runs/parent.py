@@ -90,12 +90,14 @@ def _filled(
         answers = task.outputs(source.parent, split)
         if answers:
             tensors[f"outputs.{split}"] = answers[0].cpu()
-    write_tensors(place, tensors, facts)
+    write_tensors(place, tensors, {**facts, "cache": place.stem})
     return tensors, facts
 
 
 def _read(place: Path) -> tuple[dict[str, Tensor], dict] | None:
     try:
-        return read_tensors(place)
-    except (ValueError, OSError):
+        tensors, facts = read_tensors(place)
+        mine = facts.pop("cache") == place.stem
+    except (ValueError, OSError, KeyError):
         return None  # none yet; a damaged one is only a cache
+    return (tensors, facts) if mine else None

@@ -179,6 +179,25 @@ def test_a_corrupt_checkpoint_is_one_sentence(store):
         run(config)
 
 
+def test_files_of_another_kind_are_neither_checkpoint_nor_cache(store):
+    config = tiny("hkt")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, inspect=interrupted_at(3), checkpoint_steps=1)
+    path = store / config.id / "state.safetensors"
+    (cache,) = (store / "parents").glob("*.safetensors")
+    state, rows = path.read_bytes(), cache.read_bytes()
+    cache.write_bytes(state)
+    path.write_bytes(rows)
+    with pytest.raises(HKTError, match="is no checkpoint of this run; delete it"):
+        run(config)
+    assert cache.read_bytes() != state  # made anew
+    other = store / tiny("hkt", seed=9).id
+    other.mkdir()
+    (other / "state.safetensors").write_bytes(state)
+    with pytest.raises(HKTError, match="is no checkpoint of this run; delete it"):
+        run(tiny("hkt", seed=9))
+
+
 def test_a_checkpoint_of_an_older_golden_is_not_continued(monkeypatch):
     config = tiny("plain")
     whole = numbers(run(config.but(seed=5)))
