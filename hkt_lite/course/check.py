@@ -64,6 +64,8 @@ def entry(name: str, salt: str, right, wrong: dict) -> dict:
     made = {"kind": kind, "step": step, "known": known}
     for said, answer in wrong.items():
         its_kind, its_row = numbers(answer)
+        if not np.isfinite(its_row).all():
+            raise ValueError(f"check {name!r}: {said!r} gives an answer that is not finite.")
         if _said(made, name, salt, its_kind, its_row) is not None:
             raise ValueError(f"check {name!r}: {said!r} gives an answer that is known already.")
         known[_digest(salt, name, its_kind, np.round(_probes(its_row) / step))] = said

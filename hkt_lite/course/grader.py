@@ -223,27 +223,6 @@ def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidde
     return answers
 
 
-def rehearse(notebook, warm: Warm, limits: Limits = Limits()) -> dict:
-    """{'results': {check: '' or what it said}, 'errors': [sentence]} of a student's notebook.
-
-    All cells run in order, also the visible part of the tests; nothing is graded.
-    """
-    with tempfile.TemporaryDirectory(prefix="handin-") as folder:
-        running = Running(warm, folder, notebook.metadata["hkt"]["imports"], (), limits)
-        errors = []
-        try:
-            for number, cell in enumerate(notebook.cells, 1):
-                if cell.cell_type == "code":
-                    label = name(cell) or f"cell {number}"
-                    answer = running.ask(run=without_magics(cell.source), name=label)
-                    if answer["error"]:
-                        errors.append(f"{label}: {said(answer['error'])}")
-            answer = running.ask(probe="check.results", tell=True)
-        finally:
-            running.kill()
-    return {"results": dict(answer.get("value", {}).get("dict", [])), "errors": errors}
-
-
 def without_magics(code: str) -> str:
     """A cell's code without lines for IPython and the shell, which are not run."""
     if code.startswith("%%writefile "):

@@ -1,5 +1,6 @@
 """A student's own look at a hand-in.   hkt course check a1_attention.ipynb"""
 
+import tempfile
 from pathlib import Path
 
 from ..book.notebook import read
@@ -24,7 +25,28 @@ def problems(path: Path) -> tuple[list[str], int]:
         if test not in here:
             found.append(f"The cell {test!r} is missing; it will be put back when it is graded.")
     with grader.Warm() as warm:
-        seen = grader.rehearse(notebook, warm)
+        seen = rehearse(notebook, warm)
     found += seen["errors"]
     found += [f"{check}: not yet. {said}" for check, said in seen["results"].items() if said]
     return found, sum(not said for said in seen["results"].values())
+
+
+def rehearse(notebook, warm: grader.Warm, limits: grader.Limits = grader.Limits()) -> dict:
+    """{'results': {check: '' or what it said}, 'errors': [sentence]} of a student's notebook.
+
+    All cells run in order, also the visible part of the tests; nothing is graded.
+    """
+    with tempfile.TemporaryDirectory(prefix="handin-") as folder:
+        running = grader.Running(warm, folder, notebook.metadata["hkt"]["imports"], (), limits)
+        errors = []
+        try:
+            for number, cell in enumerate(notebook.cells, 1):
+                if cell.cell_type == "code":
+                    label = grader.name(cell) or f"cell {number}"
+                    answer = running.ask(run=grader.without_magics(cell.source), name=label)
+                    if answer["error"]:
+                        errors.append(f"{label}: {grader.said(answer['error'])}")
+            answer = running.ask(probe="check.results", tell=True)
+        finally:
+            running.kill()
+    return {"results": dict(answer.get("value", {}).get("dict", [])), "errors": errors}

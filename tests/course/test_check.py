@@ -52,6 +52,8 @@ def test_the_table_holds_no_answer(check):
 def test_a_wrong_answer_that_is_the_right_one_is_refused():
     with pytest.raises(ValueError, match="'twin' gives an answer that is known already"):
         entry("m", "s", RIGHT.numpy(), {"twin": RIGHT + 1e-9})
+    with pytest.raises(ValueError, match="'nothing' gives an answer that is not finite"):
+        entry("m", "s", RIGHT.numpy(), {"nothing": RIGHT / 0})
 
 
 def test_texts_lists_and_dicts_are_numbers_too():

@@ -29,6 +29,14 @@ def test_cells_are_put_back_and_named(judges):
     ]
 
 
+def test_changed_cells_of_the_source_are_its_own_again(judges):
+    judge = judges(NAME)
+    handed = make(judge.source, zoo.REFERENCE)
+    for name in ("given", "checks", "gate", "mix"):
+        cell_of(handed, name).source = "raise SystemExit"
+    assert judge.grade(handed).points == 20
+
+
 def test_own_cells_run_where_the_student_put_them(judges):
     judge = judges(NAME)
     helper = nbformat.v4.new_code_cell("def root(c):\n    return c.shape[1] ** 0.5")

@@ -46,6 +46,13 @@ def test_last_years_full_marks_are_worth_little_this_year(name, judges):
     assert this.source.cells[0].source != "" and this.source != last.source
 
 
+@pytest.mark.parametrize("seed", [2028, 2029, 2030])
+@pytest.mark.parametrize("name", source.names())
+def test_other_years_can_be_made(name, seed, warm):
+    """No two known mistakes give one answer there, and every name is defined."""
+    assert source.instance(source.path_of(name), seed, warm).metadata.hkt.variant == seed
+
+
 @pytest.mark.parametrize("name", source.names())
 def test_every_test_does_its_work(name, judges):
     assert source.weak_tests(judges(name)) == []

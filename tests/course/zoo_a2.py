@@ -29,9 +29,9 @@ ZOO = [
         {
             "write_record": [
                 (
-                    "        return model(x), seen",
+                    "        return model(x), ",
                     "        output = model(x)\n        for handle in handles:\n"
-                    "            handle.remove()\n        return output, seen",
+                    "            handle.remove()\n        return output, ",
                 ),
                 (LEAVE, "    finally:\n        pass"),
             ]
@@ -40,15 +40,7 @@ ZOO = [
     ),
     HandIn(
         "features are cut off from the graph",
-        {
-            "write_record": [
-                (
-                    "return model(x), seen",
-                    "output = model(x)\n"
-                    "        return output, {k: [t.detach() for t in v] for k, v in seen.items()}",
-                )
-            ]
-        },
+        {"write_record": [("calls[::", "[t.detach() for t in calls][::")]},
         "record_gradient",
     ),
     HandIn(
@@ -81,7 +73,7 @@ ZOO = [
     ),
     HandIn(
         "directions without a sign",
-        {"write_principal": [("W * W.gather(1, key).sign()", "W")]},
+        {"write_principal": [("return W * sides", "return W, mean\n    return W * sides")]},
         "directions",
     ),
     HandIn(
