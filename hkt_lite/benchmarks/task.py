@@ -42,6 +42,7 @@ class Task:
     higher_is_better = True
     chance = 0.0  # the metric of an answer that has learnt nothing
     shown: dict[str, tuple[str, int]]  # metric -> its name with the unit, decimals
+    limits: dict[str, float] = {}  # pattern of metrics -> the highest there can be; none is below 0
     zero: dict[str, str] = {}  # metric -> the metric of an answer given without looking
     sites: tuple[Site, ...] = ()  # the chosen set
     default_sites: str | None = None  # name of the set that `config.sites` = None stands for

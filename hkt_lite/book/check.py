@@ -10,12 +10,13 @@ from pathlib import Path
 from .. import config
 from ..config import HKTError, results_home
 from ..evidence import literature
-from ..runs import golden
+from ..runs import golden, possible
 from ..runs.records import RepeatRecord, filename, load
 from ..runs.store import MANIFEST, manifest_flaws, published
 from . import render
 from .pages import notebook_problems, page_problems
 from .problem import Problem
+from .seals import seal_problems, split_problems
 
 DATA = {"literature.yaml": literature.read_values, "claims.yaml": literature.read_claims}
 
@@ -39,8 +40,12 @@ def check(root: Path | None = None, seen: dict[str, str] | None = None) -> list[
 
 
 def record_problems() -> Iterator[Problem]:
-    """Every published record is listed, unaltered, whole and of the schema."""
+    """Every published record is listed, unaltered, whole, of the schema, and can be true."""
     home = results_home()
+    if not (home / MANIFEST).is_file():
+        said = f"There is no {home / MANIFEST}; restore the published records, or set HKT_RESULTS."
+        yield Problem("manifest", str(home / MANIFEST), said)
+        return
     try:
         flaws = list(manifest_flaws())
     except HKTError as error:
@@ -49,6 +54,7 @@ def record_problems() -> Iterator[Problem]:
     for name, sentence in flaws:
         what = "manifest" if (home / name).exists() else "record"
         yield Problem(what, name, sentence)
+    records = []
     for path in sorted(home.glob("*-*.json")):
         try:
             record = load(path)
@@ -58,10 +64,17 @@ def record_problems() -> Iterator[Problem]:
         if filename(record) != path.name:
             said = f"The record {path} calls itself {filename(record)}; restore it."
             yield Problem("record", path.name, said)
+        records.append(record)
+        for clause in possible.flaws(record):
+            yield Problem("record", path.name, f"The record {path} {clause}; restore it.")
+    for record, clause in possible.unfounded(records):
+        name = filename(record)
+        yield Problem("record", name, f"The record {home / name} {clause}; restore that.")
 
 
 def data_problems() -> Iterator[Problem]:
-    """Claims and literature load and fit their schema."""
+    """Claims and literature load and fit their schema; claims, splits and parents are those that
+    were fixed, and no split mixes what it must keep apart."""
     for name, read in DATA.items():
         path = config.PROJECT / "data" / name
         if not path.is_file():
@@ -70,6 +83,8 @@ def data_problems() -> Iterator[Problem]:
             read(path)
         except HKTError as error:
             yield Problem("data", name, str(error))
+    yield from seal_problems()
+    yield from split_problems()
 
 
 def notes() -> Iterator[str]:

@@ -122,9 +122,9 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
         "commit": made.commit,
         "dirty": made.dirty,
     }
-    footer = _footer(notebook, facts, made)
+    text = "\n".join(footer(notebook, facts, _sources(facts["records"]), _made_by(made)))
     marked = {"tags": ["provenance"]}
-    page.cells.append(nbformat.v4.new_markdown_cell(footer, id="provenance", metadata=marked))
+    page.cells.append(nbformat.v4.new_markdown_cell(text, id="provenance", metadata=marked))
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
 
 
@@ -151,9 +151,14 @@ def _with_measured(cells: list) -> Iterator:
 
     for cell in cells:
         yield cell
-        for output in cell.get("outputs", []):
-            if text := output.get("metadata", {}).get(MEASURED):
-                yield nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-measured"[-64:])
+        for text in measured(cell):
+            yield nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-measured"[-64:])
+
+
+def measured(cell) -> list[str]:
+    """The texts on times that a cell's outputs carry (`show.measured`)."""
+    said = [output.get("metadata", {}).get(MEASURED) for output in cell.get("outputs", [])]
+    return [text for text in said if text]
 
 
 def _describe(where: str, cell) -> None:
@@ -175,33 +180,33 @@ def light_and_dark(text: str) -> str:
     return DIAGRAM.sub(lambda match: pair.format(*match.groups()), text)
 
 
-def _footer(notebook: Path, facts: dict, made: Provenance) -> str:
-    """The closing box: what was shown, from which records, made by what, and the command that makes
-    it again."""
+def footer(notebook: Path, facts: dict, shown: list[str], made: str) -> list[str]:
+    """The lines of the closing box: settings, from which records (`shown`), made by what (`made`),
+    and the command that makes the page again."""
     given = {name: value for name, value in facts["parameters"].items() if name != "scale"}
     command = f"hkt pages {notebook.stem} --scale {facts['scale']}"
     for name, value in given.items():
         command += f" --set {name}={value if isinstance(value, str) else json.dumps(value)}"
-    shown = [
-        f"scale `{facts['scale']}`",
-        *(f"`{name} = {value!r}`" for name, value in given.items()),
+    settings = [f"scale `{facts['scale']}`"]
+    settings += [f"`{name} = {value!r}`" for name, value in given.items()]
+    return [
+        "```{admonition} How this page was made",
+        ":class: note dropdown provenance",
+        "",
+        f"- {', '.join(settings)}",
+        *shown,
+        made,
+        f"- executed in {facts['duration']:.0f} s, {facts['date']}",
+        f"- make it again: `{command}`; verify every number: `hkt check`",
+        "```",
     ]
+
+
+def _made_by(made: Provenance) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items())
     dirty = " with uncommitted changes" if made.dirty else ""
-    return "\n".join(
-        [
-            "```{admonition} How this page was made",
-            ":class: note dropdown provenance",
-            "",
-            f"- {', '.join(shown)}",
-            *_sources(facts["records"]),
-            f"- hkt_lite {__version__}, commit `{made.commit or 'none'}`{dirty}; {versions}; "
-            f"{made.machine}",
-            f"- executed in {facts['duration']:.0f} s, {made.created}",
-            f"- make it again: `{command}`; verify every number: `hkt check`",
-            "```",
-        ]
-    )
+    commit = f"commit `{made.commit or 'none'}`{dirty}"
+    return f"- hkt_lite {__version__}, {commit}; {versions}; {made.machine}"
 
 
 def _sources(shown: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """What `hkt check` says of source notebooks and of the pages made from them.
 
-A page is compared with the digests of what was executed, and each output of `show` with what
-`show` makes now of the same records.
+A page is compared with its notebook and with the digests of what was executed, and each output of
+`show` with what `show` makes now of the same records.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from ..config import HKTError
 from ..files import sha256
 from . import notebook as notebooks
 from .execute import sources
+from .faithful import unfaithful
 from .notebook import MIME, bundles, code_cells
 from .parameters import parameters
 from .problem import Problem
@@ -93,6 +94,9 @@ def page_problems(
             continue
         page = notebooks.read(generated / name)
         yield from _altered(page, stem)
+        for where in unfaithful(page, notebook) if state == "fresh" else ():
+            said = f"The page of {stem} differs from its notebook: {where}; run `hkt book`."
+            yield Problem("page", f"{stem}, {where}", said)
         yield from _unfit(page, stem)
         as_seen = state == "fresh" and (seen or {}).get(name) == sha256(generated / name)
         if recompute and not as_seen:

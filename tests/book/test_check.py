@@ -10,7 +10,7 @@ from hkt_lite import files
 from hkt_lite.book import notebook as provenance
 from hkt_lite.book.build import build
 from hkt_lite.book.check import check
-from hkt_lite.book.pages import difference
+from hkt_lite.book.pages import difference, page_problems
 from tests import toy
 
 
@@ -327,3 +327,68 @@ def test_missing_added_and_outdated_files_of_the_book_are_named(toy_project):
 )
 def test_the_first_difference_is_put_into_words(shown, made, sentence):
     assert difference(shown, made) == sentence
+
+
+# -- pages whose digests were made anew ----------------------------------------------------------------------------------
+
+
+def retold(page, edit) -> list[str]:
+    """What `page_problems` says once `edit(cells)` has changed a page and its digests were made anew."""
+    made = provenance.read(page)
+    edit(made.cells)
+    made.metadata["hkt"]["cells"] = [provenance.digest(cell) for cell in made.cells]
+    nbformat.write(made, page)
+    return [str(problem) for problem in page_problems(page.parent, recompute=False)]
+
+
+def tagged(cells, tag: str):
+    return next(cell for cell in cells if tag in cell.metadata.get("tags", []))
+
+
+def add_text(cells):
+    cells.insert(4, nbformat.v4.new_markdown_cell("HKT wins.", id="toy-measured"))
+
+
+def replace(number: int, old: str, new: str):
+    def edit(cells):
+        assert old in cells[number].source
+        cells[number].source = cells[number].source.replace(old, new)
+
+    return edit
+
+
+FORGERIES = {
+    "prose": (replace(0, "# Toy", "# Joy"), "cell 1 (text)"),
+    "code": (replace(3, "90.25", "90.50"), "cell 4 (code)"),
+    "settings": (replace(2, "smoke", "paper"), "cell 3 (code)"),
+    "more in the settings": (replace(2, "# set", "import os  # set"), "cell 3 (code)"),
+    "text added": (add_text, "cell 5 (text)"),
+    "cell removed": (lambda cells: cells.pop(5), "cells that are missing"),
+    "settings removed": (lambda cells: cells.pop(2), "the cell of its settings"),
+    "footer": (replace(-1, "executed in", "verified in"), "(text)"),
+    "footer's records": (replace(-1, "`toy000000000`", "`toy000000001`"), "(text)"),
+    "footer's lines": (replace(-1, "- executed", "- HKT wins.\n- executed"), "(text)"),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_altered_text_whose_digests_were_made_anew_is_compared_with_the_notebook(toy_project, name):
+    edit, where = FORGERIES[name]
+    found = retold(toy.page_of(toy_project), edit)
+    assert found and all("The page of 01_toy differs from its notebook: " in one for one in found)
+    assert says(found, where)
+
+
+def test_a_page_with_new_digests_and_nothing_else_is_faithful(toy_project):
+    assert retold(toy.page_of(toy_project), lambda cells: None) == []
+
+
+def test_measured_times_and_theme_pairs_belong_to_a_page(toy_project):
+    from hkt_lite.evidence import MEASURED
+
+    told = f'display({{"text/plain": "x"}}, metadata={{"{MEASURED}": "It took 3 s."}}, raw=True)'
+    rewrite(toy_project, f"from IPython.display import display\n{told}")
+    page = toy.page_of(toy_project)
+    assert "It took 3 s." in provenance.read(page).cells[4].source
+    assert [str(problem) for problem in page_problems(page.parent)] == []
+    assert says(retold(page, replace(4, "3 s", "2 s")), "cell 5 (text)")

@@ -83,6 +83,7 @@ class Flow(Task):
         "kitti_epe": ("end-point error, KITTI (px)", 3),
         "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
     }
+    limits = {"*fl_all": 100.0, "*px[135]": 100.0}
     zero = {key: f"{key}_zero" for key in ("sintel_epe", "sintel_final_epe", "kitti_epe", "epe")}
     public = {
         "raft_large": "raft_large_C_T_V2-1bb1363a.pth",

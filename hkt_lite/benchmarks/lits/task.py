@@ -54,6 +54,7 @@ class Lits(Task):
         "dice_liver": ("Dice, liver", 3),
         "dice_lesion": ("Dice, lesions", 3),
     }
+    limits = {"dice*": 1.0, "lesion_recall": 1.0}
     # 'test': of the committed split; 'all': every volume that lies there, also of no split
     protocols = {
         "volumes": {"split": "test", "post-processing": "none"},

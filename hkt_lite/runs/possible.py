@@ -1,0 +1,139 @@
+"""Whether a record's numbers can be those of a run: what no digest shows.   hkt check
+
+A digest tells that a file was altered after it was listed.  Who alters a number and then lists the
+file anew leaves no trace in it, but a record says many things twice, and some cannot be.
+"""
+
+import math
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+
+from ..benchmarks import get
+from ..benchmarks.task import Task
+from ..config import HKTError
+from .records import EvalRecord, Record, RepeatRecord, RunRecord, Score
+
+FIDELITY = {"agreement": 100.0}
+
+
+def flaws(record: Record) -> Iterator[str]:
+    """A clause for each thing in a record that contradicts another or that cannot be."""
+    if isinstance(record, RepeatRecord):
+        return
+    try:
+        task = get(record.config.task if isinstance(record, RunRecord) else record.task)
+    except HKTError as error:
+        yield f"is of no benchmark: {error}"
+        return
+    if isinstance(record, EvalRecord):
+        yield from _beyond("metrics", record.metrics, task.limits)
+        return
+    yield from _curves(record)
+    yield from _choice(record, task)
+    for where, metrics in _measured(record):
+        yield from _beyond(where, metrics, task.limits)
+    for split, metrics in record.fidelity.items():
+        yield from _beyond(f"fidelity {split}", metrics, FIDELITY)
+    for name in ("selected", "last"):
+        yield from _miscounted(name, getattr(record, name))
+
+
+def unfounded(records: Iterable[Record]) -> Iterator[tuple[Record, str]]:
+    """(record, clause) where one speaks of a run that is not among them: somebody took it out."""
+    records = list(records)
+    runs = {record.id for record in records if isinstance(record, RunRecord)}
+    for record in records:
+        named = _founded_on(record)
+        if named and named not in runs:
+            yield record, f"speaks of the run {named}, whose record is not there"
+
+
+def _founded_on(record: Record) -> str:
+    """The id of the run whose child is the parent, was evaluated or was made again; or ''."""
+    if isinstance(record, RunRecord):
+        return (record.config.parent_weights or "").partition("run:")[2]
+    if isinstance(record, EvalRecord):
+        return record.checkpoint.partition("run ")[2]
+    return record.run
+
+
+def _curves(record: RunRecord) -> Iterator[str]:
+    numbers, trained = [epoch.epoch for epoch in record.epochs], record.config.epochs
+    if numbers != list(range(1, trained + 1)):
+        yield f"has the curves of epochs {_listed(numbers)}, but its configuration trains {trained}"
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:20])) + ", …" * (len(numbers) > 20) or "none"
+
+
+def _choice(record: RunRecord, task: type[Task]) -> Iterator[str]:
+    """Both scores are of the epochs that they must be of, and repeat what these measured."""
+    if not record.epochs:
+        return
+    best = _best(record, task)
+    for name, wanted in (("selected", best), ("last", record.epochs[-1].epoch)):
+        score: Score = getattr(record, name)
+        if score.epoch != wanted:
+            yield f"has as {name} epoch {score.epoch}, but its curves say {wanted}"
+        for epoch in record.epochs:
+            if epoch.epoch == score.epoch and not _same(epoch.val, score.val):
+                yield f"has in {name} another validation result than in its epoch {score.epoch}"
+    one, other = record.selected, record.last
+    if one.epoch == other.epoch and not _same(one.test, other.test):
+        yield f"has two test results of one epoch, {one.epoch}"
+
+
+def _best(record: RunRecord, task: type[Task]) -> int:
+    """The first epoch with the best validation metric, as the loop chooses it."""
+    sign = 1 if task.higher_is_better else -1
+
+    def worth(epoch) -> float:
+        value = sign * epoch.val.get(task.metric, math.nan)
+        return -math.inf if math.isnan(value) else value
+
+    return max(record.epochs, key=worth).epoch
+
+
+def _same(one: dict[str, float], other: dict[str, float]) -> bool:
+    """Equal, NaN included."""
+    return {key: repr(x) for key, x in one.items()} == {key: repr(x) for key, x in other.items()}
+
+
+def _measured(record: RunRecord) -> Iterator[tuple[str, dict[str, float]]]:
+    for epoch in record.epochs:
+        yield f"epoch {epoch.epoch}", epoch.val
+        yield f"epoch {epoch.epoch}, test", epoch.test
+    for name in ("selected", "last"):
+        yield f"{name}, validation", getattr(record, name).val
+        yield f"{name}, test", getattr(record, name).test
+    if record.parent:
+        yield "parent, validation", record.parent.val
+        yield "parent, training", record.parent.train
+
+
+def _beyond(where: str, metrics: dict[str, float], limits: dict[str, float]) -> Iterator[str]:
+    """Metrics below zero or above what their unit allows; one that is not a number is let be."""
+    for name, value in metrics.items():
+        tops = [top for pattern, top in limits.items() if fnmatch(name, pattern)]
+        highest = min(tops, default=math.inf)
+        if value < 0 or value > highest * (1 + 1e-9):
+            span = "not be negative" if highest == math.inf else f"lie in 0 … {highest:g}"
+            yield f"has {name} {value:g} ({where}), which must {span}"
+
+
+def _miscounted(name: str, score: Score) -> Iterator[str]:
+    """The answers that were right, one bit each, against the accuracy that was made of them."""
+    if not score.right:
+        return
+    try:
+        data = b64decode(score.right, validate=True)
+    except ValueError:
+        yield f"has in {name} answers that are no base64"
+        return
+    count, most = sum(byte.bit_count() for byte in data), 8 * len(data)
+    possible = [100 * count / size for size in range(most - 7, most + 1)]
+    given = score.test.get("accuracy", math.nan)
+    if min(abs(given - one) for one in possible) > 1e-4:
+        yield f"has in {name} {count} right answers of about {most}, but an accuracy of {given:g} %"
