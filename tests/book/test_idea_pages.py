@@ -82,6 +82,12 @@ def test_every_diagram_comes_in_two_themes_and_says_what_it_shows():
     used = [
         match for path in pages for match in notebook.DIAGRAM.findall(prose(notebook.read(path)))
     ]
+    drawn = re.compile(r"!\[([^\]]+)\]\((_static/diagrams/\w+)-light\.svg\)\{\.only-light\}")
+    for path in (PROJECT / "book").glob("*.md"):  # where both themes are written out
+        text = path.read_text(encoding="utf-8")
+        used += drawn.findall(text)
+        for alt, name in drawn.findall(text):
+            assert f"![{alt}]({name}-dark.svg){{.only-dark}}" in text
     assert {name for _, name in used} == {
         f"_static/diagrams/{path.stem.removesuffix('-light')}"
         for path in DIAGRAMS.glob("*-light.svg")
