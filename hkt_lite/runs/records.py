@@ -129,7 +129,7 @@ def flat(value, prefix: str = "") -> dict:
     """Nested dictionaries as one, whose keys are the paths: {"config.lr": 0.1}."""
     if not isinstance(value, dict):
         return {prefix: value}
-    found = {}
+    found: dict = {}
     for name, inner in value.items():
         found |= flat(inner, f"{prefix}.{name}".lstrip("."))
     return found
