@@ -34,6 +34,7 @@ def settings(project: Path = PROJECT) -> dict:
         "html_css_files": sorted(path.name for path in static.glob("*.css")),
         "html_js_files": sorted(path.name for path in static.glob("*.js")),
         "html_sourcelink_suffix": "",
+        "bibtex_bibfiles": [str(book / name) for name in given["bibtex_bibfiles"]],
         "templates_path": [str(book / name) for name in given["templates_path"]],
         "myst_enable_extensions": config["parse"]["myst_enable_extensions"],
         "myst_url_schemes": ["mailto", "http", "https"],

@@ -197,7 +197,7 @@ def test_plain_sphinx_gets_all_that_jupyter_book_gets():
     namespace: dict = {}
     exec(compile(out.conf(), "conf.py", "exec"), namespace)
     given = config["sphinx"]["config"]
-    own = {"extensions", "templates_path"}
+    own = {"extensions", "templates_path", "bibtex_bibfiles"}
     assert {key: namespace[key] for key in given if key not in own} == {
         key: value for key, value in given.items() if key not in own
     }
@@ -208,6 +208,7 @@ def test_plain_sphinx_gets_all_that_jupyter_book_gets():
     for path in (
         *namespace["html_static_path"],
         *namespace["templates_path"],
+        *namespace["bibtex_bibfiles"],
         namespace["external_toc_path"],
     ):
         assert Path(path).exists()

@@ -1,19 +1,22 @@
 """What the book adds to Sphinx: verdicts from records, formulas, a record's page, the last touch."""
 
+import ast
 import dataclasses
+import inspect
 import json
 import re
 import shutil
 
 import pytest
 from docutils import nodes
-from hkt_book import address, answer, dress, formulas, records
+from hkt_book import address, answer, api, dress, formulas, records
 from sphinx.errors import ConfigError
 
 import hkt_lite
 from hkt_lite.config import PROJECT, results_home
 from hkt_lite.evidence.verdicts import CANNOT
 from hkt_lite.files import sha256, write_json
+from hkt_lite.methods import attention
 from hkt_lite.runs.store import MANIFEST, published
 
 SIDES = re.compile(r"<h3>(.*?)</h3>(.*?)</section>", re.DOTALL)
@@ -203,3 +206,37 @@ def test_the_site_follows_from_the_repository():
     for wrong in ("github.com/Someone/hkt", "https://example.org/hkt", "https://github.com/hkt"):
         with pytest.raises(ConfigError, match="OWNER/NAME"):
             address.site(wrong)
+
+
+# -- the API ---------------------------------------------------------------------------------------
+
+
+def test_every_public_docstring_of_a_room_is_listed_and_no_private_one():
+    import hkt_lite.methods as room
+
+    listed = {}
+    for path in (PROJECT / "hkt_lite" / "methods").glob("*.py"):
+        for entry in api.entries(ast.parse(path.read_text(encoding="utf-8"))):
+            listed[f"{path.stem}.{entry.name}"] = entry
+    assert {"hkt.HKT", "attention.mix", "sites.replay"} <= set(listed)
+    assert not [name for name in listed if "._" in name]
+    for name in ("HKT", "Plain", "KD"):
+        cls = getattr(room, name)
+        if cls.__doc__:
+            assert f"{cls.__module__.rsplit('.', 1)[1]}.{name}" in listed
+    assert listed["attention.mix"].text == inspect.getdoc(attention.mix)
+    assert "lam" in listed["attention.mix"].signature
+
+
+def test_a_docstring_becomes_words_and_code():
+    tree = ast.parse(
+        'def f(a: int, *, b=1) -> str:\n    """Says `a` twice.\n\n    Raises nothing."""'
+    )
+    (entry,) = api.entries(tree)
+    assert entry == ("f", "(a: int, *, b=1) → str", "Says `a` twice.\n\nRaises nothing.")
+    item = api._item(entry)
+    assert [one.astext() for one in item.findall(nodes.paragraph)] == [
+        "Says a twice.",
+        "Raises nothing.",
+    ]
+    assert "a" in [one.astext() for one in item.findall(nodes.literal)]

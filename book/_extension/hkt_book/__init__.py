@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 from hkt_lite import __version__
 
-from . import address, answer, dress, errata, formulas, records
+from . import address, answer, api, dress, errata, formulas, records
 
 
 def setup(app: Sphinx) -> dict:
@@ -17,6 +17,7 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("verdicts", answer.Verdicts)
     app.add_role("verdict", answer.role)
     app.add_directive("errata", errata.Errata)
+    app.add_directive("api", api.Api)
     app.add_config_value("hkt_repository", "", "html")
     app.connect("config-inited", _version)
     app.connect("config-inited", address.configure)
