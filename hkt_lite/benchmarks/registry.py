@@ -5,6 +5,7 @@ renamed: what lies in its place is whole.  The entries are in data/registry.yaml
 """
 
 import errno
+import gzip
 import hashlib
 import os
 import sys
@@ -13,6 +14,7 @@ import tempfile
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +22,9 @@ from pydantic import BaseModel, ValidationError
 from ..config import PROJECT, HKTError, data_home, nearest
 
 REGISTRY = PROJECT / "data" / "registry.yaml"
+LARGEST = 2 * 2**30  # bytes of a download whose size is not known
+SWELLING, ROOM = 4, 2**20  # an archive may grow so many times, and by so many bytes, unpacked
+MEMBERS = 10_000  # of an archive
 
 
 class Entry(BaseModel, frozen=True, extra="forbid"):
@@ -172,6 +177,26 @@ def fetch(name: str, progress: bool = False) -> Path:
     return one.place
 
 
+class _TooLarge(Exception):
+    """A server sends more than the file has."""
+
+
+class _Bounded:
+    """A file that takes no more than `most` bytes."""
+
+    def __init__(self, file: IO[bytes], most: int):
+        self.file, self.left = file, most
+
+    def write(self, data: bytes) -> int:
+        self.left -= len(data)
+        if self.left < 0:
+            raise _TooLarge
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
 def _download(one: Entry, folder: Path, progress: bool) -> Path:
     """The checked file, from the first address that serves it whole."""
     import pooch
@@ -180,16 +205,19 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
     load = pooch.HTTPDownloader(
         progressbar=progress and sys.stderr.isatty(), chunk_size=1 << 16, timeout=(10, 60)
     )
-    path, reasons = folder / one.download.name, []
+    path, most, reasons = folder / one.download.name, one.bytes or LARGEST, []
     for url in one.urls:
         try:
-            load(url, str(path), None)
+            with open(path, "wb") as file:
+                load(url, _Bounded(file, most), None)
         except HTTPError as error:
             reasons.append(f"{url} answers {error.response.status_code} {error.response.reason}")
         except ChunkedEncodingError:
             reasons.append(f"the download of {url} broke off")
         except RequestException:
             reasons.append(f"{url} cannot be reached")
+        except _TooLarge:
+            reasons.append(f"{url} sends more than {most} bytes, which was cut off")
         else:
             if judge(path, one.hash) == "ok":
                 return path
@@ -204,18 +232,20 @@ def _download(one: Entry, folder: Path, progress: bool) -> Path:
 
 
 def _extract(one: Entry, archive: Path, folder: Path) -> Path:
-    """The listed files of a tar archive in a new folder, each checked.
+    """The listed files of a gzipped tar archive in a new folder, each checked.
 
     The names are ours and only the contents are the archive's: no member can lead elsewhere.
     """
     ready = folder / "extracted"
     ready.mkdir()
     try:
-        with tarfile.open(archive) as tar:
+        _check_swelling(archive)
+        with tarfile.open(archive, "r:gz") as tar:
+            members = _members(tar)
             for name, digest in one.files.items():
-                member = tar.getmember(f"{one.path}/{name}")
-                if not member.isfile():
-                    raise tarfile.ExtractError(f"{name} is a link or a device, no file")
+                member = members[f"{one.path}/{name}"]
+                if not member.isfile() or member.issparse():
+                    raise tarfile.ExtractError(f"{name} is a link, a device or full of holes")
                 (ready / name).write_bytes(tar.extractfile(member).read())
                 if judge(ready / name, digest) != "ok":
                     raise tarfile.ExtractError(f"{name} in it does not have the checksum {digest}")
@@ -226,3 +256,26 @@ def _extract(one: Entry, archive: Path, folder: Path) -> Path:
             f"and run `hkt data fetch {one.id}` again."
         ) from None
     return ready
+
+
+def _check_swelling(archive: Path) -> None:
+    """Read the archive through once, piece by piece: a header too may be of any length."""
+    left = SWELLING * archive.stat().st_size + ROOM
+    try:
+        with gzip.open(archive) as file:
+            while piece := file.read(2**20):
+                left -= len(piece)
+                if left < 0:
+                    raise tarfile.ExtractError(f"it is more than {SWELLING} times as large inside")
+    except gzip.BadGzipFile as error:
+        raise tarfile.ReadError(str(error)) from None
+
+
+def _members(tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+    """By name, the last of one name."""
+    found: dict[str, tarfile.TarInfo] = {}
+    for count, member in enumerate(tar, 1):
+        if count > MEMBERS:
+            raise tarfile.ExtractError(f"it has more than {MEMBERS} members")
+        found[member.name] = member
+    return found

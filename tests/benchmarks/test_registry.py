@@ -1,6 +1,7 @@
 """fetch, verify and status against a server on this machine; a failure is one sentence and leaves nothing behind."""
 
 import errno
+import gzip
 import hashlib
 import io
 import tarfile
@@ -255,16 +256,112 @@ def test_wrong_file_inside_the_archive(served):
     )
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
-def test_links_and_devices_are_refused(served, kind, tmp_path):
-    (tmp_path / "secret").write_bytes(FILES["two"])
-    link = tarfile.TarInfo("things/two")
-    link.type, link.linkname = kind, str(tmp_path / "secret")
-    data = packed(link)
+def serve(served, data: bytes) -> None:
+    """An archive whose checksum is the registry's, whatever is in it."""
     served.serves["/things.tar.gz"] = (data, 0)
     served.things |= {"hash": sha(data), "bytes": len(data)}
     served.write()
-    refused(served, "things", "things is truncated or damaged .two is a link or a device")
+
+
+KINDS = ["SYMTYPE", "LNKTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE", "DIRTYPE"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_links_pipes_and_devices_are_refused(served, kind, tmp_path):
+    (tmp_path / "secret").write_bytes(FILES["two"])
+    link = tarfile.TarInfo("things/two")
+    link.type, link.linkname = getattr(tarfile, kind), str(tmp_path / "secret")
+    serve(served, packed(link))
+    refused(served, "things", "things is truncated or damaged .two is a link, a device or full")
+
+
+@pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE"])
+@pytest.mark.parametrize("ring", [["one", "two"], ["one", "aside", "further"], ["one", "one"]])
+def test_links_in_a_ring_are_refused(served, kind, ring):
+    odd = []
+    for name, to in zip(ring, [*ring[1:], ring[0]]):
+        link = tarfile.TarInfo(f"things/{name}")
+        link.type, link.linkname = (
+            getattr(tarfile, kind),
+            to if kind == "SYMTYPE" else f"things/{to}",
+        )
+        odd.append(link)
+    serve(served, packed(*odd))
+    refused(served, "things", "one is a link, a device or full of holes")
+
+
+def test_a_file_full_of_holes_is_refused(served):
+    """A sparse member: a header of 512 bytes that says it is a terabyte."""
+    size = 2**40
+    sparse = tarfile.TarInfo("things/two")
+    sparse.type = tarfile.GNUTYPE_SPARSE
+    head = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    head[386:410] = b"%011o\0%011o\0" % (0, 0)  # one stretch of data, empty
+    head[483:495] = b"\x80" + size.to_bytes(11, "big")
+    head[148:156] = b"%06o\0 " % (sum(head[:148]) + sum(head[156:]) + 8 * ord(" "))
+    with tarfile.open(fileobj=io.BytesIO(head + bytes(1024))) as tar:
+        assert tar.getmember("things/two").size == size
+    served.things["files"] = {"two": served.things["files"]["two"]}
+    serve(served, gzip.compress(bytes(head) + bytes(1024)))
+    refused(served, "things", "two is a link, a device or full of holes")
+
+
+def swollen(kind: str) -> bytes:
+    """100 MB of zeros in 100 kB: as a member that nobody asked for, as one that is listed, or as
+    the header of one."""
+    zeros = bytes(100 * 2**20)
+    if kind != "header":
+        return packed(**{kind: zeros})
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("things/one")
+        member.pax_headers = {"comment": zeros.decode()}
+        tar.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["unlisted", "two", "header"])
+def test_an_archive_that_explodes_is_refused_before_it_is_unpacked(served, kind):
+    import tracemalloc
+
+    serve(served, swollen(kind))
+    tracemalloc.start()
+    refused(served, "things", "damaged .it is more than 4 times as large inside")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30 * 2**20
+
+
+def test_an_archive_of_too_many_members_is_refused(served, monkeypatch):
+    monkeypatch.setattr(registry, "MEMBERS", 50)
+    serve(served, packed(*[tarfile.TarInfo(f"things/{number}") for number in range(48)]))
+    registry.fetch("things")
+    (served.data / "things/one").unlink()
+    serve(served, packed(*[tarfile.TarInfo(f"things/{number}") for number in range(49)]))
+    with pytest.raises(HKTError, match="it has more than 50 members"):
+        registry.fetch("things")
+
+
+def test_a_server_that_sends_too_much_is_cut_off_and_the_next_one_tried(served, monkeypatch):
+    address = served.net["urls"][0]
+    served.serves["/other.th"] = (bytes(10**8), 0)
+    served.net |= {"urls": [address.replace("net.th", "other.th")], "bytes": len(WEIGHTS)}
+    served.write()
+    written = []
+    write = registry._Bounded.write
+    monkeypatch.setattr(
+        registry._Bounded, "write", lambda self, data: written.append(write(self, data))
+    )
+    refused(served, "net", f"other.th sends more than {len(WEIGHTS)} bytes, which was cut off")
+    assert sum(written) <= len(WEIGHTS)
+    served.net["urls"].append(address)
+    served.write()
+    assert registry.fetch("net").read_bytes() == WEIGHTS
+
+
+def test_a_download_of_unknown_size_has_a_limit_too(served, monkeypatch):
+    monkeypatch.setattr(registry, "LARGEST", len(WEIGHTS) - 1)
+    refused(served, "net", f"net.th sends more than {len(WEIGHTS) - 1} bytes")
 
 
 def test_members_that_lead_elsewhere_stay_in_the_archive(served, tmp_path):
@@ -303,9 +400,8 @@ def test_full_disk(served, monkeypatch):
 def test_full_disk_in_the_middle_of_the_download(served, monkeypatch):
     import pooch
 
-    def full(self, url, path, *words, **options):
-        with open(path, "wb") as file:
-            file.write(b"half")
+    def full(self, url, file, *words, **options):
+        file.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)

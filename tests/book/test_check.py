@@ -46,7 +46,7 @@ def test_a_record_whose_number_was_altered_is_named(toy_project):
 
 def test_a_record_altered_together_with_its_manifest_contradicts_the_page(toy_project):
     toy.publish(toy_project / "results", toy.evaluation(accuracy=92.5))
-    found = problems("number", "page")
+    found = problems("number", "page", "html")
     assert says(
         found,
         "01_toy, code cell 4, toy(), text/html: row 1 (toy000000000), cell 2, shows '91.50' where the records give '92.50'",
@@ -59,11 +59,13 @@ def test_an_altered_manifest_names_the_record(toy_project):
     right = json.loads(path.read_text())["eval-toy000000000.json"]
     toy.change(path, right, right[::-1])
     assert says(
-        problems("manifest", "page"),
+        problems("manifest", "page", "html"),
         "eval-toy000000000.json differs from its sha256 in MANIFEST.json",
     )
     path.write_text("{")
-    assert says(problems("manifest", "page"), "manifest", "MANIFEST.json is corrupt or truncated")
+    assert says(
+        problems("manifest", "page", "html"), "manifest", "MANIFEST.json is corrupt or truncated"
+    )
 
 
 def test_missing_unlisted_renamed_and_corrupt_records_are_all_named(toy_project):
@@ -74,7 +76,7 @@ def test_missing_unlisted_renamed_and_corrupt_records_are_all_named(toy_project)
     whole = results / "eval-whole0000000.json"
     whole.write_text(whole.read_text()[:100])
     (results / "eval-other0000000.json").rename(results / "eval-renamed.json")
-    found = problems("manifest", "record", "page")
+    found = problems("manifest", "record", "page", "html")
     for words in (
         ("eval-gone00000000.json is missing",),
         ("eval-new.json is not listed in MANIFEST.json",),
@@ -89,7 +91,7 @@ def test_claims_and_literature_that_do_not_fit_are_named(toy_project):
     (toy_project / "data").mkdir()
     (toy_project / "data" / "claims.yaml").write_text("- id: C1\n  titel: x\n")
     (toy_project / "data" / "literature.yaml").write_text("- [\n")
-    found = problems("data", "page")
+    found = problems("data", "page", "html")
     assert says(found, "[claims.yaml]", "claims.yaml") and says(
         found, "[literature.yaml]", "literature.yaml"
     )

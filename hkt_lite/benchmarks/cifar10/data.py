@@ -42,21 +42,40 @@ class Images(NamedTuple):
         return Images(self.x[which], self.y[which], self.index[which], self.classes)
 
 
-def _dtype(code, *_) -> np.dtype:
+class _Array:
+    """In place of what makes arrays: an empty one, whatever shape, type or buffer was asked for.
+
+    Shape and bytes come with its state, where NumPy compares their sizes.
+    """
+
+    __slots__ = ()  # a pickle can set no attribute of it
+
+    def __call__(self, *_) -> np.ndarray:
+        return np.empty(0, np.uint8)
+
+
+class _Bytes:
     """In place of numpy.dtype: NumPy's own uint8, which no pickled state can turn into pointers."""
-    if code not in ("u1", b"u1"):
-        raise pickle.UnpicklingError(f"it holds an array of {code!r} instead of bytes")
-    return np.dtype(np.uint8)
+
+    __slots__ = ()
+
+    def __call__(self, code="", *_) -> np.dtype:
+        if code not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"it holds an array of {code!r} instead of bytes")
+        return np.dtype(np.uint8)
 
 
-class _Plain(pickle.Unpickler):
-    """Reads the official pickles and nothing else: no object can be made but arrays of bytes."""
+class _Plain(pickle._Unpickler):
+    """Reads the official pickles and nothing else: no object can be made but arrays of bytes.
+
+    In Python, because the one in C allocates whatever length a file names.
+    """
 
     ALLOWED = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): _dtype,
+        ("numpy.core.multiarray", "_reconstruct"): _Array(),
+        ("numpy._core.multiarray", "_reconstruct"): _Array(),
+        ("numpy", "ndarray"): None,
+        ("numpy", "dtype"): _Bytes(),
         ("_codecs", "encode"): str.encode,
     }
 
@@ -64,6 +83,20 @@ class _Plain(pickle.Unpickler):
         if (module, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return self.ALLOWED[module, name]
+
+
+def _arrays(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Images and classes of a batch file's bytes; raises nearly anything for a damaged one."""
+    value = _Plain(io.BytesIO(data), encoding="bytes").load()
+    x, labels = value[b"data"], value[b"labels"]
+    if not isinstance(x, np.ndarray) or x.dtype != np.uint8:
+        raise ValueError("its images are no array of bytes")
+    if not isinstance(labels, list) or not all(type(y) is int and 0 <= y < 10 for y in labels):
+        raise ValueError("its labels are no list of classes from 0 to 9")
+    x = x.reshape(-1, 3, 32, 32)
+    if len(x) != len(labels):
+        raise ValueError(f"{len(x)} images for {len(labels)} labels")
+    return x, np.asarray(labels, dtype=np.int64)
 
 
 def present(root: Path) -> bool:
@@ -85,16 +118,12 @@ def _read(path: Path, official: bool) -> tuple[np.ndarray, np.ndarray]:
             "again with `hkt data fetch cifar10`."
         )
     try:
-        value = _Plain(io.BytesIO(data), encoding="bytes").load()
-        x, y = value[b"data"].reshape(-1, 3, 32, 32), np.asarray(value[b"labels"], dtype=np.int64)
-        if x.dtype != np.uint8 or len(x) != len(y):
-            raise ValueError(f"{len(x)} images of {x.dtype} for {len(y)} labels")
+        return _arrays(data)
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise HKTError(
             f"{path} is not a readable CIFAR-10 batch ({error}); fetch it again with "
             "`hkt data fetch cifar10`."
         ) from None
-    return x, y
 
 
 def load(root: Path, split: str, size: int | None = None, official: bool = True) -> Images:
