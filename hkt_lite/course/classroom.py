@@ -167,7 +167,7 @@ class Class:
 
     def hand_ins(self) -> Iterator[tuple[str, str, Path]]:
         """(student, assignment, file) of the inbox.  Raises HKTError for a name without these."""
-        released = self.facts()["assignments"]
+        released, seen = self.facts()["assignments"], {}
         for path in sorted((self.root / "inbox").glob("*.ipynb")):
             found = FILE.fullmatch(path.name)
             if not found or found["assignment"] not in released:
@@ -175,7 +175,14 @@ class Class:
                     f"{path} should be called STUDENT__ASSIGNMENT.ipynb, with an assignment out of "
                     f"{', '.join(released)}."
                 )
-            yield found["student"], found["assignment"], path
+            key = found["student"], found["assignment"]
+            if key in seen:
+                raise HKTError(
+                    f"{seen[key]} and {path.name} are both of {key[0]}; leave one of them in the "
+                    "inbox."
+                )
+            seen[key] = path
+            yield *key, path
 
     def grade(
         self, workers: int | None = None, limits: grader.Limits = grader.Limits()

@@ -177,12 +177,22 @@ def test_a_mistake_is_one_sentence(words, said, released, tmp_path):
     assert len(made.stderr.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
-def test_a_file_with_another_name_is_named_before_anything_is_graded(released, tmp_path):
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        (["homework.ipynb"], "STUDENT__ASSIGNMENT.ipynb"),
+        ([f"ada__{NAME}.ipynb", f"ada__{NAME} (1).ipynb"], "are both of ada"),
+    ],
+)
+def test_files_that_cannot_be_told_apart_are_named_before_anything_is_graded(
+    names, said, released, tmp_path
+):
     folder = shutil.copytree(released, tmp_path / "class")
     (folder / "inbox").mkdir()
-    (folder / "inbox" / "homework.ipynb").write_text("{}", encoding="utf-8")
+    for name in names:
+        (folder / "inbox" / name).write_text("{}", encoding="utf-8")
     made = hkt("course", "grade", folder)
-    assert made.returncode == 2 and "STUDENT__ASSIGNMENT.ipynb" in made.stderr
+    assert made.returncode == 2 and said in made.stderr, made.stderr
     assert not (folder / "submitted").exists()
 
 

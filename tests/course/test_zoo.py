@@ -7,7 +7,8 @@ from tests.course import zoo
 from tests.course.hand_ins import make
 
 CASES = [(name, hand_in) for name in source.names() for hand_in in zoo.hand_ins(name)]
-SHOWN = {  # cheats -> what their last cell prints where the fence holds
+SHOWN = {  # cheats -> what a cell of theirs shows where the fence holds
+    "answers imported from the package": "is what this assignment asks you to write",
     "file reader": "nothing seen",
     "looks for the reference in memory": "nothing found",
     "starts processes": str(["PermissionError"] * 6),
@@ -23,11 +24,8 @@ def test_a_hand_in_loses_exactly_what_it_should(name, hand_in, judges):
     assert all(mark.points in (0, mark.most) for mark in result.marks.values())
     wanted = set(result.marks) if hand_in.loses == "all" else set(hand_in.loses.split())
     assert lost == wanted, {test: mark.said for test, mark in result.marks.items()}
-    printed = "".join(
-        output.get("text", "")
-        for cell in result.notebook.cells
-        for output in cell.get("outputs", [])
-    )
+    shown = [output for cell in result.notebook.cells for output in cell.get("outputs", [])]
+    printed = "".join(output.get("text", output.get("evalue", "")) for output in shown)
     assert SHOWN.get(hand_in.name, "") in printed and "HIDDEN INPUT" not in printed, printed
 
 
