@@ -64,6 +64,12 @@ def test_a_child_inherits_from_it(copy, parent):
     assert record["fidelity"].keys() == {"train", "test"}
 
 
+def test_a_batch_can_be_looked_into(copy, parent):
+    line = block(PAGE, "spirals-trace").replace("run:ID", f"run:{parent['id']}")
+    said = hkt(copy, line).stdout
+    assert "L_c*" in said and "gate" in said
+
+
 def test_what_it_cannot_do_is_one_sentence(copy):
     line = "hkt run spirals plain --scale smoke --source real"
     said = hkt(copy, line, code=2).stderr
