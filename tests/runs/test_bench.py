@@ -111,7 +111,9 @@ def test_spelt_out_counts_the_operations_of_the_release(two_ways):
     convolutions = (torch.ops.aten.convolution, torch.ops.aten.convolution_backward)
     for one in convolutions:
         assert counted["spelt out"][one] == counted["released"][one]
-    assert 0 < heads["spelt out"] * 3 == heads["released"] * 4  # the parent's first logits are unused
+    assert (
+        0 < heads["spelt out"] * 3 == heads["released"] * 4
+    )  # the parent's first logits are unused
 
 
 def _cross_entropy(output, batch):
