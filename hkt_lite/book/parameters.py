@@ -9,6 +9,10 @@ from ..config import HKTError, nearest
 from .notebook import read
 
 KINDS = {kind.__name__: kind for kind in (int, float, str, bool, list, dict)}
+IN_TYPES = (  # all that a type is written with: reading a notebook must not execute anything
+    *(ast.Name, ast.Load, ast.Constant, ast.Subscript, ast.Tuple),
+    *(ast.BinOp, ast.BitOr, ast.UnaryOp, ast.USub),
+)
 
 
 def parameters(notebook: Path) -> dict[str, tuple[Any, Any]]:
@@ -32,6 +36,8 @@ def parameters(notebook: Path) -> dict[str, tuple[Any, Any]]:
     found = {}
     for line in lines:
         try:
+            if not all(isinstance(node, IN_TYPES) for node in ast.walk(line.annotation)):
+                raise ValueError("no type")
             name, kind = line.target.id, eval(ast.unparse(line.annotation), known)
             found[name] = kind, ast.literal_eval(line.value)
         except (AttributeError, ValueError, TypeError, NameError, SyntaxError):

@@ -87,7 +87,10 @@ def compared(
 class SpeltOut(HKT):
     """HKT as one would first write it, and as the release does: four whole passes a step.
 
-    The parent's run with a graph, and nothing is kept from one pass to the next.
+    Each has a graph, and the backward pass goes through them all: the mixture of L_c* is with what
+    the parent's first pass gave, that of L_p* with what its second gives again.  The release has
+    one site.  Where another was replaced before a site, what the second pass gives there is no
+    longer the parent's own feature, and that of the first pass stands in, as in HKT.
     """
 
     def __init__(self, child: nn.Module, parent: nn.Module, **given):
@@ -96,18 +99,25 @@ class SpeltOut(HKT):
 
     def forward(self, batch) -> dict[str, Tensor]:
         (parent,), pairs = self.whole, list(zip(self.sites, self.transfers))
-        with record(parent, [site.parent for site in self.sites]) as theirs:
+        with record(parent, [site.parent for site in self.sites]) as p:
             self.predict(parent, batch)
-        terms = {"L_c": self.loss(self.predict(self.child, batch), batch)}
+        with record(self.child, [site.child for site in self.sites]) as c:
+            terms = {"L_c": self.loss(self.predict(self.child, batch), batch)}
         mixed: dict[str, list[Tensor]] = {site.parent: [] for site in self.sites}
+        replaced: list[Tensor] = []  # in the parent's second pass
 
-        def mixing(site, transfer, own: Tensor, call: int) -> Tensor:
-            p = transfer(theirs[site.parent][call], own)
-            mixed[site.parent].append(self.mixture(own, p, site.parts))
+        def mixing(site, transfer, c_again: Tensor, call: int) -> Tensor:
+            inherited = transfer(p[site.parent][call], c_again)
+            mixed[site.parent].append(self.mixture(c_again, inherited, site.parts))
             return mixed[site.parent][call]
 
-        def returning(site, transfer, own: Tensor, call: int) -> Tensor:
-            return transfer.back(mixed[site.parent][call], own)
+        def returning(site, transfer, p_again: Tensor, call: int) -> Tensor:
+            m = mixed[site.parent][call]
+            if site.alone or not replaced:
+                own = c[site.child][call]
+                m = self.mixture(own, transfer(p_again, own), site.parts)
+            replaced.append(m)
+            return transfer.back(m, p_again)
 
         with replay(self.child, {s.child: partial(mixing, s, T) for s, T in pairs}):
             terms["L_c*"] = self.loss(self.predict(self.child, batch), batch)

@@ -1,6 +1,7 @@
 """The benchmarks at toy size: they measure what they say, and what is spelt out is the release's step."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -51,7 +52,9 @@ def test_contestants_take_turns_in_alternating_order():
     assert order == ["a", "b", "b", "a", "a", "b"]  # the first two are not counted
 
 
-def test_spelt_out_is_the_released_step():
+@pytest.fixture
+def two_ways():
+    """(batch, way -> (child, parent, terms())) of one step: the release written plainly, and ours."""
     torch.manual_seed(0)
     parent, child = resnet("resnet14").double().eval(), resnet("resnet8").double()
     config = Config(task="cifar10", method="hkt", scale="smoke", source="synthetic", train_size=6)
@@ -59,12 +62,58 @@ def test_spelt_out_is_the_released_step():
     batch = task.batch(torch.arange(6), 0)
     batch = batch._replace(x=batch.x.double())
     parts = {"sites": task.sites, "predict": task.predict, "loss": _cross_entropy}
-    wanted = released.step(child, parent, batch.x, batch.y, parent_in_training=False)
-    method = bench.SpeltOut(child, parent, **parts)
+    method = bench.SpeltOut(deepcopy(child), deepcopy(parent), **parts)
     method.setup(batch)
-    terms = method(batch)
-    for (name, value), theirs in zip(terms.items(), wanted.values(), strict=True):
-        torch.testing.assert_close(value, theirs, rtol=1e-10, atol=1e-10, msg=name)
+
+    def plainly():
+        return released.step(child, parent, batch.x, batch.y, parent_in_training=False)
+
+    return {
+        "released": (child, parent, plainly),
+        "spelt out": (method.child, method.whole[0], lambda: method(batch)),
+    }
+
+
+def test_spelt_out_is_the_released_step(two_ways):
+    """The terms, the child's gradients, and those of the parent, which two passes add up."""
+    found = {}
+    for name, (child, parent, terms) in two_ways.items():
+        made = terms()
+        sum(made.values()).backward()
+        gradients = [p.grad for net in (child, parent) for p in net.parameters()]
+        found[name] = list(made), [*made.values(), *gradients]
+    names, values = found["released"]
+    assert found["spelt out"][0] == names
+    for theirs, ours in zip(values, found["spelt out"][1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("term", ["L_c", "L_c*", "L_p*"])
+def test_each_term_goes_back_through_what_it_goes_back_through_in_the_release(two_ways, term):
+    for name, (child, parent, terms) in two_ways.items():
+        terms()[term].backward()
+        reached = {n: p.grad is not None for n, p in parent.named_parameters()}
+        assert any(reached.values()) == (term != "L_c"), name
+        assert all(on for n, on in reached.items() if "layer" in n) == (term != "L_c"), name
+        assert child.conv1.weight.grad is not None, name
+
+
+def test_spelt_out_counts_the_operations_of_the_release(two_ways):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counted = {}
+    for name, (_, _, terms) in two_ways.items():
+        with FlopCounterMode(display=False) as counter:
+            sum(terms().values()).backward()
+        counted[name] = counter.get_flop_counts()["Global"]
+    heads = {name: found.pop(torch.ops.aten.addmm, 0) for name, found in counted.items()}
+    assert counted["spelt out"][torch.ops.aten.convolution_backward] > 0
+    convolutions = (torch.ops.aten.convolution, torch.ops.aten.convolution_backward)
+    for one in convolutions:
+        assert counted["spelt out"][one] == counted["released"][one]
+    assert (
+        0 < heads["spelt out"] * 3 == heads["released"] * 4
+    )  # the parent's first logits are unused
 
 
 def _cross_entropy(output, batch):
