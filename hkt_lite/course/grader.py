@@ -4,6 +4,7 @@ Both notebooks run, each in a process of its own (student.py); a test's last exp
 in both, sent here as plain values and compared here.  Nothing of a hand-in runs in this process.
 """
 
+import copy
 import json
 import os
 import secrets
@@ -91,7 +92,7 @@ def graft(handed, source) -> tuple[object, list[str]]:
     for key, cell in known.items():
         if key not in theirs:
             notes.append(f"Cell {key!r} was missing and has been put back.")
-        cell = cell.copy()
+        cell = copy.deepcopy(cell)
         if role(cell) in ("solution", "essay"):
             cell.source = getattr(theirs.get(key), "source", "")
         made.cells += [cell, *map(_plain, own.get(key, []))]

@@ -4,6 +4,7 @@ The source runs as it stands.  Three cells are tagged: `variant` defines V, `ans
 answers by which instant checks know right from wrong, `checks` becomes their table.
 """
 
+import copy
 import html
 import json
 import re
@@ -89,7 +90,7 @@ def _filled(text: str, values: dict, where: str) -> str:
 
 def _table(notebook, answers: str, warm: grader.Warm) -> str:
     """The table of instant checks, from the reference's process."""
-    whole = notebook.copy()
+    whole = copy.deepcopy(notebook)
     probe = f"{answers}\nANSWERS"
     first = next(grader.name(cell) for cell in notebook.cells if grader.role(cell) == "test")
 
@@ -124,8 +125,7 @@ def stub(notebook):
 
     nbgrader makes the same; this one needs no database.
     """
-    made = notebook.copy()
-    made.cells = [cell.copy() for cell in notebook.cells]
+    made = copy.deepcopy(notebook)
     for cell in made.cells:
         instead = STUB if cell.cell_type == "code" else TEXT_STUB
         cell.source = _without(_without(cell.source, SOLUTION, instead), grader.HIDDEN, "")
