@@ -184,6 +184,19 @@ def test_the_edition_to_cite_is_this_one():
     assert f"Version {hkt_lite.__version__}" in text
 
 
+def test_the_book_carries_its_records_and_verdicts_as_tables(tmp_path):
+    few = published()[::20]
+    records.tables(few, tmp_path)
+    rows = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert [row["id"] for row in rows] == [record.id for record in few]
+    assert (tmp_path / "results.csv").read_text(encoding="utf-8").count("\n") == len(few) + 1
+    claims = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
+    judged = [(claim.id, verdict.verdict) for claim, verdict in answer.judged(few)]
+    assert [(one["id"], one["verdict"]) for one in claims] == judged
+    text = (PROJECT / "book" / "rerun_one_number.md").read_text(encoding="utf-8")
+    assert {f'href="{path.name}"' in text for path in tmp_path.iterdir()} == {True}
+
+
 # -- where the sources live ------------------------------------------------------------------------
 
 
