@@ -77,7 +77,7 @@ def test_kitti_writer_refuses_what_16_bits_cannot_hold(tmp_path):
     for value in (512.0, -512.0, float("nan"), float("inf")):
         far[1, 0, 1] = value
         refused(
-            "a.png was not written: KITTI's PNG holds flow from -512 to 512 pixels",
+            "a.png was not written: a valid flow is beyond 512 pixels",
             files.write_kitti,
             path,
             far,

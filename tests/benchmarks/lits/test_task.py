@@ -462,7 +462,7 @@ def test_the_corpus_is_part_of_the_name(tmp_path):
         ({"child": "resnet8"}, "There is no U-Net 'resnet8'"),
         (
             {"source": "real"},
-            "There is no liver_ct under .*; set HKT_DATA to a folder that holds LiTS",
+            "There is no liver_ct under .*; set HKT_DATA to a folder with LiTS",
         ),
     ],
 )
