@@ -291,7 +291,7 @@ def test_a_record_holds_nothing_of_the_environment_or_of_this_machine_s_folders(
 
 
 PRIVATE = re.compile(
-    r"/home/|/root/|/Users/|/tmp/|/work/|[A-Za-z]:\\\\|(?i:api[_-]?key|password|token|secret)|"
+    r"/home/|/root/|/Users/|/tmp/|(?<![\w.])/[A-Za-z][\w.-]*/|[A-Za-z]:\\\\|(?i:api[_-]?key|password|token|secret)|"
     r"\b[\w.]+@[\w.]+\.\w+\b|\b\d{1,3}(\.\d{1,3}){3}\b"
 )
 
@@ -304,6 +304,8 @@ def test_no_published_record_holds_a_path_an_address_or_a_secret():
         assert not found, (path.name, found)
 
 
-@pytest.mark.parametrize("text", ["/home/ann/x", "C:\\\\x", "api_key", "a.b@c.org", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "text", ["/home/ann/x", "/srv/a/b", "C:\\\\x", "api_key", "a.b@c.org", "10.0.0.1"]
+)
 def test_the_search_finds_what_is_private(text):
     assert PRIVATE.search(json.dumps({"x": text}) if "\\" not in text else text)

@@ -8,7 +8,7 @@ from . import stats
 from .figures import at_hand
 from .groups import Group, group, panels, scope
 from .outputs import Block, Cell, Table, cell, none, number, numeric, recomputable
-from .tables import SHOWN, where
+from .tables import SHOWN, stacked, where
 
 PURPOSES = (*SHOWN, "tuning")  # what an answer takes: the scores, and the search before them
 
@@ -57,10 +57,7 @@ def costs(
     Seconds are the machine's of that day; passes and sizes are the design's.
     """
     found = panels(group(records, PURPOSES, task=task, scale=scale, source=source))
-    if not found:
-        return none(where(task, scale, source))
-    parts = [_bill(panel) for panel in found]
-    return sum(parts[1:], parts[0])
+    return stacked([_bill(panel) for panel in found], where(task, scale, source))
 
 
 def _bill(panel: list[Group]) -> Block:

@@ -291,10 +291,10 @@ class Run:
 
     def _record(self, last_state: dict[str, Tensor], weights: dict[str, str]) -> RunRecord:
         """Both scores and what the run cost; the only place where test data is looked at."""
-        selected = self._score(self.best_epoch, self.best)
-        alike = self._fidelity()
+        selected, answers = self._score(self.best_epoch, self.best)
+        alike = self._fidelity(answers)
         at_the_end = self.best_epoch == len(self.epochs)
-        last = selected if at_the_end else self._score(len(self.epochs), last_state)
+        last = selected if at_the_end else self._score(len(self.epochs), last_state)[0]
         cuda = self.config.device == "cuda"
         cost = Cost(
             seconds=self.seconds,
@@ -320,18 +320,21 @@ class Run:
             provenance=self.provenance,
         )
 
-    def _score(self, epoch: int, state: dict[str, Tensor]) -> Score:
+    def _score(self, epoch: int, state: dict[str, Tensor]) -> tuple[Score, Tensor | None]:
+        """A state's metrics, and of a classification its logits on the test data."""
         self.child.load_state_dict(state)
         val = self.epochs[epoch - 1].val
         test, answers = self.task.metrics(self.child, "test"), self.task.outputs(self.child, "test")
-        right = bits(answers[0].argmax(1) == answers[1]) if answers else ""
-        return Score(epoch=epoch, val=val, test=test, right=right)
+        if answers is None:
+            return Score(epoch=epoch, val=val, test=test), None
+        right = bits(answers[0].argmax(1) == answers[1])
+        return Score(epoch=epoch, val=val, test=test, right=right), answers[0]
 
-    def _fidelity(self) -> dict[str, dict[str, float]]:
-        """How the child, in its present state, answers as its parent, split by split."""
+    def _fidelity(self, tested: Tensor | None) -> dict[str, dict[str, float]]:
+        """How the child, in its present state, answers as its parent; `tested` on test data."""
         found = {}
         for split, theirs in self.parent.outputs.items():
-            own, _ = self.task.outputs(self.child, split)
+            own = tested if split == "test" else self.task.outputs(self.child, split)[0]
             found[split] = fidelity(own.cpu(), theirs.cpu())
         return found
 

@@ -1,7 +1,6 @@
 """The page 'Add a method' is a recipe: its blocks are carried out, one after the other, in a copy of the project."""
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -11,20 +10,10 @@ from pathlib import Path
 import pytest
 
 from hkt_lite.config import PROJECT
+from tests.book.recipes import block
 from tests.helpers import child_environment
 
-PAGE = PROJECT / "book" / "add_a_method.md"
 AFTER = '            "kd": {"cached": {}, "live": LIVE},\n'  # of the embedded images' cases
-
-
-def block(name: str) -> str:
-    found = re.search(rf"^```\{{code-block\}} \w+\n:name: {name}\n(.*?)^```", *_page())
-    assert found, f"{PAGE.name} has no block {name!r}"
-    return found[1]
-
-
-def _page() -> tuple:
-    return PAGE.read_text(encoding="utf-8"), re.S | re.M
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +27,18 @@ def copy(tmp_path_factory) -> Path:
         if path.name not in ("golden", "runs", "cache"):
             (root / "data" / path.name).symlink_to(path)
     (root / "pyproject.toml").symlink_to(PROJECT / "pyproject.toml")
-    (root / "hkt_lite/methods/matching.py").write_text(block("matching-py"), encoding="utf-8")
-    (root / "tests/methods/test_matching.py").write_text(block("matching-test"), encoding="utf-8")
+    (root / "hkt_lite/methods/matching.py").write_text(
+        block("add_a_method", "matching-py"), encoding="utf-8"
+    )
+    (root / "tests/methods/test_matching.py").write_text(
+        block("add_a_method", "matching-test"), encoding="utf-8"
+    )
     cases = root / "tests/golden/cases.py"
     text = cases.read_text(encoding="utf-8")
     assert text.count(AFTER) == 1
-    cases.write_text(text.replace(AFTER, AFTER + block("matching-case")), encoding="utf-8")
+    cases.write_text(
+        text.replace(AFTER, AFTER + block("add_a_method", "matching-case")), encoding="utf-8"
+    )
     return root
 
 
@@ -63,7 +58,7 @@ def hkt(copy: Path, line: str, *more: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_the_method_runs_and_logs_its_terms(copy):
-    record = json.loads(hkt(copy, block("matching-run"), "--json").stdout)
+    record = json.loads(hkt(copy, block("add_a_method", "matching-run"), "--json").stdout)
     assert record["config"]["method"] == "matching" and record["config"]["options"] == {"beta": 0.5}
     for epoch in record["epochs"]:
         assert list(epoch["train"]) == ["L_c", "L_match"] and epoch["train"]["L_match"] > 0
@@ -77,7 +72,7 @@ def test_its_test_passes_and_sees_the_faults(copy):
 
 @pytest.mark.slow
 def test_its_golden_is_written_and_then_holds(copy):
-    line = block("matching-golden")
+    line = block("add_a_method", "matching-golden")
     hkt(copy, line)
     made = json.loads((copy / "data/golden/cifar10-matching-synthetic.json").read_text())
     assert made["version"] == 1 and set(made["cases"]) == {"cached", "live"}
