@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,30 +23,42 @@ class HKTError(Exception):
 
 def data_home() -> Path:
     """Folder of the data sets in their official layouts: $HKT_DATA, else data/cache."""
-    return Path(os.environ.get("HKT_DATA") or PROJECT / "data" / "cache").expanduser()
+    return _folder("HKT_DATA", "cache")
 
 
 def runs_home() -> Path:
     """Folder of this machine's runs: $HKT_RUNS, else data/runs of the project."""
-    return Path(os.environ.get("HKT_RUNS") or PROJECT / "data" / "runs").expanduser()
+    return _folder("HKT_RUNS", "runs")
 
 
 def results_home() -> Path:
     """Folder of the published records: $HKT_RESULTS, else data/results of the project."""
-    return Path(os.environ.get("HKT_RESULTS") or PROJECT / "data" / "results").expanduser()
+    return _folder("HKT_RESULTS", "results")
+
+
+def _folder(variable: str, usual: str) -> Path:
+    path = Path(os.environ.get(variable) or PROJECT / "data" / usual)
+    try:
+        path = path.expanduser()
+    except RuntimeError:  # of pathlib, where nobody has that name
+        raise HKTError(f"{variable} is {path}, but there is no such user; set another.") from None
+    if path.exists() and not path.is_dir():
+        raise HKTError(f"{variable} is {path}, which is no folder; set another.")
+    return path
 
 
 def nearest(name: str, choices) -> str:
     """' Did you mean …?' for a mistyped name, with the valid ones when none is near."""
     choices = sorted(map(str, choices))
     near = difflib.get_close_matches(str(name), choices, 1, 0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" Valid: {', '.join(choices)}."
+    more = f", … ({len(choices):,} in all)" if len(choices) > 40 else ""
+    return f" Did you mean {near[0]!r}?" if near else f" Valid: {', '.join(choices[:40])}{more}."
 
 
 class Checked(BaseModel):
     """A model whose wrong or unknown field is one sentence (HKTError)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def __init__(self, /, **values):
         name, known = type(self).__name__, type(self).model_fields
@@ -67,18 +79,21 @@ def first_flaw(error: ValidationError) -> tuple[str, str]:
     return ".".join(map(str, first["loc"])), first["msg"]
 
 
+Side = Annotated[int, Field(gt=0, le=10_000, strict=True)]  # of a patch, in pixels
+
+
 class Stage(BaseModel):
     """One part of a curriculum: `epochs` on `corpus`, at `lr` times the configuration's rate.
 
     Patches have `crop` pixels (H, W).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     corpus: str
-    epochs: int = Field(gt=0)
-    lr: float = Field(default=1.0, gt=0)
-    crop: tuple[int, int]
+    epochs: int = Field(gt=0, strict=True)
+    lr: float = Field(default=1.0, gt=0, strict=True)
+    crop: tuple[Side, Side]
 
 
 class Config(Checked):
@@ -103,7 +118,7 @@ class Config(Checked):
     parent_weights: str | None = None  # 'committed', 'public' or 'run:ID'
     parent_source: Literal["live", "cached"] | None = None
     views: int | None = Field(default=None, ge=0, le=10_000)  # of an image; 0: a new one each epoch
-    train_size: int | None = Field(default=None, gt=0)  # images
+    train_size: int | None = Field(default=None, gt=0, le=10_000_000)  # images
     images: Literal["rest", "swap"] | None = None  # others than the first of the list; see the task
     epochs: int | None = Field(default=None, gt=0, le=100_000)
     batch_size: int | None = Field(default=None, gt=1)
@@ -121,9 +136,9 @@ class Config(Checked):
     compile: bool | None = None
     sites: str | None = None  # the task's name for a set of sites, such as '2hkt'
     stages: list[Stage] | None = None  # a curriculum; its epochs add up to `epochs`
-    crop: list[int] | None = None  # pixels (H, W[, D]) of a training patch
-    updates: int | None = Field(default=None, gt=0)  # of a recurrent network, in training
-    parent_updates: int | None = Field(default=None, gt=0)  # of the parent's tail in L_p*
+    crop: list[Side] | None = None  # pixels (H, W[, D]) of a training patch
+    updates: int | None = Field(default=None, gt=0, le=1000)  # of a recurrent network, in training
+    parent_updates: int | None = Field(default=None, gt=0, le=1000)  # of the parent's tail in L_p*
 
     def but(self, **changes) -> Config:
         """The same configuration with some fields changed, checked anew."""

@@ -1,5 +1,6 @@
 """Benchmarks and methods by name, and what the *auto* fields of a configuration mean."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from importlib import import_module
@@ -22,6 +23,9 @@ DEFAULTS = {
     "weight_decay": 1e-4,
     "threads": 1,
 }
+
+
+OWN = ("images", "stages", "crop", "updates", "parent_updates")  # fields of some benchmarks only
 
 
 def names() -> list[str]:
@@ -105,7 +109,16 @@ def resolve(config: Config) -> Config:
     resolved = Config(**filled)
     _check(resolved, task)
     task.check(resolved)
+    _reworded(task)(resolved)  # sites are looked up
     return resolved
+
+
+def _check_weights(config: Config, task: type[Task]) -> None:
+    weights, needed = config.parent_weights, method_class(config.method).needs_parent
+    if needed and weights == "public":
+        choose("public checkpoint of", config.parent, task.public)
+    elif needed and not re.fullmatch(r"committed|run:\w+", weights):
+        raise HKTError(f"parent_weights are 'public', 'committed' or 'run:ID', not {weights!r}.")
 
 
 def _is_given(value) -> bool:
@@ -132,8 +145,13 @@ def _check(config: Config, task: type[Task]) -> None:
         raise HKTError(f"{sizes}; make one smaller or the other larger.")
     if config.parent_source == "cached" and not config.views:
         raise HKTError("A cached parent needs views: set them, or parent_source to 'live'.")
-    if config.images and not task.chooses_images:
-        raise HKTError(f"Task {config.task!r} has one set of training images; leave out `images`.")
+    if config.parent_source == "cached" and not task.cacheable:
+        outputs = f"Outputs of task {config.task!r} are maps, which are too large to keep"
+        raise HKTError(f"{outputs}; use parent_source 'live'.")
+    for field in OWN:
+        if getattr(config, field) is not None and field not in task.own:
+            raise HKTError(f"Task {config.task!r} has no use for {field!r}; leave it out.")
+    _check_weights(config, task)
     if method_class(config.method).needs_logits and task.target is None:
         raise HKTError(
             f"Method {config.method!r} compares class logits (B, K), and outputs of task "

@@ -83,9 +83,10 @@ def as_markdown(judged: Sequence[dict]) -> str:
 
 def renew(path: Path, judged: Sequence[dict]) -> None:
     """Put today's table between the marks of a text file.  Raises HKTError where it has none."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = path.read_bytes().decode(errors="surrogateescape") if path.is_file() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise HKTError(f"{path} has no place for the verdicts: put {BEGIN} and {END} into it.")
-    write_bytes(path, f"{before}{as_markdown(judged)}{after}".encode())
+    renewed = f"{before}{as_markdown(judged)}{after}"
+    write_bytes(path, renewed.encode(errors="surrogateescape"))

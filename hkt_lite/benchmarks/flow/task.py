@@ -84,6 +84,8 @@ class Flow(Task):
         "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
     }
     limits = {"*fl_all": 100.0, "*px[135]": 100.0}
+    own = ("stages", "updates", "parent_updates")
+    cacheable = False
     zero = {key: f"{key}_zero" for key in ("sintel_epe", "sintel_final_epe", "kitti_epe", "epe")}
     public = {
         "raft_large": "raft_large_C_T_V2-1bb1363a.pth",
@@ -119,7 +121,10 @@ class Flow(Task):
         least = smallest(largest)
         if config.sites:
             sites(config.sites, config.parent, config.child)
+        known = curriculum.PLAIN if config.source == "synthetic" else curriculum.CORPORA
         for stage in config.stages:
+            for name in stage.corpus.split("+") if known is curriculum.CORPORA else [stage.corpus]:
+                choose("flow corpus to train on", name, known)
             high, wide = stage.crop
             if min(stage.crop) < least or high % 8 or wide % 8:
                 raise HKTError(

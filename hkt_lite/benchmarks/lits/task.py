@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ...config import Config, HKTError, canonical, data_home, stream
 from ...methods.kd import soft_divergence
-from ..task import Task, evaluating
+from ..task import Task, choose, evaluating
 from . import data, slices
 from . import network as unet
 from . import synthetic as phantom
@@ -54,6 +54,8 @@ class Lits(Task):
         "dice_liver": ("Dice, liver", 3),
         "dice_lesion": ("Dice, lesions", 3),
     }
+    own = ("stages", "crop")
+    cacheable = False
     limits = {"dice*": 1.0, "lesion_recall": 1.0}
     # 'test': of the committed split; 'all': every volume that lies there, also of no split
     protocols = {
@@ -67,6 +69,9 @@ class Lits(Task):
         super().__init__(config)
         self.largest = False
         self.corpus = config.stages[0].corpus if config.stages else "phantoms"
+        choose("corpus of CT", self.corpus, ["phantoms", *READERS])
+        if config.parent not in (None, "none"):
+            unet.parsed(config.parent)
         self.classes = 2 if self.corpus == slices.FOLDER else 3
         self.in_plane = IN_PLANE[config.scale]
         _, self.dims, _, levels = unet.parsed(config.child)
