@@ -8,13 +8,19 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from .config import HKTError, canonical
+
+T = TypeVar("T")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -80,7 +86,7 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path, what: str = "record"):
     """Parsed JSON, or one sentence that names the file."""
     try:
-        return json.loads(read_bytes(path).decode())
+        return from_json(read_bytes(path))
     except FileNotFoundError:
         raise HKTError(f"There is no {what} {path}.") from None
     except (ValueError, OSError, RecursionError) as error:
@@ -88,6 +94,41 @@ def read_json(path: Path, what: str = "record"):
             f"The {what} {path} is corrupt or truncated ({error}); restore it from version control "
             "or make it anew."
         ) from None
+
+
+def state_of(path: Path) -> list[int]:
+    """What changes whenever a file does: its number, size, and times of its contents and entry.
+
+    The last of these no program can set; so who alters a file and sets back its time is seen too.
+    """
+    now = path.stat()
+    return [now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns]
+
+
+def settled(state: list[int]) -> bool:
+    """Whether a file changed so long ago (2 s) that another change would have another time."""
+    return time.time_ns() - max(state[2:]) > 2_000_000_000
+
+
+def by_state(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """`read(path)`, remembered in this process for as long as the file stays the same."""
+    known: dict[Path, tuple[list[int], T]] = {}
+
+    @wraps(read)
+    def remembered(path: Path) -> T:
+        path = Path(path).absolute()
+        try:
+            state = state_of(path)
+        except OSError:
+            return read(path)  # which says what is wrong
+        if path in known and known[path][0] == state:
+            return known[path][1]
+        value = read(path)
+        if settled(state):
+            known[path] = (state, value)
+        return value
+
+    return remembered
 
 
 def write_tensors(path: Path, tensors: dict, facts: dict | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import Config, HKTError, canonical, first_flaw
-from ..files import read_json, sha256_of
+from ..files import by_state, read_json, sha256_of
 
 Purpose = Literal["score", "tuning", "parent", "audit", "live", "control"]
 Verdict = Literal["same bits", "inside the interval", "different"]  # of a repetition
@@ -145,9 +145,9 @@ def sealed(record: Record) -> dict:
     return {**value, CHECKSUM: sha256_of(canonical(value).encode())}
 
 
+@by_state
 def load(path: Path) -> Record:
     """One record.  Raises HKTError naming the file and the first field that is wrong."""
-    path = Path(path)
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") not in KINDS:
         raise HKTError(f"{path} is not a record of this project: it has no kind 'run' or 'eval'.")

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import HKTError, nearest, results_home, runs_home
-from ..files import json_bytes, read_bytes, read_json, sha256, sha256_of, write_all, write_json
+from ..files import (
+    by_state,
+    json_bytes,
+    read_bytes,
+    read_json,
+    sha256,
+    sha256_of,
+    write_all,
+    write_json,
+)
 from . import golden
 from .claim import claimed
 from .records import Record, RunRecord, filename, load, sealed
@@ -103,21 +112,26 @@ class Store:
         return True
 
 
-def by_prefix(records: Iterable[Record], wanted: str, where: str) -> Record:
-    """The record whose id begins with `wanted`.  Raises HKTError unless it is exactly one."""
-    known = {record.id: record for record in records}
-    hits = [record for name, record in known.items() if name.startswith(wanted)]
+def by_prefix(paths: Iterable[Path], wanted: str, where: str) -> Record:
+    """The record whose id begins with `wanted`, of those in `paths`, whose names say it; of two
+    with one id the last.  Raises HKTError unless it is exactly one."""
+    known = {_id(path): path for path in paths}
+    hits = [path for name, path in known.items() if name.startswith(wanted)]
     if len(hits) != 1:
         how_many = "More than one" if hits else "No"
         hint = "" if hits or not known else nearest(wanted, known)
         raise HKTError(f"{how_many} {where} record has an id beginning with {wanted!r}.{hint}")
-    return hits[0]
+    return load(hits[0])
+
+
+def _id(path: Path) -> str:
+    return path.parent.name if path.name == "record.json" else path.stem.partition("-")[2]
 
 
 def find(record_id: str) -> Record:
     """A record by its id or a unique beginning of it, published or of this machine."""
-    records = [*published(), *Store.default().records()]
-    return by_prefix(records, record_id, "published or local")
+    paths = [*published_paths(), *Store.default().paths()]
+    return by_prefix(paths, record_id, "published or local")
 
 
 def manifest() -> dict[str, str]:
@@ -135,18 +149,27 @@ def manifest_flaws() -> Iterable[tuple[str, str]]:
             flaw = "is missing although MANIFEST.json lists it; restore it from version control."
         elif name not in listed:
             flaw = "is not listed in MANIFEST.json; `hkt runs publish` enters it, or remove it."
-        elif sha256(home / name) != listed[name]:
+        elif _digest(home / name) != listed[name]:
             flaw = "differs from its sha256 in MANIFEST.json: one was altered; restore it."
         else:
             continue
         yield name, f"The record {home / name} {flaw}"
 
 
-def published() -> list[Record]:
-    """All published records.  Raises HKTError that names the first file the manifest disowns."""
+_digest = by_state(sha256)
+
+
+def published_paths() -> list[Path]:
+    """The files of all published records.  Raises HKTError for the first one the manifest
+    disowns."""
     for _, sentence in manifest_flaws():
         raise HKTError(sentence)
-    return [load(results_home() / name) for name in sorted(manifest())]
+    return [results_home() / name for name in sorted(manifest())]
+
+
+def published() -> list[Record]:
+    """All published records.  Raises HKTError as `published_paths`."""
+    return [load(path) for path in published_paths()]
 
 
 def publish(ids: list[str]) -> list[Path]:
@@ -155,7 +178,7 @@ def publish(ids: list[str]) -> list[Path]:
     Raises HKTError for an id that is not one finished record, and for a record that was made from
     a working tree with uncommitted changes.
     """
-    local, home = Store.default().records(), results_home()
+    local, home = Store.default().paths(), results_home()
     chosen = [by_prefix(local, wanted, "finished") for wanted in ids]
     for record in chosen:
         if record.provenance.dirty:

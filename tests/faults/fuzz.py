@@ -25,9 +25,9 @@ from unittest import mock
 import yaml
 
 from hkt_lite import cli
-from hkt_lite.benchmarks import get, method_class, resolve
+from hkt_lite.benchmarks import method_class, resolve
 from hkt_lite.config import PROJECT, Config, HKTError
-from hkt_lite.runs import device, grid, measure
+from hkt_lite.runs import device, measure
 from tests.faults.oracle import METHODS, why_not
 
 HUGE = 10**30
@@ -80,13 +80,47 @@ FITTING = {
 }
 VALUES = {"lam": [0, 0.3, 1, 1.1], "kind": ["gate", "static", "softmax", "gait"], "weight": [1, 0]}
 VALUES["terms"] = [["L_c"], ["L_c", "L_c*"], ["L_c*", "L_c"], ["L_x"], [], "L_c", [[]]]
-COMMANDS = "run trace eval grid export submit reproduce pages book check claims golden bench".split()
+COMMANDS = (
+    "run trace eval grid export submit reproduce pages book check claims golden bench".split()
+)
 COMMANDS += ["runs list", "runs show", "runs diff", "runs publish", "runs collect", "runs export"]
 COMMANDS += ["data status", "data fetch", "data verify", "course release", "course grade", "runs"]
-WORDS = ["--help", "--json", "--dry-run", "--seed", "--scale", "-s", "-o", "--set", "--option", "--"]
+WORDS = [
+    "--help",
+    "--json",
+    "--dry-run",
+    "--seed",
+    "--scale",
+    "-s",
+    "-o",
+    "--set",
+    "--option",
+    "--",
+]
 WORDS += ["--index", "--jobs", "--gpu-gib", "--published", "--rounds", "--nbval", "cifar10", "hkt"]
-WORDS += ["", "=", "lr", "lr=", "=1", "lr=[", "lr={", "lr=!!python/object:os.system x", "lr=2020-13-45"]
-WORDS += ["-1", "0", "1e999", "9" * 5000, "nan", "ä\u202e", "\udcff", "*", "~nobody/x", "/dev/null/x"]
+WORDS += [
+    "",
+    "=",
+    "lr",
+    "lr=",
+    "=1",
+    "lr=[",
+    "lr={",
+    "lr=!!python/object:os.system x",
+    "lr=2020-13-45",
+]
+WORDS += [
+    "-1",
+    "0",
+    "1e999",
+    "9" * 5000,
+    "nan",
+    "ä\u202e",
+    "\udcff",
+    "*",
+    "~nobody/x",
+    "/dev/null/x",
+]
 WORDS += ["a" * 300, "000000000000", ".", "/", "nowhere.yaml", "-", "--option=", "--no-such", "'"]
 WORK = """
     runs.loop.run runs.trace.trace runs.grid.sweep runs.bench.step runs.bench.data
@@ -201,7 +235,9 @@ class Fuzz:
         """`hkt run TASK METHOD -s …` where the oracle knows what each word means."""
         task, method = given.pop("task"), given.pop("method")
         odd = [v for v in (task, method) if not isinstance(v, str) or v.startswith("-")]
-        plain = {key: yaml.safe_dump(value, default_flow_style=True) for key, value in given.items()}
+        plain = {
+            key: yaml.safe_dump(value, default_flow_style=True) for key, value in given.items()
+        }
         if odd or not all(_survives(value, plain[key]) for key, value in given.items()):
             return
         words = [word for key, text in plain.items() for word in ("-s", f"{key}={text}")]
@@ -266,7 +302,9 @@ def checked(config: Config) -> Config:
 def damaged(text: str, draw: random.Random) -> str:
     """A grid file in which something is amiss."""
     place = draw.randrange(len(text))
-    insert = draw.choice(["\t", "&a [*a, *a]", "\x00", "- ", "{", ": :", "!!python/name:os", "\udcff"])
+    insert = draw.choice(
+        ["\t", "&a [*a, *a]", "\x00", "- ", "{", ": :", "!!python/name:os", "\udcff"]
+    )
     return draw.choice([text[:place], text[:place] + insert + text[place:], insert, "[]", "3"])
 
 
