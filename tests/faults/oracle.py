@@ -271,21 +271,14 @@ def _flow(scale, source, method, value, given, preset) -> str:
     epochs, smallest = STAGES[scale]
     if preset:
         epochs, smallest = preset["epochs"], 288
-    corpora = {"synthetic": ("layers", "kitti")}.get(
-        source, ("chairs", "things", "sintel", "kitti", "hd1k")
-    )
-    if stages is None and source == "real" and scale != "paper":
-        return "the usual stages are embedded scenes"
-    if stages is None and source == "synthetic" and scale == "paper":
-        return "the usual stages are real corpora"
+    corpora = {"layers", "chairs", "things", "sintel", "kitti", "hd1k"}
     if stages is not None:
         if not stages:
             return "no stage"
         epochs = sum(stage["epochs"] for stage in stages)
         smallest = min(min(stage["crop"]) for stage in stages)
         for stage in stages:
-            names = stage["corpus"].split("+") if source == "real" else [stage["corpus"]]
-            if not set(names) <= set(corpora):
+            if not set(stage["corpus"].split("+")) <= corpora:
                 return "no such corpus"
             if any(side % 8 for side in stage["crop"]):
                 return "no multiple of 8"

@@ -121,10 +121,9 @@ class Flow(Task):
         least = smallest(largest)
         if config.sites:
             sites(config.sites, config.parent, config.child)
-        known = curriculum.PLAIN if config.source == "synthetic" else curriculum.CORPORA
         for stage in config.stages:
-            for name in stage.corpus.split("+") if known is curriculum.CORPORA else [stage.corpus]:
-                choose("flow corpus to train on", name, known)
+            for name in stage.corpus.split("+"):  # whether it is here is seen when it is read
+                choose("flow corpus to train on", name, {*curriculum.PLAIN, *curriculum.CORPORA})
             high, wide = stage.crop
             if min(stage.crop) < least or high % 8 or wide % 8:
                 raise HKTError(
