@@ -384,24 +384,42 @@ def golden(
 
 @app.command()
 def bench(
-    name: Annotated[str, Argument(help="cifar10, flow, lits (a step of it), data or pages")],
+    name: Annotated[
+        str, Argument(help="cifar10, flow, lits (a step of it), data, cache, pages; all, growth")
+    ],
     rounds: Annotated[int, Option(min=1)] = 7,
+    small: Annotated[bool, Option(help="Toy sizes, to try `all` and `growth`.")] = False,
+    write: Annotated[Path | None, Option(help="Keep what was measured, as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure ratios in one run: a training step of each method, the data pipeline, the pages."""
+    """Measure ratios in one run; `tables` puts what was kept into README and book."""
     from .benchmarks import names
+    from .book.build import times
+    from .evidence import growth, measured
+    from .files import write_json
     from .runs import bench as benches
 
-    known = ["data", "pages", *names()]
+    known = ["all", "cache", "data", "growth", "pages", "tables", *names()]
     if name not in known:
         raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
+    if write and name not in ("all", "growth"):
+        raise HKTError("--write keeps what `all` or `growth` measured, and nothing else.")
     if name == "pages":
-        from .book.build import times
-
-        print("\n".join(times()))
-        return
-    result = benches.data(rounds) if name == "data" else benches.step(name, rounds)
-    print(result.to_json() if as_json else result)
+        print("\n".join(f"{page['name']:<40} {page['said']}" for page in times()))
+    elif name == "tables":
+        print("\n".join(map(str, measured.tables())))
+    elif name in ("all", "growth"):
+        sizes = growth.SMALL if small else growth.SIZES
+        pages = [] if small else list(times())
+        found = benches.everything(rounds, small) if name == "all" else growth.measure(sizes, pages)
+        if write:
+            write_json(write, found)
+        render = benches.as_markdown if name == "all" else growth.as_markdown
+        print(json.dumps(found, indent=1) if as_json else render(found))
+    else:
+        special = {"data": benches.data, "cache": benches.cache}
+        result = special[name](rounds) if name in special else benches.step(name, rounds)
+        print(result.to_json() if as_json else result)
 
 
 @runs_app.command("list")

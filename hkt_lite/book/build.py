@@ -83,15 +83,16 @@ def _seconds(page: Path) -> float:
         return 0.0
 
 
-def times(root: Path | None = None) -> Iterator[str]:
-    """One line a page: seconds and processor seconds that its execution took."""
+def times(root: Path | None = None) -> Iterator[dict]:
+    """Of each page that was executed: name, seconds, and both said with its processor seconds."""
     for page in sorted(((root or config.PROJECT) / "book" / "_generated").glob("*.ipynb")):
         facts = read(page).metadata.get("hkt", {})
         if "duration" in facts:
-            yield (
-                f"{page.stem:<40} scale {facts['scale']:<6} {facts['duration']:7.1f} s, "
+            said = (
+                f"scale {facts['scale']:<6} {facts['duration']:7.1f} s, "
                 f"{facts['cpu']:.1f} s of processor"
             )
+            yield {"name": page.stem, "seconds": facts["duration"], "said": said}
 
 
 def _copy_book(out: Path) -> Path:

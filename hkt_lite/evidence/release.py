@@ -83,10 +83,18 @@ def as_markdown(judged: Sequence[dict]) -> str:
 
 def renew(path: Path, judged: Sequence[dict]) -> None:
     """Put today's table between the marks of a text file.  Raises HKTError where it has none."""
+    between(path, as_markdown(judged), "the verdicts")
+
+
+def between(path: Path, renewed: str, what: str) -> None:
+    """Put `renewed` in the place of what lies between its first and its last line in a text file.
+
+    Raises HKTError where the file has no such lines.
+    """
+    first, last = renewed.splitlines()[0], renewed.splitlines()[-1]
     text = path.read_bytes().decode(errors="surrogateescape") if path.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not (begin and end):
-        raise HKTError(f"{path} has no place for the verdicts: put {BEGIN} and {END} into it.")
-    renewed = f"{before}{as_markdown(judged)}{after}"
-    write_bytes(path, renewed.encode(errors="surrogateescape"))
+        raise HKTError(f"{path} has no place for {what}: put {first} and {last} into it.")
+    write_bytes(path, f"{before}{renewed}{after}".encode(errors="surrogateescape"))

@@ -1,10 +1,12 @@
-"""What inheriting costs, as ratios in one run.   hkt bench cifar10 | flow | lits | data
+"""What inheriting costs, as ratios in one run.   hkt bench all; cifar10, flow, lits, data, cache
 
 Contestants take turns, round by round, so that a slow moment of the machine hits each; ratios are
 taken inside a round.
 """
 
 import json
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -195,6 +197,79 @@ def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int =
     actions = {"DataLoader": loaded, "Augment": augmented}
     setting = {"rounds": rounds, "images": images, "batch": batch, "workers": workers}
     return compared("data", "image", setting, actions, {"DataLoader": "Augment"})
+
+
+def cache(rounds: int = 7, **sizes) -> Bench:
+    """Filling a parent's cache against passes of the parent alone, an image and view each."""
+    fields = {"parent": "resnet56", "train_size": 512, "views": 2, **sizes}
+    given = {"task": "cifar10", "method": "hkt", "scale": "smoke", "source": "synthetic"}
+    task = get("cifar10")(resolve(Config(**given, **fields))).load()
+    parent, rows = task.placed(task.network(fields["parent"])), fields["views"] * task.train_size
+    made, batches = Cached(parent, task.predict, task.sites), list(task.cache_batches())
+
+    def fill() -> int:
+        made.fill(task.cache_batches(), rows)
+        return rows
+
+    @torch.no_grad()
+    def passes() -> int:
+        for one in batches:
+            task.predict(parent.eval(), one)
+        return rows
+
+    setting = {"rounds": rounds, **fields}
+    actions = {"cache filled": fill, "parent's pass": passes}
+    found = compared("cache", "image", setting, actions, {"cache filled": "parent's pass"})
+    held = sum(values.nbytes for values in made.rows.values()) / 2**20
+    return replace(found, memory={"cache": held})
+
+
+SMALL: dict[str, dict] = {
+    "cifar10": {"parent": "resnet14", "child": "resnet8", "batch_size": 4},
+    "flow": {"batch_size": 2, "updates": 2},
+    "lits": {"batch_size": 2},
+    "data": {"images": 128, "batch": 64, "workers": 1},
+    "cache": {"parent": "resnet8", "train_size": 64},
+}
+
+
+def everything(rounds: int = 7, small: bool = False) -> dict:
+    """Every benchmark of this file in one run, as JSON has it; `small` to try it in seconds."""
+    sizes = SMALL if small else {}
+    found = [step(task, rounds, **sizes.get(task, {})) for task in SIZES]
+    found.append(data(rounds, **sizes.get("data", {})))
+    found.append(cache(rounds, **sizes.get("cache", {})))
+    return {"made": made(), "benches": [asdict(one) for one in found]}
+
+
+def made() -> dict:
+    """Where and when something was measured, and how busy the machine was."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "load": load,
+    }
+
+
+def said(facts: dict) -> str:
+    """`made` in words."""
+    busy = "" if facts["load"] is None else f", load {facts['load']:.1f} at its end"
+    return (
+        f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}, torch "
+        f"{facts['torch']}{busy}."
+    )
+
+
+def as_markdown(found: dict) -> str:
+    """The ratios of `everything` as a table."""
+    lines = ["| measured | ratio | median | least | most |", "|---|---|---|---|---|"]
+    for one in found["benches"]:
+        for name, (middle, low, high) in one["ratios"].items():
+            lines.append(f"| {one['name']} | {name} | {middle:.2f} | {low:.2f} | {high:.2f} |")
+    return "\n".join([*lines, "", said(found["made"])])
 
 
 def _transformed(chain: Callable, arrays: list) -> Tensor:

@@ -100,6 +100,12 @@ class Lits(Task):
         return found | {"stages": [stage]}
 
     @classmethod
+    def check(cls, config: Config) -> None:
+        stages = 0 if config.stages is None else len(config.stages)
+        if stages != (config.source == "real") or config.stages == []:
+            raise HKTError("CT is trained on one corpus and has no curriculum; leave out `stages`.")
+
+    @classmethod
     def learnt(cls, metrics: dict[str, float]) -> bool:
         """Whether lesions are told from the rest of the liver; with one class, the liver is found.
 
