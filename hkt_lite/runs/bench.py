@@ -202,7 +202,7 @@ def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int =
 def cache(rounds: int = 7, **sizes) -> Bench:
     """Filling a parent's cache against passes of the parent alone, an image and view each."""
     fields = {"parent": "resnet56", "train_size": 512, "views": 2, **sizes}
-    given = {"task": "cifar10", "method": "hkt", "scale": "smoke", "source": "synthetic"}
+    given: dict[str, Any] = {"task": "cifar10", "scale": "smoke", "source": "synthetic"}
     task = get("cifar10")(resolve(Config(**given, **fields))).load()
     parent, rows = task.placed(task.network(fields["parent"])), fields["views"] * task.train_size
     made, batches = Cached(parent, task.predict, task.sites), list(task.cache_batches())
