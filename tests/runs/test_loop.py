@@ -508,12 +508,12 @@ def test_a_last_epoch_that_is_the_best_is_tested_once(monkeypatch):
 def test_a_record_says_which_test_images_were_right_and_how_alike_child_and_parent_answer():
     outcome = loop.run(tiny("kd", epochs=1))
     record, task = outcome.record, get("cifar10")(tiny("kd", epochs=1)).load()
-    logits, classes = task.outputs(outcome.child, "test")
+    logits, classes = task.scored(outcome.child, "test")[1]
     right = np.unpackbits(np.frombuffer(b64decode(record.selected.right), np.uint8))[: len(classes)]
     assert right.tolist() == (logits.argmax(1) == classes).int().tolist()
     assert 100 * right.mean() == pytest.approx(record.selected.test["accuracy"])
-    theirs, _ = task.outputs(task.parent()[0], "train")
-    own, _ = task.outputs(outcome.child, "train")
+    theirs, _ = task.scored(task.parent()[0], "train")[1]
+    own, _ = task.scored(outcome.child, "train")[1]
     p, q = theirs.softmax(1), own.softmax(1)
     assert record.fidelity["train"]["kl"] == pytest.approx(
         (p * (p / q).log()).sum(1).mean().item(), rel=1e-4
