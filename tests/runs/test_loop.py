@@ -493,13 +493,13 @@ def test_bad_arguments_are_refused_before_anything_is_trained(options, words, st
 
 
 def test_a_last_epoch_that_is_the_best_is_tested_once(monkeypatch):
-    seen, metrics = [], Cifar10.metrics
+    seen, scored = [], Cifar10.scored
 
     def counted(self, model, split):
         seen.append(split)
-        return metrics(self, model, split)
+        return scored(self, model, split)
 
-    monkeypatch.setattr(Cifar10, "metrics", counted)
+    monkeypatch.setattr(Cifar10, "scored", counted)
     made = run(tiny("plain", epochs=1))
     assert seen.count("test") == 1 and made.last == made.selected
 
