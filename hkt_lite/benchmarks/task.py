@@ -86,11 +86,12 @@ class Task:
 
     # -- what it may leave as it is
 
-    def outputs(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor] | None:
-        """Logits (N, K) and classes (N,) of a split, in its order, in evaluation mode.
+    def scored(self, model: nn.Module, split: str) -> tuple[dict, tuple[Tensor, Tensor] | None]:
+        """`metrics`, and what they were counted from: logits (N, K) and classes (N,), in order.
 
         None where the task is no classification of whole examples.
         """
+        return self.metrics(model, split), None
 
     def predict_tail(self, model: nn.Module, batch):
         """As `predict`, for the parent's pass behind the sites, where a task may ask for less."""

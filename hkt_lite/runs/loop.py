@@ -340,7 +340,7 @@ class Run:
         """A state's metrics, and of a classification its logits on the test data."""
         self.child.load_state_dict(state)
         val = self.epochs[epoch - 1].val
-        test, answers = self.task.metrics(self.child, "test"), self.task.outputs(self.child, "test")
+        test, answers = self.task.scored(self.child, "test")
         if answers is None:
             return Score(epoch=epoch, val=val, test=test), None
         right = bits(answers[0].argmax(1) == answers[1])
@@ -350,7 +350,7 @@ class Run:
         """How the child, in its present state, answers as its parent; `tested` on test data."""
         found = {}
         for split, theirs in self.parent.outputs.items():
-            own = tested if split == "test" else self.task.outputs(self.child, split)[0]
+            own = tested if split == "test" else self.task.scored(self.child, split)[1][0]
             found[split] = fidelity(own.cpu(), theirs.cpu())
         return found
 

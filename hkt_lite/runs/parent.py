@@ -84,12 +84,11 @@ def _filled(
         source.fill(task.cache_batches(), config.views * task.train_size)
         tensors = {f"rows.{name}": value for name, value in source.rows.items()}
     facts: dict = {"seconds": time.perf_counter() - began}
-    for split in ("val", "train"):
-        facts[split] = task.metrics(source.parent, split)
-    for split in ("train", "test"):
-        answers = task.outputs(source.parent, split)
-        if answers:
-            tensors[f"outputs.{split}"] = answers[0].cpu()
+    facts["val"] = task.metrics(source.parent, "val")
+    facts["train"], known = task.scored(source.parent, "train")
+    if known:
+        tensors["outputs.train"] = known[0].cpu()
+        tensors["outputs.test"] = task.scored(source.parent, "test")[1][0].cpu()
     write_tensors(place, tensors, {**facts, "cache": place.stem})
     return tensors, facts
 

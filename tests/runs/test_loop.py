@@ -278,15 +278,14 @@ def test_a_swap_of_train_and_test_images_can_only_be_an_audit():
 
 
 def test_selection_is_by_validation_and_test_is_looked_at_twice_only(monkeypatch):
-    looks, real, answers = [], Cifar10.metrics, iter([50.0, 70.0, 60.0])
+    looks, real, answers = [], Cifar10.scored, iter([50.0, 70.0, 60.0])
 
-    def metrics(self, model, split):
+    def scored(self, model, split):
         looks.append(split)
-        return (
-            {"accuracy": next(answers), "loss": 1.0} if split == "val" else real(self, model, split)
-        )
+        found, rows = real(self, model, split)
+        return ({"accuracy": next(answers), "loss": 1.0} if split == "val" else found), rows
 
-    monkeypatch.setattr(Cifar10, "metrics", metrics)
+    monkeypatch.setattr(Cifar10, "scored", scored)
     record = run(tiny("plain", epochs=3))
     assert record.selected.epoch == 2 and record.last.epoch == 3
     assert looks == ["val"] * 3 + ["test"] * 2
@@ -494,13 +493,13 @@ def test_bad_arguments_are_refused_before_anything_is_trained(options, words, st
 
 
 def test_a_last_epoch_that_is_the_best_is_tested_once(monkeypatch):
-    seen, metrics = [], Cifar10.metrics
+    seen, scored = [], Cifar10.scored
 
     def counted(self, model, split):
         seen.append(split)
-        return metrics(self, model, split)
+        return scored(self, model, split)
 
-    monkeypatch.setattr(Cifar10, "metrics", counted)
+    monkeypatch.setattr(Cifar10, "scored", counted)
     made = run(tiny("plain", epochs=1))
     assert seen.count("test") == 1 and made.last == made.selected
 
@@ -508,12 +507,12 @@ def test_a_last_epoch_that_is_the_best_is_tested_once(monkeypatch):
 def test_a_record_says_which_test_images_were_right_and_how_alike_child_and_parent_answer():
     outcome = loop.run(tiny("kd", epochs=1))
     record, task = outcome.record, get("cifar10")(tiny("kd", epochs=1)).load()
-    logits, classes = task.outputs(outcome.child, "test")
+    logits, classes = task.scored(outcome.child, "test")[1]
     right = np.unpackbits(np.frombuffer(b64decode(record.selected.right), np.uint8))[: len(classes)]
     assert right.tolist() == (logits.argmax(1) == classes).int().tolist()
     assert 100 * right.mean() == pytest.approx(record.selected.test["accuracy"])
-    theirs, _ = task.outputs(task.parent()[0], "train")
-    own, _ = task.outputs(outcome.child, "train")
+    theirs, _ = task.scored(task.parent()[0], "train")[1]
+    own, _ = task.scored(outcome.child, "train")[1]
     p, q = theirs.softmax(1), own.softmax(1)
     assert record.fidelity["train"]["kl"] == pytest.approx(
         (p * (p / q).log()).sum(1).mean().item(), rel=1e-4

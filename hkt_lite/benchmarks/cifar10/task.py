@@ -184,18 +184,18 @@ class Cifar10(Task):
 
     def metrics(self, model: nn.Module, split: str) -> dict[str, float]:
         """{'accuracy': percent of the images, 'loss': mean cross-entropy} in evaluation mode."""
-        right, loss, count = 0, 0.0, len(self.labels[split])
+        return self.scored(model, split)[0]
+
+    def scored(self, model: nn.Module, split: str) -> tuple[dict, tuple[Tensor, Tensor]]:
+        right, loss, logits, labels = 0, 0.0, [], self.labels[split]
         with evaluating(model):
             for batch in self.batches(split):
                 output = self.predict(model, batch).float()
                 right += int((output.argmax(1) == batch.y).sum())
                 loss += float(F.cross_entropy(output, batch.y, reduction="sum"))
-        return {"accuracy": 100 * right / count, "loss": loss / count}
-
-    def outputs(self, model: nn.Module, split: str) -> tuple[Tensor, Tensor]:
-        with evaluating(model):
-            logits = [self.predict(model, batch).float() for batch in self.batches(split)]
-        return torch.cat(logits), self.labels[split]
+                logits.append(output)
+        metrics = {"accuracy": 100 * right / len(labels), "loss": loss / len(labels)}
+        return metrics, (torch.cat(logits), labels)
 
     def protocol(self, name: str) -> dict:
         """The test images, normalised as the public checkpoints were ('imagenet') or 'cifar10'."""
