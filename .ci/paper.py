@@ -26,6 +26,7 @@ GONE = (
     ".hkt-figure details, .cell_output > details, input[type=checkbox]"
 )
 WHOLE = 25  # lines of code or rows of a table that no page is turned within
+PLAIN = "span.pre, .highlight :is(span.n, span.p, span.w, span.nn)"  # without a colour
 FONTS = {  # of matplotlib, so alike on every machine: family -> weight, style, file
     "Book": [
         ("400", "normal", "STIXGeneral"),
@@ -120,6 +121,8 @@ def chapter(folder: Path, name: str, chapters: dict[str, str], site: str = "") -
     article = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select_one("article")
     for tag in article.select(GONE):
         tag.decompose()
+    for tag in article.select(PLAIN):  # each would be an object of its own in the PDF
+        tag.unwrap()
     for tag in article.select("details"):
         tag["open"] = ""
     for tag in article.select(".admonition.dropdown, .toggle"):
