@@ -1,4 +1,4 @@
-# make book | test | lab | grade | serve | clean          each a thin call of `hkt`, pytest or jupyter
+# make book | test | lab | grade | serve | release | clean          each a thin call of `hkt`, pytest or jupyter
 #
 # The first call makes .venv and installs what it needs under constraints.txt; later calls see that
 # nothing changed.
@@ -21,7 +21,7 @@ ifeq ($(strip $(OMP_NUM_THREADS)),)
 unexport OMP_NUM_THREADS
 endif
 
-.PHONY: setup book test lab grade serve clean
+.PHONY: setup book test lab grade serve release clean
 
 setup: .venv/.book
 
@@ -68,6 +68,11 @@ grade: .venv/.course
 
 serve: book
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory book/_build/html
+
+# Site, PDF, notebooks, assignments, tables and their checksums: build/release
+release: .venv/.test book
+	$(BIN)/python tests/browser/browser.py
+	$(BIN)/python .ci/release.py
 
 # Built pages and caches; data, runs and .venv stay.
 clean:

@@ -1,13 +1,11 @@
 """Every page of a built book in headless Chromium: nothing fails, nothing comes from outside, everybody can read it.
 
-HKT_TEST_BOOK=FOLDER checks the book rendered in that folder instead of building one at smoke scale;
-HKT_CONTACT_SHEET=FOLDER puts a picture of each page in both themes and on a phone there.
+HKT_TEST_BOOK=FOLDER checks the book rendered in that folder instead of building one at smoke scale.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -69,18 +67,6 @@ def faults(page, theme: str = "light") -> list[str]:
     return wrong
 
 
-def photograph(page, name: str, theme: str) -> None:
-    """For those who want to see: the top of the page, wide and on a phone."""
-    if not (folder := os.environ.get("HKT_CONTACT_SHEET")):
-        return
-    stem = Path(folder) / name.replace("/", "-")
-    page.emulate_media(media="screen")
-    for kind, size in (("wide", WIDE), ("phone", PHONE)):
-        page.set_viewport_size(size)
-        page.screenshot(path=f"{stem}-{theme}-{kind}.png", full_page=True)
-    page.set_viewport_size(WIDE)
-
-
 # -- the pages ---------------------------------------------------------------------------------------------------------
 
 
@@ -89,7 +75,6 @@ def photograph(page, name: str, theme: str) -> None:
 def test_page_opens_without_a_fault(browser, site, name, theme):
     with opened(browser, site, f"{name}.html", color_scheme=theme) as (page, wrong):
         found = faults(page, theme)
-        photograph(page, name, theme)
         assert not (wrong + found), f"{name}:\n  " + "\n  ".join(wrong + found)
 
 

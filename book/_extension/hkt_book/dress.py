@@ -20,6 +20,8 @@ BETTER = {
     # a folded cell has a name of its own
     '<summary aria-label="Toggle hidden content">': "<summary>",
 }
+# a note in the margin is no landmark of its own, which an aside would be
+NOTE = re.compile(r'<aside class="(margin sidebar[^"]*)">(.*?)</aside>', re.DOTALL)
 THEME = "_static/styles/pydata-sphinx-theme.css"
 ICON = re.compile(r'(?:\.fa[bsr]?-[\w-]+:before,?)+\{content:"\\(f[0-9a-f]{3})"\}')
 ICONS = set(  # those of fonts/icons.woff2
@@ -42,7 +44,7 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     body = ID.sub(lambda found: _linked(found, known, up), body)
     for old, new in BETTER.items():
         body = body.replace(old, new)
-    context["body"] = body
+    context["body"] = NOTE.sub(r'<div role="note" class="\1">\2</div>', body)
 
 
 def lighter(app, failed: Exception | None) -> None:
