@@ -69,7 +69,12 @@ def opened(browser, site: str, path: str, **context) -> Iterator:
 
 
 def settled(page) -> None:
-    """All pictures loaded, no colour half-way."""
+    """All pictures loaded, all figures that move in motion, no colour half-way."""
     page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
+    moving = page.locator(".hkt-live[data-live]")
+    for number in range(moving.count()):
+        moving.nth(number).evaluate("figure => figure.scrollIntoView()")
+        moving.nth(number).locator(":scope[data-ready]").wait_for(state="attached")
+    page.evaluate("() => scrollTo(0, 0)")
     page.wait_for_function("() => [...document.images].every(i => i.complete)")
