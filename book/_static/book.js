@@ -46,6 +46,7 @@
      that fails, for those without scripts, and on paper. */
   var HERE = (document.currentScript || { src: "" }).src.replace(/book\.js.*$/, ""), asked = {};
   var hkt = window.hkt = window.hkt || {};
+  hkt.markWide = markWide;
   hkt.data = hkt.data || {};
   function load(address) {
     asked[address] = asked[address] || new Promise(function (done, failed) {

@@ -80,10 +80,30 @@
     return ui.element("svg", { viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": label }, root);
   };
 
+  /* Round numbers from low to high, about `count` of them. */
+  ui.ticks = function (low, high, count) {
+    var raw = (high - low) / (count || 4), power = Math.pow(10, Math.floor(Math.log10(raw))), found = [], value;
+    var step = power * [1, 2, 5, 10].filter(function (times) { return times * power >= raw; })[0];
+    for (value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) { found.push(Number(value.toPrecision(12))); }
+    return found;
+  };
+
+  /* What the lines are called: [[name, colour, dash], …]. */
+  ui.key = function (root, lines) {
+    var list = ui.element("ul", { "class": "hkt-key" }, root);
+    lines.forEach(function (line) {
+      var item = ui.element("li", {}, list);
+      var sample = ui.element("svg", { viewBox: "0 0 28 12", "aria-hidden": "true" }, item);
+      ui.element("path", { d: "M0 6H28", stroke: line[1], "stroke-width": 3, "stroke-dasharray": line[2] || "none" }, sample);
+      ui.element("span", {}, item, line[0]);
+    });
+    return list;
+  };
+
   /* A plane with axes: {x: [low, high, name], y: [low, high, name], ticks: {x: […], y: […]}, log: "y"}.
      Returns {svg, X, Y, path(points, attributes), dot(point, attributes)}; points are [x, y]. */
   ui.plane = function (root, about) {
-    var width = about.width || 480, height = about.height || 280, box = { left: 56, right: width - 14, top: 14, bottom: height - 44 };
+    var width = about.width || (root.clientWidth && root.clientWidth < 440 ? 350 : 480), height = about.height || 280, box = { left: 56, right: width - 14, top: 14, bottom: height - 44 };
     var svg = ui.svg(root, width, height, about.label), logs = about.log || "";
     function scale(axis, from, to) {
       var low = about[axis][0], high = about[axis][1], log = logs.indexOf(axis) >= 0;

@@ -240,11 +240,11 @@ def picture(made: tuple, records: Sequence[str] = (), live: tuple[str, Any] | No
         twin = table.block(name)
         text += f"\n{twin.text}"
         image += f"\n<details><summary>{escape(name)}</summary>{twin.html}</details>"
-    html = f'<figure class="hkt-figure">{_moving(live)}{image}</figure>'
+    html = f'<figure class="hkt-figure">{moving(live)}{image}</figure>'
     return Block(text, html, list(records), values)
 
 
-def _moving(live: tuple[str, Any] | None) -> str:
+def moving(live: tuple[str, Any] | None) -> str:
     """The place of a figure that can be moved, with its data; the page's other scripts load it."""
     if live is None:
         return ""
