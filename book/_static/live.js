@@ -50,7 +50,8 @@
     return { input: input, set: function (value) { input.value = value; tell(true); } };
   };
 
-  /* One of several, as buttons that say which is pressed; `options` is [[value, name], …]. */
+  /* One of several, as buttons that say which is pressed; `options` is [[value, name], …], or [[value, name, picture], …] for
+     buttons that show a small picture. */
   ui.choice = function (root, about) {
     var row = ui.row(root, about.label), buttons = {};
     ui.element("span", { "class": "hkt-name", "aria-hidden": "true" }, row, about.label);
@@ -59,12 +60,41 @@
       if (act) { about.on(value); }
     }
     about.options.forEach(function (option) {
-      var made = ui.element("button", { type: "button" }, row, option[1]);
+      var made = ui.element("button", { type: "button" }, row, option[2] ? "" : option[1]);
+      if (option[2]) { ui.element("img", { src: option[2], alt: option[1], width: 36, height: 36 }, made); }
       made.addEventListener("click", function () { set(option[0], true); });
       buttons[String(option[0])] = made;
     });
     set(about.value, false);
     return { set: function (value) { set(value, true); } };
+  };
+
+  /* Any of several, as boxes to tick; `options` is [[key, name], …], all ticked; `on` gets {key: true or false}. */
+  ui.ticks = function (root, about) {
+    var row = ui.row(root, about.label), state = {};
+    about.options.forEach(function (option) {
+      var label = ui.element("label", { "class": "hkt-tick" }, row), box = ui.element("input", { type: "checkbox" }, label);
+      label.appendChild(document.createTextNode(" " + option[1]));
+      box.checked = state[option[0]] = true;
+      box.addEventListener("change", function () {
+        state[option[0]] = box.checked;
+        about.on(state);
+      });
+    });
+    return state;
+  };
+
+  /* An arrow with a head in its colour, from `from` to `to` in the units of the drawing; a very short one is its dot. */
+  ui.arrow = function (svg, colour, width) {
+    var line = ui.element("path", { fill: "none", stroke: colour, "stroke-width": width || 3 }, svg);
+    var head = ui.element("path", { fill: colour }, svg), dot = ui.element("circle", { r: 4, fill: colour }, svg);
+    return function (from, to) {
+      var x = to[0] - from[0], y = to[1] - from[1], length = Math.hypot(x, y), size = 3 + 3 * (width || 3), half = size * 0.42;
+      var long = length > size, u = long ? [x / length, y / length] : [0, 0], neck = [to[0] - size * u[0], to[1] - size * u[1]];
+      line.setAttribute("d", long ? "M" + from + "L" + neck : "");
+      head.setAttribute("d", long ? "M" + to + "L" + [neck[0] - half * u[1], neck[1] + half * u[0]] + "L" + [neck[0] + half * u[1], neck[1] - half * u[0]] + "z" : "");
+      ui.set(dot, { cx: to[0], cy: to[1], visibility: long ? "hidden" : "visible" });
+    };
   };
 
   ui.button = function (root, name, on) {
