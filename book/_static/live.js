@@ -111,7 +111,7 @@
   };
 
   /* Round numbers from low to high, about `count` of them. */
-  ui.ticks = function (low, high, count) {
+  ui.scale = function (low, high, count) {
     var raw = (high - low) / (count || 4), power = Math.pow(10, Math.floor(Math.log10(raw))), found = [], value;
     var step = power * [1, 2, 5, 10].filter(function (times) { return times * power >= raw; })[0];
     for (value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) { found.push(Number(value.toPrecision(12))); }

@@ -18,7 +18,7 @@
     var low = Math.min.apply(null, about.values), high = Math.max.apply(null, about.values), room = (high - low || 1) * 0.08;
     var on = ui.plane(root, {
       label: about.label, height: 34 * names.length + 70, x: [low - room, high + room, about.axis], y: [names.length - 0.5, -0.5, ""],
-      ticks: { x: ui.ticks(low - room, high + room, 5), y: [] }
+      ticks: { x: ui.scale(low - room, high + room, 5), y: [] }
     });
     names.forEach(function (name, k) { ui.element("text", { x: on.box.left - 8, y: on.Y(k) + 5, "text-anchor": "end" }, on.svg, name); });
     return on;

@@ -36,7 +36,7 @@
 
     function plane(name, top, label) {
       return ui.plane(stage, {
-        label: label, height: 190, x: [0, longest, "epoch"], y: [0, top, name], ticks: { x: ui.ticks(0, longest, 8).filter(Number.isInteger), y: ui.ticks(0, top) }
+        label: label, height: 190, x: [0, longest, "epoch"], y: [0, top, name], ticks: { x: ui.scale(0, longest, 8).filter(Number.isInteger), y: ui.scale(0, top) }
       });
     }
     function line(on, values, colour, dash, until) {
