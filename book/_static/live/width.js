@@ -33,7 +33,7 @@
   };
 
   function draw(root, data, ui) {
-    var C = data.mean.length, doors = Object.keys(data.doors), door = doors[0], which = 0, k = 8;
+    var C = data.mean.length, doors = Object.keys(data.doors), door = doors[0], which = 0, k = Math.min(3, C);
     ui.choice(root, { label: "Door", options: doors.map(function (name) { return [name, name]; }), value: door, on: function (name) { door = name; show(); } });
     ui.choice(root, {
       label: "Image", value: 0, on: function (value) { which = Number(value); show(); },
@@ -45,7 +45,7 @@
     });
     var stage = ui.element("div", {}, root);
     ui.key(root, [
-      ["the feature p, and what the parent's head reads", "var(--hkt-parent)"], ["what comes back, T_back(T(p))", "var(--hkt-child)"],
+      ["the feature p, and what the parent's head reads", "var(--hkt-parent)"], ["what comes back, T_back(T(p))", "currentColor"],
       ["what a new head learns to read in T(p)", "var(--hkt-inherited)", "9 5"]
     ]);
     var said = ui.said(root), table = ui.table(root, "The numbers at this width");
@@ -60,7 +60,7 @@
       wide = on.X(1) - on.X(0);
       p.forEach(function (value, i) {
         ui.element("rect", { x: on.X(i), width: wide * 0.8, y: on.Y(value), height: on.Y(0) - on.Y(value), fill: "var(--hkt-parent)", opacity: 0.35 }, on.svg);
-        ui.element("path", { d: "M" + on.X(i) + " " + on.Y(Math.max(back[i], -0.4 * top)) + "h" + wide * 0.8, stroke: "var(--hkt-child)", "stroke-width": 3 }, on.svg);
+        ui.element("path", { d: "M" + on.X(i) + " " + on.Y(Math.max(back[i], -0.4 * top)) + "h" + wide * 0.8, stroke: "currentColor", "stroke-width": 3 }, on.svg);
       });
     }
     function curves() {
