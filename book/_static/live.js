@@ -70,7 +70,7 @@
   };
 
   /* Any of several, as boxes to tick; `options` is [[key, name], …], all ticked; `on` gets {key: true or false}. */
-  ui.ticks = function (root, about) {
+  ui.boxes = function (root, about) {
     var row = ui.row(root, about.label), state = {};
     about.options.forEach(function (option) {
       var label = ui.element("label", { "class": "hkt-tick" }, row), box = ui.element("input", { type: "checkbox" }, label);
@@ -103,6 +103,9 @@
     return made;
   };
 
+  /* How wide a drawing is in its own units, so that its letters are as large on a phone. */
+  ui.width = function (root) { return root.clientWidth && root.clientWidth < 440 ? 350 : 480; };
+
   /* What the figure says in words, read aloud when it changes. */
   ui.said = function (root) { return ui.element("p", { "class": "hkt-said", role: "status", "aria-live": "polite" }, root); };
 
@@ -133,7 +136,7 @@
   /* A plane with axes: {x: [low, high, name], y: [low, high, name], ticks: {x: […], y: […]}, log: "y"}.
      Returns {svg, X, Y, path(points, attributes), dot(point, attributes)}; points are [x, y]. */
   ui.plane = function (root, about) {
-    var width = about.width || (root.clientWidth && root.clientWidth < 440 ? 350 : 480), height = about.height || 280, box = { left: 56, right: width - 14, top: 14, bottom: height - 44 };
+    var width = about.width || ui.width(root), height = about.height || 280, box = { left: 56, right: width - 14, top: 14, bottom: height - 44 };
     var svg = ui.svg(root, width, height, about.label), logs = about.log || "";
     function scale(axis, from, to) {
       var low = about[axis][0], high = about[axis][1], log = logs.indexOf(axis) >= 0;
@@ -162,7 +165,15 @@
       }
     };
   };
-  ui.short = function (value) { return String(Number(value.toPrecision(3))).replace("-", "\u2212"); };
+  /* Three digits, two of what is small; 1.7 · 10⁻⁸ for what is tiny. */
+  ui.short = function (value) {
+    var size = Math.abs(value);
+    if (size > 0 && size < 1e-4) {
+      var parts = value.toExponential(1).split("e");
+      return parts[0].replace("-", "\u2212") + " \u00b7 10\u207b" + parts[1].slice(1).replace(/\d/g, function (d) { return "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"[d]; });
+    }
+    return String(Number(value.toPrecision(size < 0.01 ? 2 : 3))).replace("-", "\u2212");
+  };
 
   /* The numbers that are shown now, as a table behind a toggle; call it again to renew them. */
   ui.table = function (root, name) {

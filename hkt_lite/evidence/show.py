@@ -13,4 +13,5 @@ from .differences import differences
 from .figures import curves, dots, inherited, replay
 from .outputs import figure, measured, render
 from .references import claims, criteria, elsewhere, evals, literature
+from .shares import shares
 from .tables import embedded, live, scores, tuning

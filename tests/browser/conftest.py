@@ -15,10 +15,11 @@ from tests.browser.pages import PROJECT, opened, served, settled
 
 STATIC = PROJECT / "book" / "_static"
 PAGE = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>One figure</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="_static/favicon.svg"><link rel="stylesheet" href="_static/hkt.css">
-<main class="bd-article"><h1>One figure</h1><figure class="hkt-figure">
+<main><article class="bd-article"><h1>One figure</h1><figure class="hkt-figure">
 <div class="hkt-live" data-live="{name}"><script type="application/json">{data}</script></div>
-{still}</figure></main>
+{still}</figure></article></main>
 <script src="_static/book.js"></script></html>"""
 STILL = '<img class="hkt-still" alt="The still." src="_static/favicon.svg">'
 FLAGS = [

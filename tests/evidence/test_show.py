@@ -39,6 +39,7 @@ TABLES = [
     ("dots", {"difference": True}),
     ("curves", {}),
     ("inherited", {}),
+    ("shares", {}),
     ("literature", {}),
     ("criteria", {}),
 ]
