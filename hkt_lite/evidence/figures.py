@@ -1,4 +1,4 @@
-"""Pictures of runs: score tables as dots, curves over epochs, how much is inherited, who answers."""
+"""Pictures of runs: scores as dots, curves over epochs, how much is inherited, who answers."""
 
 import math
 from statistics import fmean
@@ -131,9 +131,9 @@ def replay(
 
 
 def parent_answers(own: float, mixed: float) -> bool:
-    """Does the parent's part of the mixture answer?  Of the mean cross-entropies of the child's head
-    on its own feature and on the mixture, exp(-loss) is the probability (geometric mean over
-    images) of the right class; with the mixture it is larger by more than LEAD."""
+    """Does the parent's part of the mixture answer?  `own` and `mixed` are mean cross-entropies of
+    the child's head on its own feature and on the mixture; exp(-loss) is the probability, a
+    geometric mean over images, of the right class, and with the mixture larger by over LEAD."""
     return math.exp(-mixed) - math.exp(-own) > LEAD
 
 

@@ -1,4 +1,4 @@
-"""From a verdict down to the files it rests on: dots, interval, rule, configuration, record, command.
+"""From a verdict down to its files: dots, interval, rule, configuration, record, command.
 
 show.claims(follow=True)                                                          # in a notebook
 

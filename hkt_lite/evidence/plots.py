@@ -120,7 +120,11 @@ def replay(movie: Mapping[str, Mapping[str, Sequence]], plain: Sequence[float], 
     """For each run its losses L_c, L_c*, L_p* over epochs and below them its `accuracy` beside
     `plain`'s; a diamond in each epoch in which the parent `answers`."""
     fig, grid = style.axes(2, len(movie), height=4.6, squeeze=False, sharex=True, sharey="row")
-    looks = {"L_c": (style.CHILD, "-"), "L_c*": (style.INHERITED, "--"), "L_p*": (style.PARENT, ":")}
+    looks = {
+        "L_c": (style.CHILD, "-"),
+        "L_c*": (style.INHERITED, "--"),
+        "L_p*": (style.PARENT, ":"),
+    }
     tables, said = [], []
     for (name, run), (above, below) in zip(movie.items(), grid.T):
         n = np.arange(1, len(run["accuracy"]) + 1)

@@ -13,7 +13,7 @@ from ..config import HKTError
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
 from .groups import Group, at, chosen, difference, group, label, observed, panels, scope, sign
-from .literature import Claim, Variant
+from .literature import Claim
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
 UNDECIDED = "undecided"

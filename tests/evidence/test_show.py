@@ -33,6 +33,7 @@ TABLES = [
     ("scores", {"selection": "last"}),
     ("claims", {}),
     ("claims", {"brief": True}),
+    ("claims", {"follow": True}),
     ("evals", {}),
     ("tuning", {}),
     ("dots", {}),
@@ -40,6 +41,7 @@ TABLES = [
     ("curves", {}),
     ("inherited", {}),
     ("shares", {}),
+    ("replay", {}),
     ("literature", {}),
     ("criteria", {}),
 ]
