@@ -53,7 +53,9 @@
     var choice = ui.choice(root, { label: "Step", options: names, value: 0, on: function (value) { at = Number(value); show(); } });
     var said = ui.said(root), picture = ui.element("div", {}, root), step = ui.element("div", { "class": "hkt-step" }, root);
     var row = ui.row(root);
-    var back = ui.button(row, "Back", function () { choice.set(at - 1); }), next = ui.button(row, "Next", function () { choice.set(at + 1); });
+    function move(by) { return function () { if (at + by >= 0 && at + by < names.length) { choice.set(at + by); } }; }
+    var back = ui.button(row, "Back", move(-1)), next = ui.button(row, "Next", move(1));
+    if (names.length === 1) { row.remove(); }
 
     function words() {
       var found = compared ? compute.paired(data) : null, short = function (value) { return ui.number(value, data.digits); };
@@ -74,8 +76,8 @@
       if (compared && data.steps[at] === "Dots") { pictureOfDots(ui, picture, data); }
       if (compared && data.steps[at] === "Interval") { pictureOfInterval(ui, picture, data); }
       Array.prototype.slice.call(listed[at].childNodes, 1).forEach(function (part) { step.appendChild(part.cloneNode(true)); });
-      back.disabled = at === 0;
-      next.disabled = at === names.length - 1;
+      back.setAttribute("aria-disabled", String(at === 0));  // it keeps the focus
+      next.setAttribute("aria-disabled", String(at === names.length - 1));
       hkt.markWide();
     }
     show();

@@ -49,7 +49,7 @@
       var lit = compute.answers(own, mixed, data.lead), plain = data.plain[at];
       stage.textContent = "";
       var above = plane("training loss", worst, "Losses of " + chosen + " up to epoch " + (at + 1));
-      var below = plane(data.axis, best, "Accuracy of " + chosen + " up to epoch " + (at + 1));
+      var below = plane("accuracy (%)", best, "Validation accuracy of " + chosen + " up to epoch " + (at + 1));
       [above, below].forEach(function (one) {
         ui.element("line", { x1: one.X(at + 1), x2: one.X(at + 1), y1: one.box.top, y2: one.box.bottom, stroke: "currentColor", opacity: 0.4 }, one.svg);
       });
