@@ -42,8 +42,51 @@
   }
   function closeAgain() { opened.forEach(function (one) { one.open = false; }); }
 
+  /* Figures that can be moved: their script and their data come when they are near the screen.  The still stays where
+     that fails, for those without scripts, and on paper. */
+  var HERE = (document.currentScript || { src: "" }).src.replace(/book\.js.*$/, ""), asked = {};
+  var hkt = window.hkt = window.hkt || {};
+  hkt.markWide = markWide;
+  hkt.data = hkt.data || {};
+  function load(address) {
+    asked[address] = asked[address] || new Promise(function (done, failed) {
+      var script = document.createElement("script");
+      script.src = address;
+      script.onload = done;
+      script.onerror = failed;
+      document.head.appendChild(script);
+    });
+    return asked[address];
+  }
+  function liven(root) {
+    var name = root.dataset.live, inside = root.querySelector("script[type='application/json']");
+    var data = root.dataset.source ? load(root.dataset.source) : Promise.resolve();
+    load(HERE + "live.js").then(function () { return Promise.all([load(HERE + "live/" + name + ".js"), data]); }).then(function () {
+      var numbers = inside ? JSON.parse(inside.textContent) : hkt.data[root.dataset.key];
+      root.textContent = "";
+      hkt.figures[name].draw(root, numbers, hkt.ui);
+      root.dataset.ready = "yes";
+      markWide();
+    }).catch(function (fault) {
+      root.textContent = "";
+      root.dataset.ready = "no";
+      console.error("The figure " + name + " could not be set in motion: " + fault);
+    });
+  }
+  function watchFigures() {
+    var figures = all(".hkt-live[data-live]");
+    if (!figures.length || !window.IntersectionObserver) { return; }
+    var near = new IntersectionObserver(function (seen) {
+      seen.forEach(function (one) {
+        if (one.isIntersecting) { near.unobserve(one.target); liven(one.target); }
+      });
+    }, { rootMargin: "600px" });
+    figures.forEach(function (one) { near.observe(one); });
+  }
+
   function start() {
     nameToggles();
+    watchFigures();
     markWide();
     document.addEventListener("click", function (event) {
       if (event.target.closest(".toggle-button, .admonition-title")) { setTimeout(nameToggles, 0); }

@@ -1,5 +1,6 @@
-"""Pictures of runs: score tables as dots, curves over epochs, how much is inherited."""
+"""Pictures of runs: scores as dots, curves over epochs, how much is inherited, who answers."""
 
+import math
 from statistics import fmean
 
 from ..runs.records import QUANTILES
@@ -9,6 +10,8 @@ from .outputs import Block, none, picture, recomputable, sentence
 from .tables import SEEDS, SHOWN, ready, runs_of, to_plain, unique, where
 
 IDLE = 0.05  # median below which HKT is called inactive, as in claim C7
+LEAD = 0.1  # of a probability: from where on the parent's part of the mixture is said to answer
+LOSSES = ("L_c", "L_c*", "L_p*")
 
 
 @recomputable
@@ -99,6 +102,43 @@ def inherited(
             "is inactive."
         )
     return picture(plots.inherited(series, axis), _ids(groups)) + sentence(said)
+
+
+@recomputable
+def replay(
+    records, runs: list | None = None, scale: str | None = None, source: str | None = None
+) -> Block:
+    """The training on CIFAR-10 epoch by epoch, of all that inherit: their three losses on training
+    images, the validation accuracy beside the plain child's, and who answers.  One run of each, of
+    the first seed, of `runs` of this page or of published records."""
+    groups, shown, movie = at_hand(records, runs, "cifar10", scale, source), {}, {}
+    for name, one in unique(groups).items():
+        if all(loss in one.records[0].epochs[0].train for loss in LOSSES):
+            shown[name] = one.records[0]
+    plain = next((one.records[0] for one in groups if one.label == "plain"), None)
+    for name, run in shown.items():
+        movie[name] = {loss: [epoch.train[loss] for epoch in run.epochs] for loss in LOSSES}
+        movie[name]["accuracy"] = _accuracies(run)
+        both = zip(movie[name]["L_c"], movie[name]["L_c*"])
+        movie[name]["answers"] = [parent_answers(*losses) for losses in both]
+    if not movie:
+        return none(f"{where('cifar10', scale, source)} that inherits")
+    axis, beside = f"validation {metric_name('cifar10', 'accuracy')[0]}", _accuracies(plain)
+    data = {"runs": movie, "plain": beside, "axis": axis, "lead": LEAD}
+    seen = [run.id for run in [*shown.values(), plain] if run]
+    said = f"{scope(groups)}; one run each, of the first seed."
+    return picture(plots.replay(movie, beside, axis), seen, ("replay", data)) + sentence(said)
+
+
+def parent_answers(own: float, mixed: float) -> bool:
+    """Does the parent's part of the mixture answer?  `own` and `mixed` are mean cross-entropies of
+    the child's head on its own feature and on the mixture; exp(-loss) is the probability, a
+    geometric mean over images, of the right class, and with the mixture larger by over LEAD."""
+    return math.exp(-mixed) - math.exp(-own) > LEAD
+
+
+def _accuracies(run) -> list[float]:
+    return [epoch.val["accuracy"] for epoch in run.epochs] if run else []
 
 
 def _bands(one: Group, name: str) -> list[dict[str, float]]:

@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import inspect
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -216,9 +217,12 @@ def none(what: str, how: str = "make runs with `hkt grid` and publish them") -> 
     return sentence(f"No {what} is published yet; {how} with `hkt runs publish`.")
 
 
-def picture(made: tuple, records: Sequence[str] = ()) -> Block:
+def picture(made: tuple, records: Sequence[str] = (), live: tuple[str, Any] | None = None) -> Block:
     """(figure, alternative text, table of its numbers or None) as a block, the numbers behind a
-    toggle.  It is an <img> of its own: its ids cannot clash with another figure's."""
+    toggle.  It is an <img> of its own: its ids cannot clash with another figure's.
+
+    `live` is (name, data): in a browser book/_static/live/NAME.js moves the data in its place.
+    """
     from . import style
 
     fig, alt, frame = made
@@ -236,7 +240,20 @@ def picture(made: tuple, records: Sequence[str] = ()) -> Block:
         twin = table.block(name)
         text += f"\n{twin.text}"
         image += f"\n<details><summary>{escape(name)}</summary>{twin.html}</details>"
-    return Block(text, f'<figure class="hkt-figure">{image}</figure>', list(records), values)
+    html = f'<figure class="hkt-figure">{moving(live)}{image}</figure>'
+    return Block(text, html, list(records), values)
+
+
+def moving(live: tuple[str, Any] | None) -> str:
+    """The place of a figure that can be moved, with its data; the page's other scripts load it."""
+    if live is None:
+        return ""
+    name, data = live
+    inside = json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return (
+        f'<div class="hkt-live" data-live="{name}"><script type="application/json">{inside}'
+        "</script></div>"
+    )
 
 
 def _short_name(alt: str, most: int = 70) -> str:
@@ -324,16 +341,16 @@ def _display(made: dict, metadata: dict | None = None) -> None:
     display(made, raw=True, metadata=metadata or {})
 
 
-def figure(fig, alt: str, table=None) -> None:
+def figure(fig, alt: str, table=None, live: tuple[str, Any] | None = None) -> None:
     """Display a figure of the page's own arrays: SVG, alternative text, and its numbers (a
-    DataFrame) behind a toggle.
+    DataFrame) behind a toggle; `live`, (name, data), lets the reader move it (`picture`).
 
     No record can recompute it; its values carry a digest of what was drawn.  Raises HKTError
     without an alternative text.
     """
     if not alt.strip():
         raise HKTError("show.figure needs an alternative text that says what the figure shows.")
-    made = picture((fig, alt, table))
+    made = picture((fig, alt, table), live=live)
     values = {"table": made.values, "digest": hashlib.sha256(made.html.encode()).hexdigest()[:16]}
     _display(bundle("figure", {"alt": alt}, Block(made.text, made.html, [], values)), {"alt": alt})
 

@@ -114,3 +114,40 @@ def _bands(ax, name: str, q: Mapping[str, np.ndarray]) -> None:
     ax.plot(x, q["q50"], **look, label="median", markevery=max(1, len(x) // 12))
     ax.set(title=name, xlabel="epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
+
+
+def replay(movie: Mapping[str, Mapping[str, Sequence]], plain: Sequence[float], axis: str):
+    """For each run its losses L_c, L_c*, L_p* over epochs and below them its `accuracy` beside
+    `plain`'s; a diamond in each epoch in which the parent `answers`."""
+    fig, grid = style.axes(2, len(movie), height=4.6, squeeze=False, sharex=True, sharey="row")
+    looks = {
+        "L_c": (style.CHILD, "-"),
+        "L_c*": (style.INHERITED, "--"),
+        "L_p*": (style.PARENT, ":"),
+    }
+    tables, said = [], []
+    for (name, run), (above, below) in zip(movie.items(), grid.T):
+        n = np.arange(1, len(run["accuracy"]) + 1)
+        for loss, (colour, dash) in looks.items():
+            above.plot(n, run[loss], color=colour, linestyle=dash, label=loss)
+        lit = n[np.array(run["answers"], dtype=bool)]
+        above.plot(lit, np.zeros(len(lit)), "D", color=style.PEERS[0], markersize=5, zorder=3)
+        below.plot(n, run["accuracy"], **style.of(name), label="this child")
+        if plain:
+            below.plot(n, plain, color=style.TRUTH, linestyle=":", label="plain child")
+        above.set_title(name, fontsize=9.5)
+        below.set_xlabel("epoch")
+        columns = {key: run[key] for key in (*looks, "accuracy")}
+        answers = ["yes" if yes else "no" for yes in run["answers"]]
+        tables.append(pd.DataFrame({"run": name, "epoch": n, **columns, "parent answers": answers}))
+        last = ", ".join(f"{loss} {run[loss][-1]:.3f}" for loss in looks)
+        said.append(
+            f"{name}: in the last epoch {last}, {axis} {run['accuracy'][-1]:.1f}; the parent "
+            f"answers in {len(lit)} of {len(n)} epochs"
+        )
+    grid[0, 0].set_ylabel("training loss")
+    grid[1, 0].set_ylabel(axis)
+    style.legend(fig, grid[0, 0])
+    alt = f"Losses and accuracy over epochs, a diamond where the parent answers. {'; '.join(said)}."
+    table = pd.concat(tables, ignore_index=True).rename(columns={"accuracy": axis})
+    return fig, alt, table

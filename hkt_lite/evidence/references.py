@@ -5,6 +5,7 @@ from ..benchmarks import get, method_class
 from ..benchmarks.task import choose
 from ..config import HKTError
 from . import stats
+from .follow import drawer
 from .groups import at, label, metric_name
 from .literature import Claim, Value, read_claims, read_values
 from .outputs import Block, Table, chip, interval, none, number, numeric, recomputable, sentence
@@ -59,9 +60,11 @@ def _published(claim: Claim, known: dict[str, Value]) -> str:
 
 
 @recomputable
-def claims(records, only: list[str] | None = None, brief: bool = False) -> Block:
+def claims(
+    records, only: list[str] | None = None, brief: bool = False, follow: bool = False
+) -> Block:
     """Every claim with its verdict, worked out from the published records by the rule in
-    data/claims.yaml; `brief` for a front page."""
+    data/claims.yaml; `brief` for a front page, `follow` with the way down to files and commands."""
     known = {value.id: value for value in read_values()}
     everything = {claim.id: claim for claim in read_claims()}
     table, values = Table(ids="" if brief else "records", cards=""), {}
@@ -83,6 +86,8 @@ def claims(records, only: list[str] | None = None, brief: bool = False) -> Block
             del row["what it says"]
         else:
             row["published numbers"] = _published(claim, known)
+        if follow:
+            row["follow this number"] = drawer(claim, v, records)
         table.row(row, v.records)
         values[name] = {"verdict": v.verdict, "numbers": v.numbers, "scope": v.scope}
     return table.block(

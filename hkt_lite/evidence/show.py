@@ -10,7 +10,8 @@ from . import MIME
 from .accounts import costs, fidelity
 from .contrasts import contrasts
 from .differences import differences
-from .figures import curves, dots, inherited
+from .figures import curves, dots, inherited, replay
 from .outputs import figure, measured, render
 from .references import claims, criteria, elsewhere, evals, literature
+from .shares import shares
 from .tables import embedded, live, scores, tuning

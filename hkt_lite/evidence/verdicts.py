@@ -13,7 +13,7 @@ from ..config import HKTError
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
 from .groups import Group, at, chosen, difference, group, label, observed, panels, scope, sign
-from .literature import Claim, Variant
+from .literature import Claim
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
 UNDECIDED = "undecided"
@@ -39,11 +39,10 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
         return Verdict(CANNOT, rule.reason)
     if rule.kind == "evaluation":
         return _evaluation(claim, records)
-    variants = [variant for variant in (rule.of, rule.to) if variant]
-    found, panel = _found(claim, records, variants)
+    found, panel = counted(claim, records)
     if found:
         return replace(_JUDGES[rule.kind](claim, found, panel), scope=scope(found))
-    names = " and ".join(map(label, variants))
+    names = " and ".join(label(one) for one in (rule.of, rule.to) if one)
     return Verdict(
         CANNOT,
         f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} data "
@@ -51,10 +50,12 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     )
 
 
-def _found(claim: Claim, records, variants: list[Variant]) -> tuple[list[Group], list[Group]]:
-    """(one group a variant, all that may be compared with them) from the first scale, then the
-    largest budget, with enough seeds."""
-    wanted = claim.evidence
+def counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
+    """(the groups that decide: `of` and perhaps `to`; all that may be compared with them) from the
+    first scale, then the largest budget, with enough seeds; both empty without such runs."""
+    wanted, variants = claim.evidence, [one for one in (claim.rule.of, claim.rule.to) if one]
+    if not variants:
+        return [], []
     for scale in wanted.scales:
         for panel in panels(group(records, task=wanted.task, source=wanted.source, scale=scale)):
             first = [

@@ -10,6 +10,7 @@ from hkt_lite.book import notebook
 from hkt_lite.config import PROJECT
 
 PAGES = sorted((PROJECT / "notebooks").glob("0[1-5]_*.ipynb"))
+LIVE = sorted((PROJECT / "book" / "_static" / "live").glob("*.js"))
 DIAGRAMS = PROJECT / "book" / "_static" / "diagrams"
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -108,8 +109,9 @@ def test_a_page_shows_the_diagram_of_its_theme():
     assert notebook.light_and_dark("![a plot](plot.svg)") == "![a plot](plot.svg)"
 
 
-def test_moving_figure_loads_nothing():
-    script = (PROJECT / "book" / "_static" / "gate.js").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["live.js", *(f"live/{path.name}" for path in LIVE)])
+def test_moving_figures_load_nothing(name):
+    script = (PROJECT / "book" / "_static" / name).read_text(encoding="utf-8")
     assert not re.search(
         r"https?://(?!www\.w3\.org/2000/svg)|\bimport\b|fetch\(|XMLHttpRequest|innerHTML", script
     )

@@ -1,5 +1,5 @@
 /* Run in a page of the book: each function of `hkt` returns a sentence for each thing that is wrong. */
-window.hkt = (() => {
+window.hkt = Object.assign(window.hkt || {}, (() => {
   const visible = e => e.checkVisibility({opacityProperty: true, visibilityProperty: true});
   const called = e => `<${e.tagName.toLowerCase()} class="${e.getAttribute('class') || ''}">`;
   const said = e => e.textContent.replace(/\s+/g, ' ').trim().slice(0, 50);
@@ -143,4 +143,4 @@ window.hkt = (() => {
   const weight = () => performance.getEntries().reduce((sum, e) => sum + (e.encodedBodySize || 0), 0);
 
   return {readable, fitting, printed, focused, contrast, weight};
-})();
+})());

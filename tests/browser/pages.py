@@ -21,6 +21,9 @@ WIDE, PHONE, PAPER = (
 )
 CHECKS = (Path(__file__).parent / "checks.js").read_text(encoding="utf-8")
 
+DRAWERS = """() => document.querySelectorAll('details').forEach(drawer => {
+  if (drawer.querySelector('.hkt-live')) drawer.open = true })"""
+
 WRONG = [  # event, when it is wrong, how it is called
     ("console", lambda said: said.type == "error", lambda said: f"console error: {said.text}"),
     ("pageerror", lambda error: True, lambda error: f"script error: {error}"),
@@ -69,7 +72,13 @@ def opened(browser, site: str, path: str, **context) -> Iterator:
 
 
 def settled(page) -> None:
-    """All pictures loaded, no colour half-way."""
+    """All pictures loaded, all figures that move in motion, no colour half-way."""
     page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     page.evaluate("() => document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
+    moving = page.locator(".hkt-live[data-live]")
+    page.evaluate(DRAWERS)
+    for number in range(moving.count()):
+        moving.nth(number).evaluate("figure => figure.scrollIntoView()")
+        moving.nth(number).locator(":scope[data-ready]").wait_for(state="attached")
+    page.evaluate("() => scrollTo(0, 0)")
     page.wait_for_function("() => [...document.images].every(i => i.complete)")

@@ -12,6 +12,7 @@ from . import address, records
 PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"([^>]*)>')
 SIZE = re.compile(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', re.DOTALL)
 ID = re.compile(r'<code[^>]*>(?:<span class="pre">)?([0-9a-f]{8,12})(?:</span>)?</code>')
+DATA = re.compile(r'data-live="(\w+)"><script type="application/json">(.*?)</script>', re.DOTALL)
 VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
 EVERYWHERE = "_static/book.js"
 BETTER = {
@@ -40,6 +41,7 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     context["elsewhere"] = address.links(app.config.hkt_repository, pagename)
     body, up = context["body"], "../" * pagename.count("/")
     body = PICTURE.sub(lambda found: _file(Path(app.outdir), up, *found.groups()), body)
+    body = DATA.sub(lambda found: _numbers(Path(app.outdir), up, *found.groups()), body)
     known = _known(app)
     body = ID.sub(lambda found: _linked(found, known, up), body)
     for old, new in BETTER.items():
@@ -88,6 +90,16 @@ def _file(out: Path, up: str, kind: str, data: str, rest: str) -> str:
         size = f' width="{width}" height="{height}"'
     alone = f'<a class="hkt-enlarge" href="{up}_images/{name}">Enlarge</a>'
     return f'<img src="{up}_images/{name}" loading="lazy"{size}{rest}>{alone}'
+
+
+def _numbers(out: Path, up: str, name: str, data: str) -> str:
+    """The data of a figure that can be moved, as a script that loads when it comes into sight; a
+    page that is opened as a file may load no other kind."""
+    key = hashlib.sha256(data.encode()).hexdigest()[:16]
+    folder = out / "_live"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{key}.js").write_text(f'hkt.data["{key}"]={data};\n', encoding="utf-8")
+    return f'data-live="{name}" data-key="{key}" data-source="{up}_live/{key}.js">'
 
 
 def _known(app) -> dict[str, str]:
