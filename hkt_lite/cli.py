@@ -46,11 +46,13 @@ def main() -> None:
     logging.getLogger("hkt_lite").setLevel("INFO")  # such as: who is waited for
     sys.argv = [word for word in sys.argv if word != "--debug"]
     said = ""
+    stopped = "\nInterrupted; all is kept, the same command goes on from there."
     try:
         code = app(standalone_mode=False)  # typer hands an Exit's code back instead of raising it
         sys.stdout.flush()  # here, where a full disk still gets its sentence
+        said = stopped if code == 130 else ""  # typer's own answer to Ctrl-C
     except (KeyboardInterrupt, typer.Abort):
-        code, said = 130, "\nInterrupted; all is kept, the same command goes on from there."
+        code, said = 130, stopped
     except BrokenPipeError:  # `hkt runs list | head -1`: nobody reads on, and nobody need be told
         code = 1
     except Exception as error:

@@ -411,7 +411,7 @@ def test_full_disk_in_the_middle_of_the_download(served, monkeypatch):
 def test_data_folder_that_cannot_be_made(served, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("HKT_DATA", str(tmp_path / "file"))
-    with pytest.raises(HKTError, match="things cannot be written under .*file .*set HKT_DATA"):
+    with pytest.raises(HKTError, match="HKT_DATA is .*file, which is no folder; set another"):
         registry.fetch("things")
 
 

@@ -381,7 +381,7 @@ def test_updates_are_those_of_the_corpus_and_few_on_embedded_scenes(task, tmp_pa
         ({"stages": [{"corpus": "layers", "epochs": 1, "crop": [68, 64]}]}, "needs multiples of 8"),
         (
             {"stages": [{"corpus": "layer", "epochs": 1, "crop": [64, 64]}]},
-            "no embedded scene 'layer'. Did you mean 'layers'",
+            "no flow corpus to train on 'layer'. Did you mean 'layers'",
         ),
         ({"method": "hkt", "sites": "4hkt"}, "no set of flow sites '4hkt'. Did you mean '.hkt'"),
         ({"sites": "zzz"}, "no set of flow sites 'zzz'. Valid: 2hkt, 3hkt"),
