@@ -144,11 +144,19 @@ def _position(one: Group) -> tuple:
 
 def panels(groups: list[Group]) -> list[list[Group]]:
     """Sets of groups that may be compared: one setting, and one parent wherever there is a
-    parent; the largest budget first."""
-    budgets = {one.setting: -one.config.train_size * one.config.epochs for one in groups}
+    parent; the largest budget first, of equal ones the one with most runs."""
+    settings: dict[str, list[Group]] = {}
+    for one in groups:
+        settings.setdefault(one.setting, []).append(one)
+
+    def order(setting: str) -> tuple[int, int, str]:
+        here = settings[setting]
+        budget = here[0].config.train_size * here[0].config.epochs
+        return -budget, -sum(len(one.runs) for one in here), setting
+
     found = []
-    for setting in sorted(budgets, key=lambda setting: (budgets[setting], setting)):
-        here = [one for one in groups if one.setting == setting]
+    for setting in sorted(settings, key=order):
+        here = settings[setting]
         for parent in sorted({one.parent for one in here if one.parent}) or [""]:
             found.append([one for one in here if one.parent in ("", parent)])
     return found
