@@ -125,9 +125,6 @@ def test_published_records_form_groups_of_equal_seeds():
     assert sum(len(one.runs) for one in scores) == len(made) > 66
     assert {1, 3, 5} <= {len(one.runs) for one in scores}
     assert len(panels(scores)) == len({one.setting for one in scores}) == 5
-    for one in scores:
-        rest = [run.config.model_copy(update={"seed": 0}) for run in one.records]
-        assert rest == rest[:1] * len(rest)
 
 
 @pytest.mark.parametrize(
