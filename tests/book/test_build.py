@@ -87,7 +87,7 @@ def test_the_page_that_took_longest_goes_first_and_times_are_told(toy_project, c
     build(scale="smoke", html=False)
     (first, second) = times()
     assert first["name"] == "01_toy" and "scale smoke" in first["said"]
-    assert second["seconds"] >= 3 > first["seconds"] and " s" in second["said"]
+    assert second["seconds"] >= 3 and " s" in second["said"]
     capsys.readouterr()
     pages = build(scale="smoke", html=False, force=True, settings=["seed=2"])
     told = capsys.readouterr().out
