@@ -396,9 +396,6 @@ def bench(
 ) -> None:
     """Measure ratios in one run; `tables` puts what was kept into README and book."""
     from .benchmarks import names
-    from .book.build import times
-    from .evidence import growth, measured
-    from .files import write_json
     from .runs import bench as benches
 
     known = ["all", "cache", "data", "growth", "pages", "tables", *names()]
@@ -407,10 +404,18 @@ def bench(
     if write and name not in ("all", "growth"):
         raise HKTError("--write keeps what `all` or `growth` measured, and nothing else.")
     if name == "pages":
+        from .book.build import times
+
         print("\n".join(f"{page['name']:<40} {page['said']}" for page in times()))
     elif name == "tables":
-        print("\n".join(map(str, measured.tables())))
+        from .evidence.measured import tables
+
+        print("\n".join(map(str, tables())))
     elif name in ("all", "growth"):
+        from .book.build import times
+        from .evidence import growth
+        from .files import write_json
+
         sizes = growth.SMALL if small else growth.SIZES
         pages = [] if small else list(times())
         found = benches.everything(rounds, small) if name == "all" else growth.measure(sizes, pages)

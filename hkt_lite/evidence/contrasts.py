@@ -41,6 +41,18 @@ def contrasts(
     return _table(best, len(wanted) - len(best), metric)
 
 
+def told(row: dict, digits: int) -> str:
+    """What a row behind `show.contrasts` says, with the ends of its interval."""
+    d = next(value for key, value in row.items() if key.endswith("[95 %]"))
+    low, high = (f"{d[end]:+.{digits}f}".replace("-", "−") for end in ("low", "high"))
+    better, worse = row["better by"].split(" over ")
+    if d["low"] <= 0 <= d["high"]:
+        return f"whether {better} differs from {worse} is open [{low}, {high}]"
+    which = "better" if d["mean"] > 0 else "worse"
+    firm = "" if row["p, Holm"] < 0.05 else ", though not after Holm's correction"
+    return f"{better} is {which} than {worse} [{low}, {high}]{firm}"
+
+
 def _table(found: list[tuple[Group, Group]], missing: int, metric: str) -> Block:
     name, digits = metric_name(found[0][0].config.task, metric)
     differences = [difference(a, b, metric) for a, b in found]

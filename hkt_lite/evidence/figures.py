@@ -87,9 +87,9 @@ def inherited(
     displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'."""
     groups, series, idle = at_hand(records, runs, task, scale, source), {}, []
     for label, one in unique(groups).items():
-        if epochs := _bands(one, name):
+        if epochs := bands(one, name):
             series[label] = epochs
-            share = _bands(one, "share")
+            share = bands(one, "share")
             if share and share[-1]["q50"] < IDLE:
                 idle.append(label)
     if not series:
@@ -141,7 +141,7 @@ def _accuracies(run) -> list[float]:
     return [epoch.val["accuracy"] for epoch in run.epochs] if run else []
 
 
-def _bands(one: Group, name: str) -> list[dict[str, float]]:
+def bands(one: Group, name: str) -> list[dict[str, float]]:
     """For each epoch the quantiles of what was inherited, mean over runs; [] where nothing was."""
     found = []
     for epoch in range(len(one.records[0].epochs)):

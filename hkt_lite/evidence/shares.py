@@ -4,11 +4,11 @@ show.shares("cifar10", source="real")
 """
 
 from collections.abc import Iterator
-from statistics import fmean
 from typing import NamedTuple
 
 from . import plots
-from .groups import Group, chosen, group, metric_name, observed, panels, scope
+from .figures import bands
+from .groups import Group, chosen, group, metric_name, panels, scope
 from .literature import Variant
 from .outputs import Block, none, picture, recomputable, sentence
 from .stats import Paired
@@ -44,11 +44,7 @@ def shares(
         return none(f"{where(task, scale, source, 'λ of HKT')} with {SEEDS} seeds")
     groups = [step.group for step in found]
     rows = [
-        {
-            "label": f"{_title(step)}, λ = {step.lam:g}",
-            **{end: getattr(step.difference, end) for end in ("mean", "low", "high")},
-        }
-        for step in found
+        {"label": f"{_title(step)}, λ = {step.lam:g}", **_ends(step.difference)} for step in found
     ]
     name = metric_name(task, metric)[0]
     axis = f"test {name}: better than plain by"
@@ -77,7 +73,7 @@ def _by_kind(found: list[Step], metric: str) -> dict[str, list[dict]]:
     for step in found:
         row = {
             "lam": step.lam,
-            **{end: getattr(step.difference, end) for end in ("mean", "low", "high")},
+            **_ends(step.difference),
             "seeds": step.difference.n,
             "score": step.group.summary(metric).mean,
             "share": _median(step.group, "share"),
@@ -87,12 +83,15 @@ def _by_kind(found: list[Step], metric: str) -> dict[str, list[dict]]:
     return kinds
 
 
+def _ends(difference: Paired) -> dict[str, float]:
+    return {end: getattr(difference, end) for end in ("mean", "low", "high")}
+
+
 def _title(step: Step) -> str:
     return f"HKT {step.group.options['kind']}"
 
 
 def _median(one: Group, name: str) -> float | None:
     """Of the last epoch over images, mean over seeds; None where the runs do not say it."""
-    found = [observed(run, -1, name) for run in one.records]
-    said = [epoch["q50"] for epoch in found if epoch is not None]
-    return fmean(said) if len(said) == len(found) else None
+    epochs = bands(one, name)
+    return epochs[-1]["q50"] if epochs else None

@@ -8,7 +8,7 @@ show.render("scores", {"task": "cifar10"})                                     #
 # ruff: noqa: F401  (it only hands on)
 from . import MIME
 from .accounts import costs, fidelity
-from .contrasts import contrasts
+from .contrasts import contrasts, told
 from .differences import differences
 from .figures import curves, dots, inherited, replay
 from .outputs import figure, measured, render

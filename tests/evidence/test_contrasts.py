@@ -84,3 +84,16 @@ def test_nothing_to_compare_says_so_and_a_misspelt_variant_is_named():
     assert text.startswith("No cifar10 pair of runs")
     with pytest.raises(HKTError, match="Did you mean 'plain'"):
         shown(records(), {"task": "cifar10", "pairs": [[{"method": "plian"}, {"method": "hkt"}]]})
+
+
+def test_a_row_is_told_by_where_its_interval_lies():
+    def told(mean, low, high, p=0.01):
+        d = {"mean": mean, "low": low, "high": high}
+        return show.told({"better by": "A over B", "Dice [95 %]": d, "p, Holm": p}, 2)
+
+    assert told(0.1, -0.05, 0.25) == "whether A differs from B is open [−0.05, +0.25]"
+    assert told(0.1, 0.05, 0.15) == "A is better than B [+0.05, +0.15]"
+    assert told(-0.1, -0.15, -0.05) == "A is worse than B [−0.15, −0.05]"
+    assert told(0.1, 0.05, 0.15, p=0.2).endswith(
+        "[+0.05, +0.15], though not after Holm's correction"
+    )
