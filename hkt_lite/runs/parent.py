@@ -1,6 +1,7 @@
 """The parent of a run: its weights, and its cache, kept on disk for all runs that share it."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from . import golden
 from .claim import claimed
 from .records import ParentInfo
 from .store import Store
+
+Made = tuple[dict[str, Tensor], dict]  # tensors by name, and JSON values
 
 
 def parent_file(config: Config, task: Task, store: Store) -> Path:
@@ -38,64 +41,71 @@ class Parent(NamedTuple):
 def build_parent(config: Config, task: Task, store: Store) -> Parent:
     """The parent of a configuration.
 
-    Its cache, answers and accuracy are kept on disk and shared by all runs with the same parent,
-    images and views.  The first of these fills the cache, others wait; a damaged one is made anew.
+    Its answers and accuracy, and its cache of views, are kept on disk and shared by all runs with
+    the same parent and images (and views).  The first run makes them, others wait; what is damaged
+    is made anew.
     """
     if not method_class(config.method).needs_parent:
         return Parent()
     model, path = task.parent(parent_file(config, task, store))
     digest, cached = sha256(path), config.parent_source == "cached"
     source = (Cached if cached else Live)(model, task.predict, task.sites, task.predict_tail)
-    place = store.parents / f"{_cache_name(config, task, digest)}.safetensors"
+    key = _key(config, task, digest)
+    outputs, facts = _kept(store, ["outputs", *key], lambda: _answers(source, task))
+    seconds = 0.0
+    if isinstance(source, Cached):
+        views = ["rows", *key, config.seed, config.views]
+        rows, cost = _kept(store, views, lambda: _views(source, task, config))
+        source.rows = {k.removeprefix("rows."): x.to(config.device) for k, x in rows.items()}
+        seconds = cost["seconds"]
+    known = {"arch": config.parent, "weights": path.name, "sha256": digest, **facts}
+    return Parent(source, ParentInfo(parameters=parameters(model), **known), outputs, seconds)
+
+
+def _key(config: Config, task: Task, digest: str) -> list:
+    """All that decides what the parent says about an image, and the images."""
+    data = golden.name(config.task, "plain", config.source)
+    key = [digest, task.fingerprint, golden.version(data), config.parent]
+    return [*key, config.channels_last, config.threads, config.device]
+
+
+def _kept(store: Store, key: list, make: Callable[[], Made]) -> Made:
+    """What `make()` returns, from the store where another run has put it there."""
+    place = store.parents / f"{stream(0, canonical(key)).initial_seed():016x}.safetensors"
     found = _read(place)
     if found is None:
         with claimed(place.with_suffix(".claim")):
-            found = _read(place) or _filled(place, source, task, config)
-    tensors, facts = found
-    if isinstance(source, Cached):
-        source.rows = {k: x.to(config.device) for k, x in _named("rows.", tensors).items()}
-    seconds = facts.pop("seconds")
-    known = {"arch": config.parent, "weights": path.name, "sha256": digest, **facts}
-    info = ParentInfo(parameters=parameters(model), **known)
-    return Parent(source, info, _named("outputs.", tensors), seconds)
+            found = _read(place)
+            if found is None:
+                sweep(place.parent, place.name)
+                tensors, facts = found = make()
+                filled = tensors or {"none": torch.zeros(0)}  # a file of tensors needs one
+                write_tensors(place, filled, {**facts, "cache": place.stem})
+    return found
 
 
-def _named(kind: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(kind): x for k, x in tensors.items() if k.startswith(kind)}
-
-
-def _cache_name(config: Config, task: Task, digest: str) -> str:
-    """A name for all that decides what the parent says about the training images."""
-    cached = config.parent_source == "cached"
-    data = golden.name(config.task, "plain", config.source)
-    key = ["outputs", digest, task.fingerprint, cached, golden.version(data), config.parent]
-    key += [[config.seed, config.views] if cached else 0]
-    key += [config.channels_last, config.threads, config.device]
-    return f"{stream(0, canonical(key)).initial_seed():016x}"
-
-
-def _filled(
-    place: Path, source: Live, task: Task, config: Config
-) -> tuple[dict[str, Tensor], dict]:
-    sweep(place.parent, place.name)
-    began = time.perf_counter()
-    tensors = {"none": torch.zeros(0)}  # a file of tensors needs one
-    if isinstance(source, Cached):
-        source.fill(task.cache_batches(), config.views * task.train_size)
-        tensors = {f"rows.{name}": value for name, value in source.rows.items()}
-    facts: dict = {"seconds": time.perf_counter() - began}
-    facts["val"] = task.metrics(source.parent, "val")
+def _answers(source: Live, task: Task) -> Made:
+    """The parent's logits on training and test images (of a classification), and its accuracy."""
+    outputs, facts = {}, {"val": task.metrics(source.parent, "val")}
     facts["train"], known = task.scored(source.parent, "train")
     if known:
-        tensors["outputs.train"] = known[0].cpu()
-        tensors["outputs.test"] = task.scored(source.parent, "test")[1][0].cpu()
-    write_tensors(place, tensors, {**facts, "cache": place.stem})
-    return tensors, facts
+        outputs["train"] = known[0].cpu()
+        outputs["test"] = task.scored(source.parent, "test")[1][0].cpu()
+    return outputs, facts
 
 
-def _read(place: Path) -> tuple[dict[str, Tensor], dict] | None:
+def _views(source: Cached, task: Task, config: Config) -> Made:
+    """What the parent says about each view of each image, and the seconds that it took."""
+    began = time.perf_counter()
+    source.fill(task.cache_batches(), config.views * task.train_size)
+    rows = {f"rows.{name}": value for name, value in source.rows.items()}
+    return rows, {"seconds": time.perf_counter() - began}
+
+
+def _read(place: Path) -> Made | None:
     try:
         tensors, facts = read_tensors(place)
+        tensors.pop("none", None)
         mine = facts.pop("cache") == place.stem
     except (ValueError, OSError, KeyError):
         return None  # none yet; a damaged one is only a cache

@@ -26,7 +26,7 @@ from hkt_lite.config import PROJECT, Config
 from hkt_lite.runs.export import evaluate
 from hkt_lite.runs.loop import run
 
-FEW = {"val": 60, "test": 80}  # embedded images
+FEW = {"val": 240, "test": 320}  # embedded images; the smoke scale takes a quarter
 FEW_SCENES = 5  # of moving layers in validation and test
 FEW_VOLUMES = {"val": 8, "test": 12}  # phantoms; the smoke scale takes a quarter
 COMMITTED = {

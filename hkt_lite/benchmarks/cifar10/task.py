@@ -38,7 +38,7 @@ PUBLIC = {
 }
 LARGEST = 45_000  # training images; of embedded ones no more are drawn either
 TESTED = 10_000  # test images
-SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits
+SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits; at smoke scale a quarter
 
 STEM = ("conv1", "bn1")
 BEFORE_POOLING = (*STEM, "layer1", "layer2", "layer3")
@@ -140,7 +140,8 @@ class Cifar10(Task):
         """
         size, which = self.config.train_size, self.config.images
         if self.config.source != "real":
-            return synthetic.images(split, size if split == "train" else SIZES[split])
+            share = 4 if self.config.scale == "smoke" else 1
+            return synthetic.images(split, size if split == "train" else SIZES[split] // share)
         if which == "swap" and split != "val":
             images = cifar10.load(data_home(), "test")
             return images.part(slice(size) if split == "train" else slice(size, None))
