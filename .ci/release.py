@@ -41,6 +41,7 @@ TABLES = ("results.csv", "results.json", "claims.json")
 HANDED_OUT = (  # what the notebooks need, of the files that the project keeps
     "notebooks/*.ipynb",
     "hkt_lite",
+    "hkt_course",
     "data",
     "pyproject.toml",
     "constraints.txt",

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from hkt_course.commands import app as course_app
+
 from .config import PROJECT, Config, HKTError, nearest, results_home, runs_home
-from .course.commands import app as course_app
 from .runs import golden as goldens
 from .runs import store
 from .runs.records import flat

@@ -86,6 +86,7 @@ def dangers(code: str) -> list[str]:
 
 SHIPPED = [
     *sorted((PROJECT / "hkt_lite").rglob("*.py")),
+    *sorted((PROJECT / "hkt_course").rglob("*.py")),
     *sorted((PROJECT / "notebooks").rglob("*.ipynb")),
     *sorted((PROJECT / "book").glob("*.md")),
 ]

@@ -30,10 +30,12 @@ def test_a_room_that_imports_from_above_is_named(tmp_path):
     for room in ("config", "files", "cli", "__main__"):
         (tmp_path / "hkt_lite").mkdir(exist_ok=True)
         (tmp_path / "hkt_lite" / f"{room}.py").write_text("")
-    for room in ("course", "book", "evidence", "runs", "benchmarks", "methods"):
+    for room in ("book", "evidence", "runs", "benchmarks", "methods"):
         (tmp_path / "hkt_lite" / room).mkdir()
         (tmp_path / "hkt_lite" / room / "__init__.py").write_text("")
-    (tmp_path / "hkt_lite" / "__init__.py").write_text("")
+    for package in ("hkt_lite", "hkt_course"):
+        (tmp_path / package).mkdir(exist_ok=True)
+        (tmp_path / package / "__init__.py").write_text("")
     (tmp_path / "hkt_lite" / "runs" / "store.py").write_text("from ..evidence import stats\n")
     (tmp_path / "hkt_lite" / "evidence" / "stats.py").write_text("")
     text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 `HONEST` is the same hand-in without its trick: what it may earn at most.
 """
 
-from hkt_lite.course import grader, source
+from hkt_course import grader, source
 
 from .hand_ins import HandIn, cell_of, first_cell, last_cell
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hkt_lite.course import grader, source
+from hkt_course import grader, source
 
 SEED = 2026
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from nbformat import v4
 
-from hkt_lite.course import grader, source
+from hkt_course import grader, source
 
 Edits = dict[str, list[tuple[str, str]] | str]  # cell -> [(old, new)], or its whole new text
 

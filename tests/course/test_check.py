@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hkt_lite.course import grader
-from hkt_lite.course.check import Checks, entry, numbers, relative_error
-from hkt_lite.course.variant import Variant
+from hkt_course import grader
+from hkt_course.check import Checks, entry, numbers, relative_error
+from hkt_course.variant import Variant
 from tests.course.hand_ins import cell_of
 
 RIGHT = torch.linspace(-1, 2, 12).reshape(3, 4)
@@ -89,7 +89,7 @@ def test_two_years_in_a_row_differ_in_every_choice():
 
 def test_every_known_mistake_of_every_assignment_is_told_from_the_right_answer(judges):
     """The table says as many things as the source does, and a check in a test cell exists."""
-    from hkt_lite.course import source
+    from hkt_course import source
 
     for name in source.names():
         made = judges(name).source

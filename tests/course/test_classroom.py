@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from hkt_course import grader, source
 from hkt_lite.config import PROJECT
-from hkt_lite.course import grader, source
 from tests.course import cheats, zoo, zoo_a1
 from tests.course.class_python import hkt, python
 from tests.course.hand_ins import make
@@ -200,7 +200,8 @@ def _project(tmp_path: Path) -> Path:
     """A copy of the package and of assignment 1, whose source may be spoilt."""
     own = tmp_path / "project"
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PROJECT / "hkt_lite", own / "hkt_lite", ignore=ignored)
+    for package in ("hkt_lite", "hkt_course"):
+        shutil.copytree(PROJECT / package, own / package, ignore=ignored)
     shutil.copytree(source.home() / NAME, own / "notebooks" / "assignments" / "source" / NAME)
     return own
 

@@ -7,9 +7,9 @@ import nbformat
 import numpy as np
 import pytest
 
+from hkt_course import compare, fence, grader, source
+from hkt_course.student import encode
 from hkt_lite.config import PROJECT, HKTError
-from hkt_lite.course import compare, fence, grader, source
-from hkt_lite.course.student import encode
 from tests.course import zoo
 from tests.course.hand_ins import HandIn, cell_of, last_cell, make
 
@@ -132,7 +132,7 @@ def test_the_kernel_holds_the_fence_where_it_can():
 
     code = (
         "import os, sys, tempfile\n"
-        "from hkt_lite.course import fence\n"
+        "from hkt_course import fence\n"
         "folder = tempfile.mkdtemp()\n"
         "if not fence.landlock(fence.python_folders(), [folder]): sys.exit(9)\n"
         "open(os.path.join(folder, 'own'), 'w').close()\n"

@@ -5,10 +5,10 @@ import shlex
 
 import typer.main
 
+from hkt_course import source
 from hkt_lite.benchmarks import resolve
 from hkt_lite.cli import _values, app
 from hkt_lite.config import PROJECT, Config
-from hkt_lite.course import source
 
 GUIDE = (PROJECT / "book" / "course" / "instructor.md").read_text(encoding="utf-8")
 STUDENTS = (PROJECT / "book" / "course" / "assignments.md").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from hkt_course import slides
 from hkt_lite.config import HKTError
-from hkt_lite.course import slides
 
 PAGE = """<html><body><article><h1>Gate<a class="headerlink" href="#">#</a></h1>
 <div class="hkt-question admonition"><p class="admonition-title">Who decides?</p>

@@ -9,9 +9,9 @@ import zipfile
 import nbformat
 import pytest
 
+from hkt_course import source
+from hkt_course.classroom import pack
 from hkt_lite.config import PROJECT
-from hkt_lite.course import source
-from hkt_lite.course.classroom import pack
 from tests.course import zoo
 from tests.course.hand_ins import make
 from tests.helpers import child_environment
@@ -28,7 +28,8 @@ def clean(tmp_path_factory):
         (root / "project").mkdir(exist_ok=True)
         shutil.copy(PROJECT / part, root / "project")
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PROJECT / "hkt_lite", root / "project" / "hkt_lite", ignore=ignored)
+    for package in ("hkt_lite", "hkt_course"):
+        shutil.copytree(PROJECT / package, root / "project" / package, ignore=ignored)
     venv.create(root / "env", with_pip=False)
     python, offline = root / "env" / "bin" / "python", ["--no-index", "--no-deps", "--quiet"]
     _pip(root, "wheel", *offline, "--no-build-isolation", "--wheel-dir", "wheels", "./project")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 
-from hkt_lite.course import grader, source
+from hkt_course import grader, source
 
 from . import cheats
 from .hand_ins import HandIn, make

@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..book.notebook import read
-from ..config import HKTError
-from ..files import read_json, write_bytes, write_json
+from hkt_lite.book.notebook import read
+from hkt_lite.config import HKTError
+from hkt_lite.files import read_json, write_bytes, write_json
+
 from . import grader, source
 
 FILE = re.compile(r"(?P<student>[\w.-]+?)__(?P<assignment>\w+?)( ?\(\d+\)|-\d+)?\.ipynb")

@@ -7,7 +7,8 @@ import base64
 
 import numpy as np
 
-from ..config import HKTError
+from hkt_lite.config import HKTError
+
 from .check import relative_error
 from .student import encode
 

@@ -12,8 +12,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..config import HKTError
-from ..files import write_bytes
+from hkt_lite.config import HKTError
+from hkt_lite.files import write_bytes
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 POINTS = 4  # of a list on one slide

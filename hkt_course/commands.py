@@ -76,7 +76,8 @@ def table(
 @app.command()
 def slides(out: Path = Path("slides")) -> None:
     """One deck from the rendered book: slides.html, and slides.pdf where Chromium is found."""
-    from .. import config
+    from hkt_lite import config
+
     from .slides import deck
 
     for path in deck(config.PROJECT / "book" / "_build" / "html", out):

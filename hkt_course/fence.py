@@ -26,6 +26,7 @@ REFUSED = (
     "os.kill os.killpg signal.pthread_kill ctypes.dlopen socket.connect socket.bind socket.sendto "
     "os.symlink os.link os.chroot"
 ).split()
+PACKAGES = ("hkt_lite", "hkt_course")  # closed but for what an assignment names
 FILES = ("open", "os.listdir", "os.scandir", "os.chdir", "os.remove", "os.rename", "os.truncate")
 
 
@@ -86,8 +87,7 @@ class Guard:
 
     def __init__(self, folder: str, private: list[str], imports: list[str]):
         self.folder = os.path.realpath(folder)
-        package = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-        self.private = [os.path.realpath(path) for path in [*private, package]]
+        self.private = [*map(os.path.realpath, private), *map(_place, PACKAGES)]
         self.imports = tuple(imports)
         self.open = [self.folder, *python_folders(), *map(_place, imports)]
         self.own = False
@@ -105,7 +105,7 @@ class Guard:
     def __call__(self, event: str, words: tuple) -> None:
         if self.own:
             return
-        if event == "import" and words[0].split(".")[0] == "hkt_lite":
+        if event == "import" and words[0].split(".")[0] in PACKAGES:
             self._import(words[0])
         elif event in REFUSED:
             raise PermissionError(f"a graded notebook may not call {event}")

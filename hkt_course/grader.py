@@ -19,7 +19,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..config import HKTError
+from hkt_lite.config import HKTError
+
 from . import compare
 
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")

@@ -12,9 +12,10 @@ import zipfile
 from hashlib import sha256
 from pathlib import Path
 
-from .. import config
-from ..book.notebook import read
-from ..config import HKTError, nearest
+from hkt_lite import config
+from hkt_lite.book.notebook import read
+from hkt_lite.config import HKTError, nearest
+
 from . import check, compare, grader
 
 SOLUTION = ("### BEGIN SOLUTION", "### END SOLUTION")

@@ -3,8 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from ..book.notebook import read
-from ..config import HKTError
+from hkt_lite.book.notebook import read
+from hkt_lite.config import HKTError
+
 from . import grader
 
 
