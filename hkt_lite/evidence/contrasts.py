@@ -13,6 +13,11 @@ from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, recomputable
 from .tables import SEEDS, SHOWN, where
 
+SWAPPED = (
+    "An audit, no score: the children learnt from test images, which this parent has never seen, "
+    "and were judged on the other test images."
+)
+
 
 @recomputable
 def contrasts(
@@ -22,17 +27,21 @@ def contrasts(
     metric: str = "accuracy",
     scale: str | None = None,
     source: str | None = None,
+    audit: bool = False,
 ) -> Block:
     """Paired differences of the first minus the second variant of each pair, positive where the
     first is better; p adjusted for all of them (Holm).
 
     A variant is a dictionary with `method` and, where they are not the usual ones, `options`,
-    `sites` and `recipe`.  Pairs with too few seeds are named below the table.
+    `sites` and `recipe`.  Pairs with too few seeds are counted below the table.  With `audit`, of
+    the runs whose parent has never seen the child's images, because the sets were swapped.
     """
+    purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
+    asked = {"task": task, "scale": scale, "source": source, "images": images}
     wanted = [[Variant(**side) for side in pair] for pair in pairs]
     best: list[tuple[Group, Group]] = []
-    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
-        sides = [[chosen(panel, variant, SHOWN) for variant in pair] for pair in wanted]
+    for panel in panels(group(records, purposes, **asked)):
+        sides = [[chosen(panel, variant, purposes) for variant in pair] for pair in wanted]
         found = [(a, b) for a, b in sides if a and b and len(set(a.runs) & set(b.runs)) >= SEEDS]
         if len(found) > len(best):
             best = found
@@ -71,7 +80,8 @@ def _table(found: list[tuple[Group, Group]], missing: int, metric: str) -> Block
             ids,
         )
     clear = [p < 0.05 for p in adjusted]
-    notes = [f"Clear at 5 % after Holm's correction: {sum(clear)} of {len(clear)}."]
+    notes = [SWAPPED] if found[0][0].config.images == "swap" else []
+    notes += [f"Clear at 5 % after Holm's correction: {sum(clear)} of {len(clear)}."]
     if missing:
         notes.append(f"{missing} more of these comparisons wait for runs.")
     return table.block(

@@ -106,12 +106,13 @@ def group(
     records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] = ("score",), **where
 ) -> list[Group]:
     """Groups of the runs with one of `purposes` whose configuration has the fields `where`
-    (None: any), in table order.  Runs marked `audit` never enter; HKTError for a run given twice.
+    (None: any), in table order.  Runs marked `audit` enter only where that purpose is asked for;
+    HKTError for a run given twice.
     """
     wanted = {field: value for field, value in where.items() if value is not None}
     found: dict[str, Group] = {}
     for run in records:
-        if run.kind != "run" or run.audit or run.purpose not in purposes:
+        if run.kind != "run" or run.purpose not in purposes or run.audit != ("audit" in purposes):
             continue
         if any(getattr(run.config, field) != value for field, value in wanted.items()):
             continue

@@ -97,3 +97,18 @@ def test_a_row_is_told_by_where_its_interval_lies():
     assert told(0.1, 0.05, 0.15, p=0.2).endswith(
         "[+0.05, +0.15], though not after Holm's correction"
     )
+
+
+def test_runs_on_swapped_sets_are_compared_where_they_are_asked_for_and_nowhere_else():
+    swapped = {"purpose": "audit", "audit": True, "images": "swap", "train_size": 8000}
+    made = [*family("plain", PLAIN, **swapped), *family("hkt", [53.0, 53.9, 53.1], **swapped)]
+    asked = {**ASKED, "pairs": ASKED["pairs"][:1]}
+    rows, text = shown([*made, *records()], {**asked, "audit": True})
+    assert [row["better by"] for row in rows] == ["HKT gate over plain"]
+    assert rows[0]["accuracy (%) [95 %]"]["mean"] == pytest.approx(-20.9333, abs=1e-4)
+    assert "An audit, no score: the children learnt from test images" in text
+    rows, text = shown([*made, *records()], asked)
+    assert rows[0]["accuracy (%) [95 %]"]["mean"] == pytest.approx(-9.93333, abs=1e-4)
+    assert "audit" not in text
+    _, text = shown(made, asked)
+    assert "No " in text and "3 common seeds" in text

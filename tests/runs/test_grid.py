@@ -70,7 +70,9 @@ def test_the_committed_grids_can_be_read():
     assert paths
     for path in paths:
         configs, purpose = grid.read(path)
-        assert configs and purpose in ("score", "tuning", "control", "parent")
+        assert configs and purpose in ("score", "tuning", "control", "parent", "audit")
+        swapped = {config.images == "swap" for config in configs}
+        assert swapped == {purpose == "audit"}, path.name  # learns from test images: no score
 
 
 @pytest.mark.parametrize(
