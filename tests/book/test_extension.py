@@ -19,6 +19,7 @@ from hkt_lite.files import sha256, write_json
 from hkt_lite.methods import attention
 from hkt_lite.runs.records import CHECKSUM
 from hkt_lite.runs.store import MANIFEST, published
+from tests.fabricated import family
 
 SIDES = re.compile(r"<h3>(.*?)</h3>(.*?)</section>", re.DOTALL)
 
@@ -67,6 +68,25 @@ def test_each_verdict_has_a_side_and_is_counted(word):
     made = [(claim, dataclasses.replace(verdict, verdict=word))]
     assert answer.strip(made).count(">nothing<") == 2  # the other two sides
     assert answer.sentence(made).count(" one ") == 2  # claim, and its verdict
+
+
+def test_what_helps_on_real_data_is_said_from_the_records():
+    """Fabricated: a variant above the plain child, one with an interval that holds 0, and HKT."""
+    plain, clear = family("plain", [74.0, 74.6, 74.2]), [75.0, 75.7, 75.2]
+    sharp = {"sam": 0.05, "purpose": "control"}
+    open_ = family("kd", [73.0, 75.6, 74.4])
+    said = answer.gains([*plain, *open_, *family("plain", clear, **sharp)])
+    assert "plain, SAM 0.05 (CIFAR-10, accuracy (%): +1.03 [+0.89, +1.18])" in said
+    assert "KD" not in said and said.endswith("HKT with its mixture is not among them.")
+    said = answer.gains([*plain, *family("hkt", clear)])
+    assert "HKT gate (CIFAR-10" in said and "not among them" not in said
+    assert answer.gains([*plain, *open_]).startswith("On real data no variant is clearly better")
+    assert answer.gains(plain).startswith("On real data no variant")
+    embedded = [
+        family(name, scores, source="synthetic")
+        for name, scores in (("plain", [74.0, 74.6, 74.2]), ("hkt", clear))
+    ]
+    assert answer.gains([one for made in embedded for one in made]).startswith("On real data no")
 
 
 def test_other_records_give_another_answer(other_results):

@@ -9,7 +9,9 @@ from html import escape
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
+from hkt_lite.benchmarks import get
 from hkt_lite.config import nearest, results_home
+from hkt_lite.evidence import show
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
@@ -17,6 +19,7 @@ from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
 CENTRAL = "C2"
+MEASURED = {"cifar10": ["accuracy"], "flow": ["sintel_epe", "kitti_epe"], "lits": ["dice"]}
 NUMBERS = "none one two three four five six seven eight nine ten".split()
 Judged = Sequence[tuple[Claim, Verdict]]
 
@@ -26,7 +29,8 @@ class Verdicts(Directive):
 
     def run(self) -> list[nodes.Node]:
         made, up = _of(self.state.document.settings.env)
-        return [nodes.raw("", strip(made, up), format="html")]
+        beside = f"<p>{escape(gains(published()))}</p>"
+        return [nodes.raw("", strip(made, up) + beside, format="html")]
 
 
 def role(name, rawtext, text, lineno, inliner, options=None, content=()):
@@ -92,6 +96,27 @@ def central(made: Judged) -> Iterator[str]:
                 f"The central claim, {claim.id}, that a child gains by inheriting, is "
                 f"{verdict.verdict}. {verdict.finding}{beside} ({verdict.scope})."
             )
+
+
+def gains(records) -> str:
+    """Which variants are clearly better than the plain child on real data, whatever was claimed."""
+    values = show.render("differences", {"metrics": MEASURED}, records)[show.MIME]["values"]
+    found = [row for row in values if row.get("in its favour") == "yes"]
+    found = [row for row in found if "real data" in row["benchmark"]]
+    if not found:
+        return "On real data no variant is clearly better than the plain child."
+    said = f"Clearly better than the plain child on real data: {'; '.join(map(_gain, found))}."
+    if not any(row["method"].startswith("HKT") for row in found):
+        said += " HKT with its mixture is not among them."
+    return said
+
+
+def _gain(row: dict) -> str:
+    task, d = row["benchmark"].partition(",")[0], row["better than plain by [95 %]"]
+    digits = 2 if "%" in row["measured by"] else 3
+    mean, low, high = (f"{d[end]:+.{digits}f}".replace("-", "−") for end in ("mean", "low", "high"))
+    method = row["method"].removesuffix(" (control)")
+    return f"{method} ({get(task).title}, {row['measured by']}: {mean} [{low}, {high}])"
 
 
 def _word(n: int) -> str:
