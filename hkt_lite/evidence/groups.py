@@ -24,6 +24,8 @@ RECIPE = ("schedule", "sam")  # of controls: the same steps on the same images, 
 VARIANT = ("method", "options", "sites", "parent_updates", *TUNED, *RECIPE)
 PARENT = ("parent", "parent_weights", "parent_source")
 
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
+
 # what a record says of an epoch, also 'share at SITE', and how an axis calls it
 OBSERVED = {"displacement": "displacement |m − c| / |c|", "share": "share ρ", "gate": "gate g"}
 
@@ -215,12 +217,13 @@ def chosen(
 
 def scope(groups: list[Group]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs,
-    resnet56 to resnet20'."""
+    float32, resnet56 to resnet20'."""
     parents = sorted({run.parent.arch for one in groups for run in one.records if run.parent})
     config = groups[0].config
+    networks = f"{parents[0]} to {config.child}" if parents else config.child
     return (
         f"{config.scale} scale, {config.source} data: {config.train_size:,} training examples, "
-        f"{config.epochs} epochs, {parents[0] + ' to ' if parents else ''}{config.child}"
+        f"{config.epochs} epochs, {PRECISIONS[config.precision]}, {networks}"
     )
 
 

@@ -148,7 +148,7 @@ def test_paired_verdict_follows_the_interval(hkt, expected):
         sum(hkt) / 3 - sum(PLAIN) / 3
     )
     assert (
-        "cpu scale, real data: 10,000 training examples, 16 epochs, resnet56 to resnet20"
+        "cpu scale, real data: 10,000 training examples, 16 epochs, float32, resnet56 to resnet20"
         in got.scope
         and len(got.records) == 6
     )

@@ -132,7 +132,7 @@ def test_score_table_shows_the_statistics_of_the_records():
     ]
     assert set(made[show.MIME]["records"]) == {r.id for r in RUNS}
     assert (
-        "10,000 training examples, 16 epochs, resnet56 to resnet20" in made["text/plain"]
+        "10,000 training examples, 16 epochs, float32, resnet56 to resnet20" in made["text/plain"]
         and "97.00 on validation data, 98.50 on training data" in made["text/plain"]
     )
 
