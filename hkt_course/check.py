@@ -17,6 +17,7 @@ import numpy as np
 
 TOLERANCE = 1e-4  # of an answer's size: rounding passes, a wrong formula does not
 PROBES = 3  # numbers that stand for an array
+UNKNOWN = "The form is right, the values are not, and this is no mistake that is known."
 
 
 def numbers(value) -> tuple[str, np.ndarray]:
@@ -25,7 +26,9 @@ def numbers(value) -> tuple[str, np.ndarray]:
     What it is: 'number', 'text', 'array (4, 8)', or a list of these.
     """
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        half = value.is_floating_point() and value.element_size() < 4  # numpy lacks bfloat16
+        value = (value.float() if half else value).numpy()
     if isinstance(value, str):
         letters = [float(byte) for byte in hashlib.sha256(value.strip().lower().encode()).digest()]
         return "text", np.array(letters)
@@ -104,10 +107,8 @@ class Checks:
             return "There are values that are not finite."
         said = _said(line, name, self.salt, kind, row)
         if said is None and kind != line["kind"]:
-            return f"This is: {kind}; asked for is: {line['kind']}."
-        if said is None:
-            return "The form is right, the values are not, and this is no mistake that is known."
-        return said
+            return other_form(kind, line["kind"])
+        return UNKNOWN if said is None else said
 
     def gradient(self, name: str, function, inputs, gradients, threshold: float = 1e-6) -> None:
         """Compare gradients with central differences of `function`, which returns one number.
@@ -118,7 +119,7 @@ class Checks:
         """
         said = []
         for place, (x, given) in enumerate(zip(inputs, gradients), 1):
-            measured = _differences(function, list(inputs), place - 1)
+            measured = differences(function, list(inputs), place - 1)
             kind, row = numbers(given)
             if len(row) != len(measured):
                 said.append(f"gradient {place} is: {kind}; its input is: {numbers(x)[0]}")
@@ -130,7 +131,17 @@ class Checks:
 
     def _tell(self, name: str, said: str) -> None:
         self.results[name] = said
-        print(f"{name}: not yet. {said}" if said else f"{name}: right.")
+        print(verdict(name, said))
+
+
+def verdict(name: str, said: str) -> str:
+    """The line of one check; `said` is '' for a right answer."""
+    return f"{name}: not yet. {said}" if said else f"{name}: right."
+
+
+def other_form(given: str, asked: str) -> str:
+    """What is said of an answer of another form than the right one."""
+    return f"This is: {given}; asked for is: {asked}."
 
 
 def relative_error(a, b) -> float:
@@ -139,7 +150,8 @@ def relative_error(a, b) -> float:
     return float(np.abs(a - b).max(initial=0) / size) if size != 0 else 0.0
 
 
-def _differences(function, inputs: list, which: int, step: float = 1e-5) -> np.ndarray:
+def differences(function, inputs: list, which: int = 0, step: float = 1e-5) -> np.ndarray:
+    """Slopes of a function of arrays or tensors along each number of one of them, in a row."""
     x = inputs[which]
     moved = x.detach().clone() if hasattr(x, "detach") else np.array(x, dtype=float)
     inputs[which], flat = moved, moved.reshape(-1)
