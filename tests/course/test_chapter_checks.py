@@ -160,12 +160,13 @@ def test_a_function_that_fails_or_is_none_is_told_in_a_sentence():
 
 
 def test_a_function_may_change_its_arguments():
-    def share(c, p, lam=0.6):
-        c /= c.norm(dim=1, keepdim=True)
-        p /= p.norm(dim=1, keepdim=True)
-        return lam * torch.sigmoid(-(c * p).sum(1))
+    def difference(n, e):
+        per_image = e.mean()
+        e *= n
+        return per_image - e.sum() / n.sum()
 
-    assert [said_of("ex-gate-cosine", "share", share) for _ in "12"] == ["right", "right"]
+    for _ in "again":
+        assert said_of("ex-kitti-means", "difference", difference) == "right"
 
 
 def test_what_the_page_computed_decides():
