@@ -43,11 +43,12 @@ def label(variant: Config | Variant) -> str:
     return method_class(variant.method).label(variant.options, variant.sites)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """The runs of one variant, by seed; `config` is that of the first, and but for the seed of all.
 
-    `setting` is what must be equal for two groups to be compared, `parent` is '' without one.
+    `setting` is what must be equal for two groups to be compared, `parent` is '' without one.  Two
+    groups are equal only if they are one and the same.
     """
 
     config: Config

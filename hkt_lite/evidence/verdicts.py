@@ -22,7 +22,7 @@ UNDECIDED = "undecided"
 @dataclass(frozen=True)
 class Verdict:
     """`finding` says what was measured, `scope` at which scale and on what; `records` are the ids
-    it rests on."""
+    it rests on, `groups` the runs that decide: of a rule's `of`, and perhaps its `to`."""
 
     verdict: str
     finding: str
@@ -30,6 +30,7 @@ class Verdict:
     records: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     scope: str = ""
+    groups: tuple[Group, ...] = ()
 
 
 def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
@@ -39,9 +40,10 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
         return Verdict(CANNOT, rule.reason)
     if rule.kind == "evaluation":
         return _evaluation(claim, records)
-    found, panel = counted(claim, records)
+    found, panel = _counted(claim, records)
     if found:
-        return replace(_JUDGES[rule.kind](claim, found, panel), scope=scope(found))
+        made = _JUDGES[rule.kind](claim, found, panel)
+        return replace(made, scope=scope(found), groups=tuple(found))
     names = " and ".join(label(one) for one in (rule.of, rule.to) if one)
     return Verdict(
         CANNOT,
@@ -50,7 +52,7 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     )
 
 
-def counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
+def _counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
     """(the groups that decide: `of` and perhaps `to`; all that may be compared with them) from the
     first scale, then the largest budget, with enough seeds; both empty without such runs."""
     wanted, variants = claim.evidence, [one for one in (claim.rule.of, claim.rule.to) if one]
