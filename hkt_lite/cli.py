@@ -428,15 +428,12 @@ def bench(
 @runs_app.command("list")
 def runs_list(published: bool = False, as_json: Json = False) -> None:
     """Finished runs of this machine, or the published ones."""
-    from .runs.listing import lines
-
     own = store.Store.default()
     if as_json:
         records = store.published() if published else own.records()
         print(json.dumps([json.loads(record.model_dump_json()) for record in records]))
         return
-    found = map(_summary, store.published()) if published else lines(own, _summary)
-    said = list(found)
+    said = list(map(_summary, store.published())) if published else own.lines(_summary)
     print("".join(f"{line}\n" for line in said), end="")
     home = results_home() if published else runs_home()
     print(f"{len(said)} records in {home}", file=sys.stderr)

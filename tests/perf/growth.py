@@ -26,7 +26,7 @@ from hkt_lite.evidence import measured, show
 from hkt_lite.files import sha256_of, write_bytes, write_json
 from hkt_lite.methods import HKT
 from hkt_lite.methods.parent import Cached
-from hkt_lite.runs import bench, listing
+from hkt_lite.runs import bench
 from hkt_lite.runs.records import RunRecord
 from hkt_lite.runs.store import Store, published
 
@@ -140,7 +140,7 @@ def _records(sizes) -> Iterator[dict]:
             store = Store(Path(folder))
             written = sum(_copy(store, runs[n % len(runs)], 1000 + n) for n in range(size))
             time.sleep(2.1)  # until nothing counts as just changed
-            goes = [_timed(lambda store=store: listing.lines(store, _name)) for _ in range(2)]
+            goes = [_timed(lambda store=store: store.lines(_name)) for _ in range(2)]
             records = store.records()
             goes.append(_timed(lambda records=records: show.render("scores", {}, records)))
         for one, seconds in zip(found, goes):
