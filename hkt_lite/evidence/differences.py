@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import stats
-from .groups import Group, at, chosen, difference, group, metric_name, panels, scope
+from .groups import Group, at, chosen, common, difference, group, metric_name, panels, scope
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, recomputable, sentence
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
@@ -51,17 +51,13 @@ def contrasts(
 def _sides(panel: list[Group], pairs: list[list[Variant]], purposes) -> list[list[Group]]:
     """The two groups of each pair that has enough seeds in common."""
     found = [[chosen(panel, variant, purposes) for variant in pair] for pair in pairs]
-    return [both for both in found if all(both) and len(_common(*both)) >= SEEDS]
-
-
-def _common(a: Group, b: Group) -> list[int]:
-    return sorted(set(a.runs) & set(b.runs))
+    return [both for both in found if all(both) and len(common(*both)) >= SEEDS]
 
 
 def told(row: dict, digits: int) -> str:
     """What a row behind `show.contrasts` says, with the ends of its interval."""
     d = next(value for key, value in row.items() if key.endswith("[95 %]"))
-    low, high = (f"{d[end]:+.{digits}f}".replace("-", "−") for end in ("low", "high"))
+    low, high = (number(d[end], digits, True) for end in ("low", "high"))
     better, worse = row["better by"].split(" over ")
     if d["low"] <= 0 <= d["high"]:
         return f"whether {better} differs from {worse} is open [{low}, {high}]"
@@ -103,8 +99,7 @@ def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:
 
 def _both(a: Group, b: Group, digits: int):
     """The bootstrap interval where all records say which test images were right."""
-    seeds = _common(a, b)
-    sides = [[at(one.runs[seed], "selected.right") for seed in seeds] for one in (a, b)]
+    sides = [[at(one.runs[seed], "selected.right") for seed in common(a, b)] for one in (a, b)]
     if not all(map(all, sides)):
         return None
     first, second = (np.array([_right(text) for text in side]) for side in sides)

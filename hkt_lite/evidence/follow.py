@@ -13,7 +13,7 @@ from scipy import stats as distributions
 
 from ..runs.records import EvalRecord, Record, filename
 from ..runs.store import manifest
-from .groups import Group, at, label, metric_name, observed, sign
+from .groups import Group, at, common, label, metric_name, observed, sign
 from .literature import Claim
 from .outputs import Cell, Table, moving, number
 from .verdicts import Verdict
@@ -63,7 +63,7 @@ def dots(claim: Claim, groups: Sequence[Group]) -> dict:
     if claim.rule.kind != "paired" or not groups:
         return {}
     of, to = (one.scores(claim.rule.metric) for one in groups)
-    seeds = [seed for seed in of if seed in to]
+    seeds = common(*groups)
     axis, digits = metric_name(claim.evidence.task, claim.rule.metric)
     return {
         "axis": f"test {axis}",
@@ -90,7 +90,7 @@ def _table_of_dots(claim: Claim, groups: Sequence[Group], used: Sequence[Record]
         return table.block("What was measured").html
     name, digits = metric_name(claim.evidence.task, rule.metric)
     table = Table(digits)
-    for seed in sorted(set.intersection(*(set(one.runs) for one in groups))):
+    for seed in common(*groups):
         row, runs = {"seed": seed}, [one.runs[seed] for one in groups]
         for one, run in zip(groups, runs):
             row |= _values(claim, one.label, run)

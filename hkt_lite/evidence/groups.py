@@ -164,6 +164,11 @@ def panels(groups: list[Group]) -> list[list[Group]]:
     return found
 
 
+def common(*groups: Group) -> list[int]:
+    """The seeds that all of them have, in order."""
+    return sorted(set.intersection(*(set(one.runs) for one in groups)))
+
+
 def difference(
     a: Group, b: Group, metric: str, selection: str = "selected", networks: bool = False
 ) -> tuple[stats.Paired | None, list[str]]:
@@ -178,7 +183,7 @@ def difference(
         pair, same = f"{a.label} and {b.label}", "the same data, budget and parent"
         raise HKTError(f"{pair} were not run with {same}, so their difference says nothing.")
     first, second = a.scores(metric, selection), b.scores(metric, selection)
-    seeds = [seed for seed in first if seed in second]
+    seeds = common(a, b)
     if not seeds:
         return None, []
     way = sign(a.config.task)

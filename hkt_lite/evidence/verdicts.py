@@ -12,7 +12,19 @@ from dataclasses import dataclass, field, replace
 from ..config import HKTError
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
-from .groups import Group, at, chosen, difference, group, label, observed, panels, scope, sign
+from .groups import (
+    Group,
+    at,
+    chosen,
+    common,
+    difference,
+    group,
+    label,
+    observed,
+    panels,
+    scope,
+    sign,
+)
 from .literature import Claim
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
@@ -67,13 +79,9 @@ def _counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
             ]
             found = [chosen(first, variants[0])]
             found += [chosen(panel, variant) for variant in variants[1:]]
-            if all(found) and len(_seeds(*found)) >= wanted.seeds:
+            if all(found) and len(common(*found)) >= wanted.seeds:
                 return found, panel
     return [], []
-
-
-def _seeds(*groups: Group) -> set[int]:
-    return set.intersection(*(set(one.runs) for one in groups))
 
 
 def _graded(reproduced: bool, partly: bool) -> str:
@@ -114,7 +122,7 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
         beyond = f"; the claimed difference of {claim.rule.size:g} lies outside the interval"
     for variant in claim.also:
         other = chosen(panel, variant)
-        if other and len(_seeds(other, to)) >= claim.evidence.seeds:
+        if other and len(common(other, to)) >= claim.evidence.seeds:
             beside, more = difference(other, to, metric)
             also.append(_said(other, to, beside))
             ids += [name for name in more if name not in ids]
