@@ -388,10 +388,10 @@ def golden(
 @app.command()
 def bench(
     name: Annotated[
-        str, Argument(help="cifar10, flow, lits (a step of it), data, cache, pages; all, growth")
+        str, Argument(help="cifar10, flow, lits (a step of it), data, cache, pages; all")
     ],
     rounds: Annotated[int, Option(min=1)] = 7,
-    small: Annotated[bool, Option(help="Toy sizes, to try `all` and `growth`.")] = False,
+    small: Annotated[bool, Option(help="Toy sizes, to try `all`.")] = False,
     write: Annotated[Path | None, Option(help="Keep what was measured, as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -399,11 +399,11 @@ def bench(
     from .benchmarks import names
     from .runs import bench as benches
 
-    known = ["all", "cache", "data", "growth", "pages", "tables", *names()]
+    known = ["all", "cache", "data", "pages", "tables", *names()]
     if name not in known:
         raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
-    if write and name not in ("all", "growth"):
-        raise HKTError("--write keeps what `all` or `growth` measured, and nothing else.")
+    if write and name != "all":
+        raise HKTError("--write keeps what `all` measured, and nothing else.")
     if name == "pages":
         from .book.build import times
 
@@ -412,18 +412,13 @@ def bench(
         from .evidence.measured import tables
 
         print("\n".join(map(str, tables())))
-    elif name in ("all", "growth"):
-        from .book.build import times
-        from .evidence import growth
+    elif name == "all":
         from .files import write_json
 
-        sizes = growth.SMALL if small else growth.SIZES
-        pages = [] if small else list(times())
-        found = benches.everything(rounds, small) if name == "all" else growth.measure(sizes, pages)
+        found = benches.everything(rounds, small)
         if write:
             write_json(write, found)
-        render = benches.as_markdown if name == "all" else growth.as_markdown
-        print(json.dumps(found, indent=1) if as_json else render(found))
+        print(json.dumps(found, indent=1) if as_json else benches.as_markdown(found))
     else:
         special = {"data": benches.data, "cache": benches.cache}
         result = special[name](rounds) if name in special else benches.step(name, rounds)
@@ -433,15 +428,12 @@ def bench(
 @runs_app.command("list")
 def runs_list(published: bool = False, as_json: Json = False) -> None:
     """Finished runs of this machine, or the published ones."""
-    from .runs.listing import lines
-
     own = store.Store.default()
     if as_json:
         records = store.published() if published else own.records()
         print(json.dumps([json.loads(record.model_dump_json()) for record in records]))
         return
-    found = map(_summary, store.published()) if published else lines(own, _summary)
-    said = list(found)
+    said = list(map(_summary, store.published())) if published else own.lines(_summary)
     print("".join(f"{line}\n" for line in said), end="")
     home = results_home() if published else runs_home()
     print(f"{len(said)} records in {home}", file=sys.stderr)

@@ -101,7 +101,7 @@ def state_of(path: Path) -> list[int]:
 
     The last of these no program can set; so who alters a file and sets back its time is seen too.
     """
-    now = path.stat()
+    now = os.stat(path)
     return [now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns]
 
 
@@ -110,22 +110,25 @@ def settled(state: list[int]) -> bool:
     return time.time_ns() - max(state[2:]) > 2_000_000_000
 
 
-def by_state(read: Callable[[Path], T]) -> Callable[[Path], T]:
-    """`read(path)`, remembered in this process for as long as the file stays the same."""
-    known: dict[Path, tuple[list[int], T]] = {}
+def by_state(
+    read: Callable[[Path], T], known: dict[str, list] | None = None
+) -> Callable[[Path], T]:
+    """`read(path)`, remembered for as long as the file stays the same: in this process, or in
+    `known`, {absolute path: [state, value]}."""
+    known = {} if known is None else known
 
     @wraps(read)
     def remembered(path: Path) -> T:
-        path = Path(path).absolute()
+        name = os.path.abspath(path)
         try:
             state = state_of(path)
         except OSError:
             return read(path)  # which says what is wrong
-        if path in known and known[path][0] == state:
-            return known[path][1]
+        if name in known and known[name][0] == state:
+            return known[name][1]
         value = read(path)
         if settled(state):
-            known[path] = (state, value)
+            known[name] = [state, value]
         return value
 
     return remembered

@@ -25,9 +25,6 @@ DEFAULTS = {
 }
 
 
-OWN = ("images", "stages", "crop", "updates", "parent_updates")  # fields of some benchmarks only
-
-
 def names() -> list[str]:
     """The folders that hold a benchmark."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/task.py"))
@@ -148,7 +145,7 @@ def _check(config: Config, task: type[Task]) -> None:
     if config.parent_source == "cached" and not task.cacheable:
         outputs = f"Outputs of task {config.task!r} are maps, which are too large to keep"
         raise HKTError(f"{outputs}; use parent_source 'live'.")
-    for field in OWN:
+    for field in Config.OPTIONAL:
         if getattr(config, field) is not None and field not in task.own:
             raise HKTError(f"Task {config.task!r} has no use for {field!r}; leave it out.")
     _check_weights(config, task)

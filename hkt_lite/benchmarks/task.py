@@ -46,7 +46,7 @@ class Task:
     zero: dict[str, str] = {}  # metric -> the metric of an answer given without looking
     sites: tuple[Site, ...] = ()  # the chosen set
     default_sites: str | None = None  # name of the set that `config.sites` = None stands for
-    own: tuple[str, ...] = ()  # fields of Config that mean something here, out of scales.OWN
+    own: tuple[str, ...] = ("optimizer", "sites", "clip", "sam")  # of Config.OPTIONAL, those in use
     cacheable = True  # whether outputs are vectors, which a cached parent can keep
     public: dict[str, str] = {}  # architecture -> its published weights under HKT_DATA/weights
     protocols: dict[str, dict] = {}  # name -> what an evaluation of a checkpoint fixes

@@ -1,24 +1,116 @@
-"""Both directions: every recorded difference to the plain child whose interval leaves 0 out.
+"""Paired differences: of one variant to another, and all those to plain that leave 0 out.
 
+show.contrasts("cifar10", [[{"method": "hkt"}, {"method": "plain", "options": {"weight": 3}}]])
 show.differences({"cifar10": ["accuracy"], "lits": ["dice", "dice_lesion"]})
 """
 
+from base64 import b64decode
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from .groups import Group, group, metric_name, panels
-from .outputs import Block, Table, none, recomputable, sentence
-from .stats import Paired
-from .tables import SEEDS, SHOWN, ready, to_plain, unique
+import numpy as np
+
+from . import stats
+from .groups import Group, at, chosen, common, difference, group, metric_name, panels, scope
+from .literature import Variant
+from .outputs import Block, Table, none, number, numeric, recomputable, sentence
+from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
+
+SWAPPED = (
+    "An audit, no score: the children learnt from test images, which this parent has never seen, "
+    "and were judged on the other test images."
+)
 
 
-class Found(NamedTuple):
-    """One variant's difference to the plain child in one metric; positive is better."""
+@recomputable
+def contrasts(
+    records,
+    task: str = "cifar10",
+    pairs: list = (),
+    metric: str = "accuracy",
+    scale: str | None = None,
+    source: str | None = None,
+    audit: bool = False,
+) -> Block:
+    """Paired differences of the first minus the second variant of each pair, positive where the
+    first is better; p adjusted for all of them (Holm).
 
-    title: str
-    group: Group
-    metric: str
-    difference: Paired
+    A variant is a dictionary with `method` and, where they are not the usual ones, `options`,
+    `sites` and `recipe`.  Pairs with too few seeds are counted below the table.  With `audit`, of
+    the runs whose parent has never seen the child's images, because the sets were swapped.
+    """
+    purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
+    asked = {"task": task, "scale": scale, "source": source, "images": images}
+    wanted = [[Variant(**side) for side in pair] for pair in pairs]
+    found = panels(group(records, purposes, **asked))
+    best = max((_sides(panel, wanted, purposes) for panel in found), key=len, default=[])
+    if not best:
+        return none(f"{where(task, scale, source, 'pair of runs')} with {SEEDS} common seeds")
+    return _contrasted(best, len(wanted) - len(best), metric)
+
+
+def _sides(panel: list[Group], pairs: list[list[Variant]], purposes) -> list[list[Group]]:
+    """The two groups of each pair that has enough seeds in common."""
+    found = [[chosen(panel, variant, purposes) for variant in pair] for pair in pairs]
+    return [both for both in found if all(both) and len(common(*both)) >= SEEDS]
+
+
+def told(row: dict, digits: int) -> str:
+    """What a row behind `show.contrasts` says, with the ends of its interval."""
+    d = next(value for key, value in row.items() if key.endswith("[95 %]"))
+    low, high = (number(d[end], digits, True) for end in ("low", "high"))
+    better, worse = row["better by"].split(" over ")
+    if d["low"] <= 0 <= d["high"]:
+        return f"whether {better} differs from {worse} is open [{low}, {high}]"
+    which = "better" if d["mean"] > 0 else "worse"
+    firm = "" if row["p, Holm"] < 0.05 else ", though not after Holm's correction"
+    return f"{better} is {which} than {worse} [{low}, {high}]{firm}"
+
+
+def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:
+    name, digits = metric_name(found[0][0].config.task, metric)
+    differences = [difference(a, b, metric) for a, b in found]
+    adjusted = stats.holm([d.p for d, _ in differences])
+    table = Table(digits)
+    for (a, b), (d, ids), p in zip(found, differences, adjusted):
+        table.row(
+            {
+                "better by": f"{a.label} over {b.label}",
+                "seeds": d.n,
+                f"{name} [95 %]": d,
+                "over seeds and images": _both(a, b, digits) if metric == "accuracy" else None,
+                "detectable": d.detectable,
+                "p, Holm": numeric("<0.001" if p < 0.001 else number(p, 3), p),
+            },
+            ids,
+        )
+    clear = [p < 0.05 for p in adjusted]
+    notes = [SWAPPED] if found[0][0].config.images == "swap" else []
+    notes += [f"Clear at 5 % after Holm's correction: {sum(clear)} of {len(clear)}."]
+    if missing:
+        wait = "waits" if missing == 1 else "wait"
+        notes.append(f"{missing} more of these comparisons {wait} for runs.")
+    return table.block(
+        f"{found[0][0].config.task}, {scope([one for pair in found for one in pair])}. Paired "
+        "differences, positive where the first is better, with t-intervals over seeds; beside them "
+        "a bootstrap over seeds and test images together.",
+        *notes,
+    )
+
+
+def _both(a: Group, b: Group, digits: int):
+    """The bootstrap interval where all records say which test images were right."""
+    sides = [[at(one.runs[seed], "selected.right") for seed in common(a, b)] for one in (a, b)]
+    if not all(map(all, sides)):
+        return None
+    first, second = (np.array([_right(text) for text in side]) for side in sides)
+    low, high = (100 * bound for bound in stats.bootstrap(first, second))
+    text = f"[{number(low, digits, True)}, {number(high, digits, True)}]"
+    return numeric(text, None)
+
+
+def _right(text: str) -> np.ndarray:
+    """A record's bits as numbers; those that fill up the last byte are 0 on both sides."""
+    return np.unpackbits(np.frombuffer(b64decode(text), np.uint8))
 
 
 @recomputable
@@ -28,8 +120,8 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     compared = list(_compared(records, metrics))
     if not compared:
         return none(f"difference to a plain child over {SEEDS} seeds")
-    above = [found for found in compared if found.difference.low > 0]
-    below = [found for found in compared if found.difference.high < 0]
+    above = [found for found in compared if found[-1].low > 0]
+    below = [found for found in compared if found[-1].high < 0]
     note = (
         f"Intervals without 0: {len(above) + len(below)} of {len(compared)} differences to the "
         f"plain child, {len(above)} above it and {len(below)} below. By chance alone about one in "
@@ -38,24 +130,27 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     if not above and not below:
         return sentence(note)
     table = Table(3)
-    for found in above + below:
-        config, better = found.group.config, found.difference.mean > 0
+    for title, one, metric, d in above + below:
+        config = one.config
         table.row(
             {
-                "in its favour": "yes" if better else "no",
+                "in its favour": "yes" if d.mean > 0 else "no",
                 "benchmark": f"{config.task}, {config.source} data, {config.scale} scale",
-                "method": found.title,
-                "measured by": metric_name(config.task, found.metric)[0],
-                "seeds": found.difference.n,
-                "better than plain by [95 %]": found.difference,
+                "method": title,
+                "measured by": metric_name(config.task, metric)[0],
+                "seeds": d.n,
+                "better than plain by [95 %]": d,
             },
-            found.group.ids,
+            one.ids,
         )
     return table.block("Differences to the plain child whose 95 % interval leaves 0 out.", note)
 
 
-def _compared(records, metrics: dict[str, list[str]]) -> Iterator[Found]:
-    """All that have enough seeds and the metric, in the order of the score tables."""
+def _compared(
+    records, metrics: dict[str, list[str]]
+) -> Iterator[tuple[str, Group, str, stats.Paired]]:
+    """(title, group, metric, difference to plain, positive where better) of all that have enough
+    seeds and the metric, in the order of the score tables."""
     for task, names in metrics.items():
         for panel in panels(group(records, SHOWN, task=task)):
             for metric in names:
@@ -63,5 +158,5 @@ def _compared(records, metrics: dict[str, list[str]]) -> Iterator[Found]:
                     continue
                 gains = to_plain(panel, metric)
                 for title, one in unique(ready(panel)).items():
-                    if id(one) in gains:
-                        yield Found(title, one, metric, gains[id(one)])
+                    if one in gains:
+                        yield title, one, metric, gains[one]

@@ -1,17 +1,23 @@
-"""Pictures of runs: scores as dots, curves over epochs, how much is inherited, who answers."""
+"""Pictures of runs: scores as dots, curves over epochs, how much is inherited, who answers, and
+how large a share should be."""
 
 import math
+from collections.abc import Iterator
 from statistics import fmean
+from typing import NamedTuple
 
 from ..runs.records import QUANTILES
 from . import plots
-from .groups import OBSERVED, Group, group, metric_name, observed, panels, scope
+from .groups import OBSERVED, Group, chosen, group, metric_name, observed, panels, scope
+from .literature import Variant
 from .outputs import Block, none, picture, recomputable, sentence
+from .stats import Paired, Summary
 from .tables import SEEDS, SHOWN, ready, runs_of, to_plain, unique, where
 
 IDLE = 0.05  # median below which HKT is called inactive, as in claim C7
 LEAD = 0.1  # of a probability: from where on the parent's part of the mixture is said to answer
 LOSSES = ("L_c", "L_c*", "L_p*")
+KINDS = ("gate", "forward_gate")  # of which λ is varied
 
 
 @recomputable
@@ -28,9 +34,9 @@ def dots(
     for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
         groups, gains, rows = ready(panel), to_plain(panel, metric), []
         for name, one in unique(groups).items():
-            s = gains.get(id(one)) if difference else one.summary(metric)
+            s = gains.get(one) if difference else one.summary(metric)
             if s:
-                rows.append({"label": name, "mean": s.mean, "low": s.low, "high": s.high})
+                rows.append({"label": name, **_ends(s)})
         if rows:
             axis, zero = f"test {metric_name(task, metric)[0]}", ""
             if difference:
@@ -87,10 +93,10 @@ def inherited(
     displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'."""
     groups, series, idle = at_hand(records, runs, task, scale, source), {}, []
     for label, one in unique(groups).items():
-        if epochs := bands(one, name):
+        if epochs := _bands(one, name):
             series[label] = epochs
-            share = bands(one, "share")
-            if share and share[-1]["q50"] < IDLE:
+            share = _median(one, "share")
+            if share is not None and share < IDLE:
                 idle.append(label)
     if not series:
         return none(f"{where(task, scale, source)} that inherits")
@@ -141,7 +147,7 @@ def _accuracies(run) -> list[float]:
     return [epoch.val["accuracy"] for epoch in run.epochs] if run else []
 
 
-def bands(one: Group, name: str) -> list[dict[str, float]]:
+def _bands(one: Group, name: str) -> list[dict[str, float]]:
     """For each epoch the quantiles of what was inherited, mean over runs; [] where nothing was."""
     found = []
     for epoch in range(len(one.records[0].epochs)):
@@ -154,3 +160,79 @@ def bands(one: Group, name: str) -> list[dict[str, float]]:
 
 def _ids(groups: list[Group]) -> list[str]:
     return [name for one in groups for name in one.ids]
+
+
+def _ends(s: Summary | Paired) -> dict[str, float]:
+    return {"mean": s.mean, "low": s.low, "high": s.high}
+
+
+def _median(one: Group, name: str) -> float | None:
+    """Of the last epoch over images, mean over seeds; None where the runs do not say it."""
+    epochs = _bands(one, name)
+    return epochs[-1]["q50"] if epochs else None
+
+
+# -- how large a share -----------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """The runs of one λ under one gate and their paired difference to the plain child."""
+
+    title: str
+    lam: float
+    group: Group
+    difference: Paired
+
+
+@recomputable
+def shares(
+    records,
+    task: str = "cifar10",
+    metric: str = "accuracy",
+    scale: str | None = None,
+    source: str | None = None,
+) -> Block:
+    """The difference to the plain child over λ, of the budget with most λ; in a browser one λ at a
+    time.  A sentence in its place where no λ has enough seeds."""
+    budgets = panels(group(records, SHOWN, task=task, scale=scale, source=source))
+    steps = [list(_steps(panel, metric)) for panel in budgets]
+    found = max(steps, key=lambda some: len({step.lam for step in some}), default=[])
+    if not found:
+        return none(f"{where(task, scale, source, 'λ of HKT')} with {SEEDS} seeds")
+    groups = [step.group for step in found]
+    rows = [
+        {"label": f"{step.title}, λ = {step.lam:g}", **_ends(step.difference)} for step in found
+    ]
+    name = metric_name(task, metric)[0]
+    made = plots.dots(rows, f"test {name}: better than plain by", "plain", scope(groups))
+    said = f"{name}, better than plain by"
+    data = {"axis": said, "zero": "plain", "kinds": _by_kind(found, metric)}
+    block = picture(made, _ids(groups), live=("lambda", data))
+    lams = ", ".join(f"{lam:g}" for lam in sorted({step.lam for step in found}))
+    return block + sentence(f"λ with at least {SEEDS} seeds beside the plain child: {lams}.")
+
+
+def _steps(panel: list[Group], metric: str) -> Iterator[Step]:
+    """Every λ that the panel has under the usual three losses and recipe, gate by gate."""
+    gains = to_plain(panel, metric)
+    lams = sorted({one.options["lam"] for one in panel if one.config.method == "hkt"})
+    for kind in KINDS:
+        for lam in lams:
+            one = chosen(panel, Variant(method="hkt", options={"kind": kind, "lam": lam}), SHOWN)
+            if one in gains:
+                yield Step(f"HKT {kind}", lam, one, gains[one])
+
+
+def _by_kind(found: list[Step], metric: str) -> dict[str, list[dict]]:
+    kinds: dict[str, list[dict]] = {}
+    for step in found:
+        row = {
+            "lam": step.lam,
+            **_ends(step.difference),
+            "seeds": step.difference.n,
+            "score": step.group.summary(metric).mean,
+            "share": _median(step.group, "share"),
+            "displacement": _median(step.group, "displacement"),
+        }
+        kinds.setdefault(step.title, []).append(row)
+    return kinds

@@ -6,78 +6,64 @@ Each step is a piece of HTML made from the records that judge the claim; without
 are a numbered list, with them book/_static/live/follow.js shows one after the other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
 
 from scipy import stats as distributions
 
 from ..runs.records import EvalRecord, Record, filename
 from ..runs.store import manifest
-from .groups import Group, at, label, metric_name, observed, sign
+from .groups import Group, at, common, label, metric_name, observed, sign
 from .literature import Claim
 from .outputs import Cell, Table, moving, number
-from .verdicts import Verdict, counted
+from .verdicts import Verdict
 
 SHOWN = (  # of a configuration, whether or not it differs
     *("task", "source", "scale", "parent", "child", "train_size", "epochs", "batch_size"),
     *("schedule", "method", "options", "sites", "lr", "weight_decay"),
 )
-DOTS, INTERVAL, RULE = "Dots", "Interval", "Rule"
-CONFIG, FILES, COMMAND = "Configuration", "Record files", "Command"
-
-
-class Step(NamedTuple):
-    name: str
-    html: str
 
 
 def drawer(claim: Claim, verdict: Verdict, records: Sequence[Record]) -> Cell:
     """The steps of one claim behind a toggle."""
-    groups, _ = counted(claim, records)
-    place = {name: n for n, name in enumerate(_deciding(groups, verdict))}
-    used = sorted((one for one in records if one.id in place), key=lambda one: place[one.id])
-    found = list(steps(claim, verdict, groups, used))
-    listed = "".join(f"<li><strong>{one.name}.</strong> {one.html}</li>" for one in found)
-    data = {"claim": claim.id, "steps": [one.name for one in found], **dots(claim, groups)}
+    found = steps(claim, verdict, records)
+    listed = "".join(f"<li><strong>{name}.</strong> {html}</li>" for name, html in found.items())
+    data = {"claim": claim.id, "steps": list(found), **dots(claim, verdict.groups)}
     html = (
         f'<details class="hkt-drawer"><summary>Follow the number of {claim.id}</summary>'
         f'{moving(("follow", data))}<ol class="hkt-still">{listed}</ol></details>'
     )
-    return Cell(" → ".join(one.name.lower() for one in found), html)
+    return Cell(" → ".join(map(str.lower, found)), html)
 
 
-def _deciding(groups: list[Group], verdict: Verdict) -> Sequence[str]:
-    """Ids of the records that decide; what stands beside does not."""
-    return [name for one in groups for name in one.ids] or verdict.records
-
-
-def steps(
-    claim: Claim, verdict: Verdict, groups: list[Group], used: Sequence[Record]
-) -> Iterator[Step]:
-    """What the number was made of; of a claim without records the rule and what it waits for."""
-    if used:
-        yield Step(DOTS, _table_of_dots(claim, groups, used))
-        yield Step(INTERVAL, _paragraph(_interval(claim, verdict)))
-    why = "" if used else f", for {verdict.finding}"
-    said = f"{claim.criterion} Committed {claim.committed}. So: {verdict.verdict}{why}."
-    yield Step(RULE, _paragraph(said))
+def steps(claim: Claim, verdict: Verdict, records: Sequence[Record]) -> dict[str, str]:
+    """What the number was made of, {step: HTML}, by the records that decide and not those beside;
+    of a claim without records the rule and what it waits for."""
+    groups = verdict.groups
+    used = [run for one in groups for run in one.records]
+    used = used or [one for one in records if one.id in verdict.records]
+    rule = f"{claim.criterion} Committed {claim.committed}. So: {verdict.verdict}"
     if not used:
-        return
-    yield Step(CONFIG, _configuration(groups, used))
-    yield Step(FILES, _files(used))
-    commands = "\n".join(_command(one) for one in used)
-    what = _paragraph("Each line makes one of these records again:")
-    yield Step(COMMAND, f"{what}<pre><code>{escape(commands)}</code></pre>")
+        return {"Rule": _paragraph(f"{rule}, for {verdict.finding}.")}
+    again = _paragraph("Each line makes one of these records again:")
+    commands = "\n".join(map(_command, used))
+    return {
+        "Dots": _table_of_dots(claim, groups, used),
+        "Interval": _paragraph(_interval(claim, verdict)),
+        "Rule": _paragraph(f"{rule}."),
+        "Configuration": _configuration(groups, used),
+        "Record files": _files(used),
+        "Command": f"{again}<pre><code>{escape(commands)}</code></pre>",
+    }
 
 
-def dots(claim: Claim, groups: list[Group]) -> dict:
+def dots(claim: Claim, groups: Sequence[Group]) -> dict:
     """The two values of each seed, as the picture draws them, and Student's t for the interval; {}
     of a claim that is not about a difference."""
     if claim.rule.kind != "paired" or not groups:
         return {}
     of, to = (one.scores(claim.rule.metric) for one in groups)
-    seeds = [seed for seed in of if seed in to]
+    seeds = common(*groups)
     axis, digits = metric_name(claim.evidence.task, claim.rule.metric)
     return {
         "axis": f"test {axis}",
@@ -95,7 +81,7 @@ def _students(n: int) -> float:
     return float(distributions.t.ppf(0.975, n - 1))
 
 
-def _table_of_dots(claim: Claim, groups: list[Group], used: Sequence[Record]) -> str:
+def _table_of_dots(claim: Claim, groups: Sequence[Group], used: Sequence[Record]) -> str:
     rule = claim.rule
     if rule.kind == "evaluation":
         table = Table(ids="record")
@@ -104,7 +90,7 @@ def _table_of_dots(claim: Claim, groups: list[Group], used: Sequence[Record]) ->
         return table.block("What was measured").html
     name, digits = metric_name(claim.evidence.task, rule.metric)
     table = Table(digits)
-    for seed in sorted(set.intersection(*(set(one.runs) for one in groups))):
+    for seed in common(*groups):
         row, runs = {"seed": seed}, [one.runs[seed] for one in groups]
         for one, run in zip(groups, runs):
             row |= _values(claim, one.label, run)
@@ -144,7 +130,7 @@ def _interval(claim: Claim, verdict: Verdict) -> str:
     return f"None, for {alone}: {verdict.finding}."
 
 
-def _configuration(groups: list[Group], used: Sequence[Record]) -> str:
+def _configuration(groups: Sequence[Group], used: Sequence[Record]) -> str:
     if not groups:
         return _paragraph("; ".join(f"{k}: {v}" for k, v in used[0].protocol.items()) + ".")
     table = Table(ids="")
@@ -158,7 +144,9 @@ def _configuration(groups: list[Group], used: Sequence[Record]) -> str:
 def _said(value) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={item}" for key, item in value.items()) or "the usual"
-    return "–" if value in (None, "") else f"{value:,}" if isinstance(value, int) else f"{value}"
+    if value in (None, ""):
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value}"
 
 
 def _files(used: Sequence[Record]) -> str:

@@ -45,11 +45,12 @@ def label(variant: Config | Variant) -> str:
     return method_class(variant.method).label(variant.options, variant.sites)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """The runs of one variant, by seed; `config` is that of the first, and but for the seed of all.
 
-    `setting` is what must be equal for two groups to be compared, `parent` is '' without one.
+    `setting` is what must be equal for two groups to be compared, `parent` is '' without one.  Two
+    groups are equal only if they are one and the same.
     """
 
     config: Config
@@ -165,6 +166,11 @@ def panels(groups: list[Group]) -> list[list[Group]]:
     return found
 
 
+def common(*groups: Group) -> list[int]:
+    """The seeds that all of them have, in order."""
+    return sorted(set.intersection(*(set(one.runs) for one in groups)))
+
+
 def difference(
     a: Group, b: Group, metric: str, selection: str = "selected", networks: bool = False
 ) -> tuple[stats.Paired | None, list[str]]:
@@ -179,7 +185,7 @@ def difference(
         pair, same = f"{a.label} and {b.label}", "the same data, budget and parent"
         raise HKTError(f"{pair} were not run with {same}, so their difference says nothing.")
     first, second = a.scores(metric, selection), b.scores(metric, selection)
-    seeds = [seed for seed in first if seed in second]
+    seeds = common(a, b)
     if not seeds:
         return None, []
     way = sign(a.config.task)

@@ -1,7 +1,8 @@
 """The tables of what was measured, in the texts that show them.   hkt bench tables
 
-`hkt bench all --write data/measured/speed.json` measures; the tables in README and book are then
-made of that file, between two marks, and a test compares them with it.
+`hkt bench all --write data/measured/speed.json` and, in a clone, `python -m tests.perf.growth
+--write` measure; the tables in README and book are then made of these files, between two marks,
+and a test compares them with them.
 """
 
 from collections.abc import Callable
@@ -12,12 +13,22 @@ from ..config import PROJECT, HKTError
 from ..files import read_json
 from ..runs import bench
 from ..runs.store import published
-from . import growth
 from .release import between
 
 FOLDER = PROJECT / "data" / "measured"
 TEXTS = {"README.md": ["speed"], "book/what_grows.md": ["speed", "growth", "arithmetic"]}
 END = "<!-- end of measured -->"
+IMAGENET = {  # the assumptions; operations are twice the multiply-adds of one forward pass
+    "images": 1_281_167,
+    "epochs": 90,
+    "child": 8.2e9,  # ResNet-50
+    "parent": 23.1e9,  # ResNet-152
+    "features": 2048,
+    "classes": 1000,
+    "speed": 989e12 * 0.3,  # an H100's dense bf16 peak, of which training reaches a third
+    "price": 2.5,  # dollars an hour of it
+}
+STUDY = {"runs": 1000, "price": 0.05}  # dollars an hour of one core
 
 
 def tables(root: Path = PROJECT) -> list[Path]:
@@ -33,15 +44,30 @@ def table(name: str) -> str:
     return "\n".join([f"<!-- measured: {name} -->", "", MADE[name](), "", END])
 
 
-def _of(file: str, render: Callable[[dict], str]) -> str:
+def _of(file: str, command: str, render: Callable[[dict], str]) -> str:
     path = FOLDER / f"{file}.json"
     if not path.is_file():
-        command = {"speed": "all"}.get(file, file)
-        return f"*Not measured yet: `hkt bench {command} --write data/measured/{file}.json`.*"
+        return f"*Not measured yet: `{command}`.*"
     try:
         return render(read_json(path, "measurement"))
     except (KeyError, TypeError, ValueError):
-        raise HKTError(f"{path} is no measurement of `hkt bench`; measure it again.") from None
+        raise HKTError(f"{path} is no measurement of `{command}`; measure it again.") from None
+
+
+def growth(found: dict) -> str:
+    """Each series of tests/perf/growth.py as ratios: how much more for how much more."""
+    lines = ["| what | sizes | time, times that of the size before | memory or disk |"]
+    lines.append("|---|---|---|---|")
+    for one in found["series"]:
+        sizes, seconds = one["sizes"], one["seconds"]
+        steps = [f"× {now / before:.2g}" for before, now in zip(seconds, seconds[1:])]
+        mib = [value for value in one["mib"] if value is not None]
+        size = f"{mib[0]:.3g} to {mib[-1]:.3g} MiB" if mib else "–"
+        said = ", ".join(f"{value:,}" for value in sizes)
+        if len(sizes) > 6:
+            said, steps = f"1 to {sizes[-1]}", [f"× {seconds[-1] / seconds[0]:.2g} in all"]
+        lines.append(f"| {one['what']} | {said} | {', '.join(steps)} | {size} |")
+    return "\n".join([*lines, "", bench.said(found["made"])])
 
 
 def _arithmetic() -> str:
@@ -50,11 +76,44 @@ def _arithmetic() -> str:
     if not runs:
         return "*No run of CIFAR-10 at cpu scale is published yet.*"
     seconds = median(run.cost.seconds for run in runs)
-    return growth.arithmetic(seconds, runs[0].cost.parameters)
+    return arithmetic(seconds, runs[0].cost.parameters)
+
+
+def arithmetic(seconds: float, parameters: int) -> str:
+    """What larger studies would cost, shown as the multiplications that give it.
+
+    `seconds` is the median of a recorded run, `parameters` its child's.
+    """
+    a = IMAGENET
+    operations = a["images"] * a["epochs"] * (3 * a["child"] + a["parent"])
+    hours = operations / a["speed"] / 3600
+    row = 2 * (a["features"] + a["classes"])
+    study = STUDY["runs"] * seconds / 3600
+    disk = 20 * parameters * STUDY["runs"]
+    lines = [
+        "| study | arithmetic | result |",
+        "|---|---|---|",
+        f"| HKT on ImageNet, one seed | {a['images']:,} images × {a['epochs']} epochs × (3 × "
+        f"{a['child'] / 1e9:g} + {a['parent'] / 1e9:g}) · 10⁹ operations ÷ "
+        f"{a['speed'] / 1e12:.0f} · 10¹² a second | {hours:.1f} hours of one GPU |",
+        f"| its price | {hours:.1f} hours × {a['price']} dollars | {hours * a['price']:.0f} "
+        "dollars |",
+        f"| a cache of its parent | {a['images']:,} images × 2 bytes × ({a['features']} + "
+        f"{a['classes']}) numbers | {a['images'] * row / 2**30:.1f} GiB a view |",
+        f"| {STUDY['runs']:,} runs like the recorded ones | {STUDY['runs']:,} × {seconds:,.0f} "
+        f"seconds | {study:,.0f} hours of one core |",
+        f"| their price | {study:,.0f} hours × {STUDY['price']} dollars | "
+        f"{study * STUDY['price']:,.0f} dollars |",
+        f"| their disk | {STUDY['runs']:,} × 20 bytes × {parameters:,} parameters | "
+        f"{disk / 2**30:.1f} GiB |",
+    ]
+    return "\n".join(lines)
 
 
 MADE: dict[str, Callable[[], str]] = {
-    "speed": lambda: _of("speed", bench.as_markdown),
-    "growth": lambda: _of("growth", growth.as_markdown),
+    "speed": lambda: _of(
+        "speed", "hkt bench all --write data/measured/speed.json", bench.as_markdown
+    ),
+    "growth": lambda: _of("growth", "python -m tests.perf.growth --write", growth),
     "arithmetic": _arithmetic,
 }

@@ -128,12 +128,10 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
     """Released checkpoints that we evaluated, beside what was published for the same file under the
     same normalisation, and beside what we had measured before this project kept records."""
     name, digits = metric_name(task, metric)
-    table, found = Table(digits, ids="record"), []
-    for one in records:
-        if one.kind == "eval" and one.task == task and not one.checkpoint.startswith("run "):
-            found.append(one)
-    found.sort(key=lambda one: (one.checkpoint, str(one.protocol.get("normalisation")), one.id))
-    for one in found:
+    table, here = Table(digits, ids="record"), [one for one in records if one.kind == "eval"]
+    here = [one for one in here if one.task == task and not one.checkpoint.startswith("run ")]
+    here.sort(key=lambda one: (one.checkpoint, str(one.protocol.get("normalisation")), one.id))
+    for one in here:
         measured, known = at(one, f"metrics.{metric}"), _known(one, metric)
         before = known.pop("measured", None)
         mark, published = next(iter(known.items()), ("", None))

@@ -51,15 +51,12 @@ def unique(groups: list[Group]) -> dict[str, Group]:
 
 def to_plain(
     panel: list[Group], metric: str, selection: str = "selected"
-) -> dict[int, stats.Paired]:
-    """id(group) -> paired difference to the panel's plain child, where there are enough seeds."""
-    base, found = chosen(panel, Variant(method="plain")), {}
-    for one in panel:
-        if base and one is not base:
-            d, _ = difference(one, base, metric, selection)
-            if d and d.n >= SEEDS:
-                found[id(one)] = d
-    return found
+) -> dict[Group, stats.Paired]:
+    """Paired differences to the panel's plain child, of the groups with enough seeds for one."""
+    base = chosen(panel, Variant(method="plain"))
+    others = [one for one in panel if base and one is not base]
+    found = {one: difference(one, base, metric, selection)[0] for one in others}
+    return {one: d for one, d in found.items() if d and d.n >= SEEDS}
 
 
 @recomputable
@@ -87,7 +84,7 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
     name, digits = metric_name(task, metric)
     table, gains = Table(digits), to_plain(panel, metric, selection)
     for one in groups:
-        best, d = one.summary(metric), gains.get(id(one))
+        best, d = one.summary(metric), gains.get(one)
         table.row(
             {
                 "method": one.title,
@@ -124,7 +121,7 @@ def _parents(groups: list[Group]) -> Iterator[str]:
 
 
 def _notes(
-    panel: list[Group], groups: list[Group], gains: dict[int, stats.Paired]
+    panel: list[Group], groups: list[Group], gains: dict[Group, stats.Paired]
 ) -> Iterator[str]:
     """Of runs that learnt nothing, which stay in the mean; of variants with too few seeds; and
     which differences to plain stand when the table's comparisons are taken as one family."""
@@ -139,7 +136,7 @@ def _notes(
     if few:
         said = [f"{one.label}, lr {one.config.lr:g} ({len(one.runs)})" for one in few]
         yield f"Without a number for want of {SEEDS} seeds: {'; '.join(said)}."
-    compared = {name: gains[id(one)] for name, one in unique(groups).items() if id(one) in gains}
+    compared = {name: gains[one] for name, one in unique(groups).items() if one in gains}
     if len(compared) > 1:
         adjusted = stats.holm([d.p for d in compared.values()])
         clear = [name for name, p in zip(compared, adjusted) if p < 0.05]

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field, replace
 from ..config import HKTError
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
-from .groups import Group, at, chosen, difference, group, label, observed, panels, scope, sign
+from .groups import (
+    Group,
+    at,
+    chosen,
+    common,
+    difference,
+    group,
+    label,
+    observed,
+    panels,
+    scope,
+    sign,
+)
 from .literature import Claim
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
@@ -22,7 +34,7 @@ UNDECIDED = "undecided"
 @dataclass(frozen=True)
 class Verdict:
     """`finding` says what was measured, `scope` at which scale and on what; `records` are the ids
-    it rests on."""
+    it rests on, `groups` the runs that decide: of a rule's `of`, and perhaps its `to`."""
 
     verdict: str
     finding: str
@@ -30,6 +42,7 @@ class Verdict:
     records: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     scope: str = ""
+    groups: tuple[Group, ...] = ()
 
 
 def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
@@ -39,9 +52,10 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
         return Verdict(CANNOT, rule.reason)
     if rule.kind == "evaluation":
         return _evaluation(claim, records)
-    found, panel = counted(claim, records)
+    found, panel = _counted(claim, records)
     if found:
-        return replace(_JUDGES[rule.kind](claim, found, panel), scope=scope(found))
+        made = _JUDGES[rule.kind](claim, found, panel)
+        return replace(made, scope=scope(found), groups=tuple(found))
     names = " and ".join(label(one) for one in (rule.of, rule.to) if one)
     return Verdict(
         CANNOT,
@@ -50,7 +64,7 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     )
 
 
-def counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
+def _counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
     """(the groups that decide: `of` and perhaps `to`; all that may be compared with them) from the
     first scale, then the largest budget, with enough seeds; both empty without such runs."""
     wanted, variants = claim.evidence, [one for one in (claim.rule.of, claim.rule.to) if one]
@@ -65,13 +79,9 @@ def counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
             ]
             found = [chosen(first, variants[0])]
             found += [chosen(panel, variant) for variant in variants[1:]]
-            if all(found) and len(_seeds(*found)) >= wanted.seeds:
+            if all(found) and len(common(*found)) >= wanted.seeds:
                 return found, panel
     return [], []
-
-
-def _seeds(*groups: Group) -> set[int]:
-    return set.intersection(*(set(one.runs) for one in groups))
 
 
 def _graded(reproduced: bool, partly: bool) -> str:
@@ -112,7 +122,7 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
         beyond = f"; the claimed difference of {claim.rule.size:g} lies outside the interval"
     for variant in claim.also:
         other = chosen(panel, variant)
-        if other and len(_seeds(other, to)) >= claim.evidence.seeds:
+        if other and len(common(other, to)) >= claim.evidence.seeds:
             beside, more = difference(other, to, metric)
             also.append(_said(other, to, beside))
             ids += [name for name in more if name not in ids]

@@ -5,7 +5,6 @@ hkt eval cifar10 FILE --arch resnet20
 """
 
 import copy
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import nn
 from ..benchmarks import get, resolve
 from ..benchmarks.weights import load_weights
 from ..config import Config, HKTError, canonical, nearest
-from ..files import sha256, write_bytes
+from ..files import sha256, sha256_of, write_bytes
 from . import golden
 from .device import deterministic
 from .records import EvalRecord, RunRecord
@@ -138,11 +137,10 @@ def evaluate(
         said = task.protocol(protocol)
         metrics = task.metrics(model, "test")
     digest = sha256(path)
-    name = canonical([config.task, digest, config.child, said])
     vouching = golden.versions(config, "eval")
     made_here = path.resolve().parent.parent == store.home.resolve()
     record = EvalRecord(
-        id=hashlib.sha256(name.encode()).hexdigest()[:12],
+        id=sha256_of(canonical([config.task, digest, config.child, said]).encode())[:12],
         checkpoint=f"run {path.parent.name}" if made_here else path.name,
         sha256=digest,
         task=config.task,

@@ -1,6 +1,5 @@
 """Run a record again and say how close it came.   hkt reproduce ID"""
 
-import hashlib
 import json
 import math
 import tempfile
@@ -11,6 +10,7 @@ import numpy as np
 from scipy import stats as distributions
 
 from ..config import HKTError, canonical
+from ..files import sha256_of
 from .loop import run
 from .records import Record, RepeatRecord, RunRecord, Verdict
 from .store import Store, published
@@ -38,12 +38,10 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
         own = Store(Path(folder), earlier=store.home)
         rerun = run(record.config, record.purpose, store=own, progress=progress).record
     verdict, sentence = compare(record, rerun, [*published(), *store.records()])
-    made_by = json.dumps([record.id, rerun.provenance.golden, rerun.provenance.commit])
-    name = hashlib.sha256(made_by.encode()).hexdigest()[:12]
-    said = RepeatRecord(
-        id=name, run=record.id, verdict=verdict, sentence=sentence, provenance=rerun.provenance
-    )
-    store.add(said)
+    made = rerun.provenance
+    name = sha256_of(json.dumps([record.id, made.golden, made.commit]).encode())[:12]
+    said = {"run": record.id, "verdict": verdict, "sentence": sentence}
+    store.add(RepeatRecord(id=name, **said, provenance=made))
     return verdict, sentence
 
 
@@ -56,15 +54,16 @@ def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[V
     new, old = rerun.selected.test[metric], record.selected.test[metric]
     said = f"{metric} {new:.2f} instead of {old:.2f}"
     runs = [other for other in known if isinstance(other, RunRecord)]
-    twins = {r.id: r.selected.test[metric] for r in runs if _twin(r) == _twin(record)}
+    wanted = record.config.deciding("seed")
+    twins = {r.id: r.selected.test[metric] for r in runs if r.config.deciding("seed") == wanted}
     if len(twins) < FEWEST:
         return "different", f"{said}; {len(twins)} seeds are recorded, too few for an interval."
     values = np.array(list(twins.values()))
-    half = float(distributions.t.ppf(0.975, len(values) - 1)) * values.std(ddof=1)
-    half *= math.sqrt(1 + 1 / len(values))
+    n, spread = len(values), values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
+    half = distributions.t.ppf(0.975, n - 1) * spread
     low, high = values.mean() - half, values.mean() + half
     verdict: Verdict = "inside the interval" if low <= new <= high else "different"
-    expected = f"one more of {len(values)} seeds is expected between {low:.2f} and {high:.2f}"
+    expected = f"one more of {n} seeds is expected between {low:.2f} and {high:.2f}"
     return verdict, f"{said}; {expected}."
 
 
@@ -73,7 +72,3 @@ def numbers(record: RunRecord) -> str:
     parts = {"epochs": {"__all__": {"seconds"}}}
     dumped = record.model_dump_json(include={"epochs", "selected", "last"}, exclude=parts)
     return canonical(json.loads(dumped))
-
-
-def _twin(record: RunRecord) -> dict:
-    return record.config.deciding("seed")

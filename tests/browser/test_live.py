@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from hkt_lite.evidence import shares, style
+from hkt_lite.evidence import figures, style
 from hkt_lite.evidence.outputs import BUILDERS
 from hkt_lite.methods import attention
 from hkt_lite.methods.hkt import HKT
@@ -82,7 +82,7 @@ def tug() -> dict:
 def lams(*values: float) -> list:
     """Published runs of plain and of HKT with these λ."""
     runs = family("plain", [74.0, 74.6, 74.2])
-    for kind in shares.KINDS:
+    for kind in figures.KINDS:
         for lam in values:
             scores = [75.1 - 9 * lam**2, 75.0 - 9 * lam, 75.2 - 8 * lam]
             runs += family("hkt", scores, options={"kind": kind, "lam": lam})

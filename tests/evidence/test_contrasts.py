@@ -40,7 +40,7 @@ def test_each_pair_is_a_paired_difference_of_its_own_runs():
     ]
     means = [row["accuracy (%) [95 %]"]["mean"] for row in rows]
     assert means == pytest.approx([-9.93333, -10.0], abs=1e-4)
-    assert "1 more of these comparisons wait for runs." in text
+    assert "1 more of these comparisons waits for runs." in text
 
 
 def test_a_recipe_is_a_variant_of_its_own_and_is_said():

@@ -6,7 +6,8 @@ import pytest
 
 from hkt_lite import files
 from hkt_lite.config import HKTError
-from hkt_lite.runs import listing, records
+from hkt_lite.runs import records
+from hkt_lite.runs import store as stores
 from hkt_lite.runs.store import Store
 from tests.toy import evaluation
 
@@ -14,9 +15,8 @@ from tests.toy import evaluation
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """Three records that were written long ago, and one after which the index was made."""
-    monkeypatch.setattr(listing, "FEWEST", 1)
+    monkeypatch.setattr(stores, "FEWEST", 1)
     monkeypatch.setattr(files, "settled", lambda state: True)
-    monkeypatch.setattr(listing, "settled", lambda state: True)
     store = Store(tmp_path)
     for number in range(3):
         store.add(evaluation(f"toy{number}"))
@@ -25,7 +25,7 @@ def store(tmp_path, monkeypatch):
 
 
 def lines(store) -> list[str]:
-    return listing.lines(store, lambda record: f"{record.id} {record.metrics['accuracy']}")
+    return store.lines(lambda record: f"{record.id} {record.metrics['accuracy']}")
 
 
 def refuse(path):
@@ -34,7 +34,7 @@ def refuse(path):
 
 def test_nothing_is_read_again_while_nothing_changes(store, monkeypatch):
     before = lines(store)
-    monkeypatch.setattr(listing, "load", refuse)
+    monkeypatch.setattr(stores, "load", refuse)
     assert lines(store) == before and len(before) == 3
 
 
@@ -56,7 +56,7 @@ def test_records_come_and_go(store):
 
 @pytest.mark.parametrize("text", ["", "[]", '{"source": 1}', '{"source": "x", "records": {}}'])
 def test_an_index_of_other_code_or_none_at_all_is_made_anew(store, text):
-    before, index = lines(store), store.home / listing.INDEX
+    before, index = lines(store), store.home / stores.INDEX
     index.write_text(text)
     assert lines(store) == before and "toy1" in index.read_text()
 

@@ -84,7 +84,7 @@ class Flow(Task):
         "kitti_fl_all": ("Fl-all, KITTI (%)", 2),
     }
     limits = {"*fl_all": 100.0, "*px[135]": 100.0}
-    own = ("stages", "updates", "parent_updates")
+    own = (*Task.own, "stages", "updates", "parent_updates")
     cacheable = False
     zero = {key: f"{key}_zero" for key in ("sintel_epe", "sintel_final_epe", "kitti_epe", "epe")}
     public = {

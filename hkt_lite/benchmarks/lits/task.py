@@ -54,7 +54,7 @@ class Lits(Task):
         "dice_liver": ("Dice, liver", 3),
         "dice_lesion": ("Dice, lesions", 3),
     }
-    own = ("stages", "crop")
+    own = (*Task.own, "stages", "crop")
     cacheable = False
     limits = {"dice*": 1.0, "lesion_recall": 1.0}
     # 'test': of the committed split; 'all': every volume that lies there, also of no split

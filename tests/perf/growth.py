@@ -1,9 +1,13 @@
-"""What grows, and how fast: time and memory against sizes, in one run.   hkt bench growth
+"""What grows, and how fast: time and memory against sizes, in one run.
+
+    python -m tests.perf.growth                 # minutes; --small tries it with toy sizes
+    python -m tests.perf.growth --write         # also into data/measured/growth.json
 
 Each series is one thing at several sizes: {"what", "unit", "sizes", "seconds", "mib"}; what is told
 of it are ratios of neighbours, which say more about another machine than its seconds.
 """
 
+import argparse
 import json
 import tempfile
 import time
@@ -13,18 +17,18 @@ from types import SimpleNamespace
 
 import torch
 
-from ..benchmarks import get, resolve
-from ..benchmarks.cifar10.augment import Augment
-from ..benchmarks.cifar10.task import MEAN, STD
-from ..config import Config, HKTError, canonical
-from ..files import sha256_of, write_bytes
-from ..methods import HKT
-from ..methods.parent import Cached
-from ..runs import bench, listing
-from ..runs.records import RunRecord
-from ..runs.store import Store, published
-from . import tables  # noqa: F401 -- with it `render` knows scores
-from .outputs import render
+from hkt_lite.benchmarks import get, resolve
+from hkt_lite.benchmarks.cifar10.augment import Augment
+from hkt_lite.benchmarks.cifar10.task import MEAN, STD
+from hkt_lite.book.build import times
+from hkt_lite.config import Config, HKTError, canonical
+from hkt_lite.evidence import measured, show
+from hkt_lite.files import sha256_of, write_bytes, write_json
+from hkt_lite.methods import HKT
+from hkt_lite.methods.parent import Cached
+from hkt_lite.runs import bench
+from hkt_lite.runs.records import RunRecord
+from hkt_lite.runs.store import Store, published
 
 SIZES = {
     "images": (1000, 4000, 16_000, 45_000),
@@ -136,9 +140,9 @@ def _records(sizes) -> Iterator[dict]:
             store = Store(Path(folder))
             written = sum(_copy(store, runs[n % len(runs)], 1000 + n) for n in range(size))
             time.sleep(2.1)  # until nothing counts as just changed
-            goes = [_timed(lambda store=store: listing.lines(store, _name)) for _ in range(2)]
+            goes = [_timed(lambda store=store: store.lines(_name)) for _ in range(2)]
             records = store.records()
-            goes.append(_timed(lambda records=records: render("scores", {}, records)))
+            goes.append(_timed(lambda records=records: show.render("scores", {}, records)))
         for one, seconds in zip(found, goes):
             one["seconds"].append(seconds)
             one["mib"].append(written / 2**20)
@@ -190,64 +194,16 @@ def _workers(sizes, tasks: int) -> Iterator[dict]:
     yield found
 
 
-# -- as a table ------------------------------------------------------------------------------------
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m tests.perf.growth", description=__doc__)
+    options.add_argument("--small", action="store_true", help="toy sizes, to try it")
+    options.add_argument("--write", action="store_true", help="keep it for `hkt bench tables`")
+    given = options.parse_args()
+    found = measure(SMALL) if given.small else measure(SIZES, list(times()))
+    if given.write:
+        write_json(measured.FOLDER / "growth.json", found)
+    print(measured.growth(found))
 
 
-def as_markdown(found: dict) -> str:
-    """Each series as ratios: how much more for how much more."""
-    lines = ["| what | sizes | time, times that of the size before | memory or disk |"]
-    lines.append("|---|---|---|---|")
-    for one in found["series"]:
-        sizes, seconds = one["sizes"], one["seconds"]
-        steps = [f"× {now / before:.2g}" for before, now in zip(seconds, seconds[1:])]
-        mib = [value for value in one["mib"] if value is not None]
-        size = f"{mib[0]:.3g} to {mib[-1]:.3g} MiB" if mib else "–"
-        said = ", ".join(f"{value:,}" for value in sizes)
-        if len(sizes) > 6:
-            said, steps = f"1 to {sizes[-1]}", [f"× {seconds[-1] / seconds[0]:.2g} in all"]
-        lines.append(f"| {one['what']} | {said} | {', '.join(steps)} | {size} |")
-    return "\n".join([*lines, "", bench.said(found["made"])])
-
-
-IMAGENET = {  # the assumptions; operations are twice the multiply-adds of one forward pass
-    "images": 1_281_167,
-    "epochs": 90,
-    "child": 8.2e9,  # ResNet-50
-    "parent": 23.1e9,  # ResNet-152
-    "features": 2048,
-    "classes": 1000,
-    "speed": 989e12 * 0.3,  # an H100's dense bf16 peak, of which training reaches a third
-    "price": 2.5,  # dollars an hour of it
-}
-STUDY = {"runs": 1000, "price": 0.05}  # dollars an hour of one core
-
-
-def arithmetic(seconds: float, parameters: int) -> str:
-    """What larger studies would cost, shown as the multiplications that give it.
-
-    `seconds` is the median of a recorded run, `parameters` its child's.
-    """
-    a = IMAGENET
-    operations = a["images"] * a["epochs"] * (3 * a["child"] + a["parent"])
-    hours = operations / a["speed"] / 3600
-    row = 2 * (a["features"] + a["classes"])
-    study = STUDY["runs"] * seconds / 3600
-    disk = 20 * parameters * STUDY["runs"]
-    lines = [
-        "| study | arithmetic | result |",
-        "|---|---|---|",
-        f"| HKT on ImageNet, one seed | {a['images']:,} images × {a['epochs']} epochs × (3 × "
-        f"{a['child'] / 1e9:g} + {a['parent'] / 1e9:g}) · 10⁹ operations ÷ "
-        f"{a['speed'] / 1e12:.0f} · 10¹² a second | {hours:.1f} hours of one GPU |",
-        f"| its price | {hours:.1f} hours × {a['price']} dollars | {hours * a['price']:.0f} "
-        "dollars |",
-        f"| a cache of its parent | {a['images']:,} images × 2 bytes × ({a['features']} + "
-        f"{a['classes']}) numbers | {a['images'] * row / 2**30:.1f} GiB a view |",
-        f"| {STUDY['runs']:,} runs like the recorded ones | {STUDY['runs']:,} × {seconds:,.0f} "
-        f"seconds | {study:,.0f} hours of one core |",
-        f"| their price | {study:,.0f} hours × {STUDY['price']} dollars | "
-        f"{study * STUDY['price']:,.0f} dollars |",
-        f"| their disk | {STUDY['runs']:,} × 20 bytes × {parameters:,} parameters | "
-        f"{disk / 2**30:.1f} GiB |",
-    ]
-    return "\n".join(lines)
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,11 @@
-"""What was measured: the smallest sizes, the tables, and that texts show what the files say."""
+"""What was measured: speed at the smallest sizes, the tables, and that texts show what the files say."""
 
 import json
 
 import pytest
 
 from hkt_lite.config import PROJECT, HKTError
-from hkt_lite.evidence import growth, measured
+from hkt_lite.evidence import measured
 from hkt_lite.runs import bench
 
 FOUND = {
@@ -24,18 +24,6 @@ FOUND = {
 
 
 @pytest.mark.slow
-def test_growth_is_measured_at_every_size():
-    found = json.loads(json.dumps(growth.measure(growth.SMALL)))
-    assert len(found["series"]) == 7
-    for one in found["series"]:
-        assert len(one["sizes"]) == len(one["seconds"]) == len(one["mib"]) > 1
-        assert all(seconds > 0 for seconds in one["seconds"])
-    assert growth.as_markdown(found).count("\n| ") == len(found["series"])
-    views = found["series"][1]["mib"]
-    assert views[1] == 2 * views[0]
-
-
-@pytest.mark.slow
 def test_everything_is_measured_in_one_run():
     found = bench.everything(rounds=1, small=True)
     names = {one["name"] for one in found["benches"]}
@@ -46,13 +34,13 @@ def test_everything_is_measured_in_one_run():
 
 
 def test_a_table_says_ratios_and_where_they_come_from():
-    text = growth.as_markdown(FOUND)
+    text = measured.growth(FOUND)
     assert "| things | 1, 10 | × 4 | 1 to 2 MiB |" in text and "2026-01-02" in text
     assert "| step, toy | a / b | 2.00 | 1.50 | 2.50 |" in bench.as_markdown(FOUND)
 
 
 def test_arithmetic_is_what_it_shows():
-    text = growth.arithmetic(seconds=3600, parameters=1_000_000)
+    text = measured.arithmetic(seconds=3600, parameters=1_000_000)
     assert "1,000 × 3,600 seconds | 1,000 hours of one core" in text
     assert "1,000 hours × 0.05 dollars | 50 dollars" in text
     operations = 1_281_167 * 90 * (3 * 8.2e9 + 23.1e9)
