@@ -40,10 +40,10 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     verdict, sentence = compare(record, rerun, [*published(), *store.records()])
     made = rerun.provenance
     name = sha256_of(json.dumps([record.id, made.golden, made.commit]).encode())[:12]
-    again = RepeatRecord(
+    repeat = RepeatRecord(
         id=name, run=record.id, verdict=verdict, sentence=sentence, provenance=made
     )
-    store.add(again)
+    store.add(repeat)
     return verdict, sentence
 
 
