@@ -101,12 +101,9 @@ def _copy_book(out: Path) -> Path:
     made = shutil.ignore_patterns("_generated", "_build", "__pycache__")
     book = config.PROJECT / "book"
     shutil.copytree(book, out / "book", dirs_exist_ok=True, ignore=made)
-    for path in [
-        config.PROJECT / "_config.yml",
-        *config.PROJECT.glob("*.md"),
-        *config.PROJECT.glob("*.cff"),
-    ]:
-        shutil.copy(path, out)
+    for pattern in ("_config.yml", "*.md", "*.cff"):
+        for path in config.PROJECT.glob(pattern):
+            shutil.copy(path, out)
     shown = [path for text in book.glob("*.md") for path in included(text)]
     shown += [path for text in sources() for path in included(text, book / "_generated")]
     for path in shown:

@@ -64,9 +64,8 @@ def _marks(cell) -> set[str]:
     """A cell's tags, and its comments as nbval reads them."""
     lines = [line.strip() for line in cell.source.splitlines()]
     comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    return {mark.lower().replace("_", "-") for mark in comments} | set(
-        cell.metadata.get("tags", [])
-    )
+    marks = {mark.lower().replace("_", "-") for mark in comments}
+    return marks.union(cell.metadata.get("tags", []))
 
 
 # -- pages -----------------------------------------------------------------------------------------

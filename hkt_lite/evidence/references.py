@@ -186,6 +186,7 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
     for (corpus, _, variant, _), found in sorted(groups.items()):
         ours = stats.summary([at(one, f"metrics.{metric}") for one in found])
         blind = stats.summary([at(one, f"metrics.{zero}") for one in found]).mean
+        better = kind.learnt({metric: ours.mean, zero: blind})
         table.row(
             {
                 "data": corpus,
@@ -193,9 +194,7 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
                 "seeds": ours.n,
                 name: ours,
                 "without looking": blind,
-                "better by a tenth": "yes"
-                if kind.learnt({metric: ours.mean, zero: blind})
-                else "no",
+                "better by a tenth": "yes" if better else "no",
             },
             [one.id for one in found],
         )

@@ -88,9 +88,7 @@ class RunRecord(Part):
     selected: Score  # the epoch with the best validation metric
     last: Score
     parent: ParentInfo | None = None
-    fidelity: dict[
-        str, dict[str, float]
-    ] = {}  # split -> how the chosen child answers as its parent
+    fidelity: dict[str, dict[str, float]] = {}  # split -> how the child answers as its parent
     cost: Cost
     weights: dict[WeightsFile, str] = {}  # file of the store -> sha256 of its tensors
     provenance: Provenance
