@@ -23,6 +23,7 @@ from ..runs.store import MANIFEST
 DIAGRAM = re.compile(r"!\[([^\]]*)\]\(\.\./book/(_static/\S+)-light\.svg\)")
 NOT_COMMITTED = ("results", "runs", "cache", "golden")  # of data/: records count by their manifest
 PACKAGE = Path(__file__).resolve().parents[1]
+COURSE = PACKAGE.parent / "hkt_course"  # its checks stand on the pages
 
 
 def read(path: Path):
@@ -235,10 +236,11 @@ def _sources(shown: list[str]) -> list[str]:
 def key(notebook: Path, parameters: dict) -> str:
     """16 hex digits over all that decides a page.
 
-    Source bytes, parameters, package code, manifest of the published records, constraints, and all
+    Source bytes, parameters, the packages' code, manifest of the published records, constraints, and all
     committed data: registry, literature, claims, splits, grids, weights of small parents.
     """
-    digest = hashlib.sha256(canonical([parameters, tree_digest(PACKAGE)]).encode())
+    code = [tree_digest(package) for package in (PACKAGE, COURSE)]
+    digest = hashlib.sha256(canonical([parameters, *code]).encode())
     paths = [notebook, results_home() / MANIFEST, config.PROJECT / "constraints.txt"]
     for child in sorted((config.PROJECT / "data").glob("*")):
         if child.name not in NOT_COMMITTED:

@@ -19,7 +19,7 @@ from ..config import HKTError, results_home
 from ..files import files_below, read_json, sha256, tree_digest, write_json
 from ..runs.store import MANIFEST
 from .execute import environment, plain
-from .notebook import PACKAGE
+from .notebook import COURSE, PACKAGE
 from .problem import Problem
 
 JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # it has no `python -m`
@@ -69,7 +69,7 @@ def _sources(root: Path) -> dict[str, str]:
     found = {path.relative_to(root).as_posix(): sha256(path) for path in paths}
     for path in (results_home() / MANIFEST, *sorted((config.PROJECT / "data").glob("*.yaml"))):
         found[f"data/{path.name}"] = sha256(path) if path.is_file() else "none"
-    return found | {"hkt_lite": tree_digest(PACKAGE)}
+    return found | {place.name: tree_digest(place) for place in (PACKAGE, COURSE)}
 
 
 def included(path: Path, folder: Path | None = None) -> list[Path]:

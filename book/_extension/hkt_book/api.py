@@ -1,6 +1,7 @@
 """The public functions and classes of a room, from their docstrings: read, not imported.
 
-```{api} methods``` lists what hkt_lite/methods/ has, without names that begin with _.
+```{api} methods``` lists what hkt_lite/methods/ has, without names that begin with _;
+```{api} hkt_course``` what that package has.
 """
 
 import ast
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from hkt_lite.book.notebook import PACKAGE
+from hkt_lite.book.notebook import COURSE, PACKAGE
 from hkt_lite.config import nearest
 
 CODE = re.compile(r"`([^`]+)`")
@@ -34,11 +35,12 @@ class Api(Directive):
 
     def run(self) -> list[nodes.Node]:
         room = self.arguments[0]
-        rooms = [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+        rooms = {path.parent.name: path.parent for path in PACKAGE.glob("*/__init__.py")}
+        rooms[COURSE.name] = COURSE
         if room not in rooms:
             raise self.error(f"There is no room {room!r}.{nearest(room, rooms)}")
         found = []
-        for path in sorted((PACKAGE / room).rglob("*.py")):
+        for path in sorted(rooms[room].rglob("*.py")):
             self.state.document.settings.env.note_dependency(str(path))
             found += module(path)
         return found
