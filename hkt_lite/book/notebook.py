@@ -236,8 +236,8 @@ def _sources(shown: list[str]) -> list[str]:
 def key(notebook: Path, parameters: dict) -> str:
     """16 hex digits over all that decides a page.
 
-    Source bytes, parameters, the packages' code, manifest of the published records, constraints, and all
-    committed data: registry, literature, claims, splits, grids, weights of small parents.
+    Source bytes, parameters, the packages' code, manifest of the published records, constraints,
+    and all committed data: registry, literature, claims, splits, grids, weights of small parents.
     """
     code = [tree_digest(package) for package in (PACKAGE, COURSE)]
     digest = hashlib.sha256(canonical([parameters, *code]).encode())
