@@ -123,11 +123,13 @@ WORDS += [
 ]
 WORDS += ["a" * 300, "000000000000", ".", "/", "nowhere.yaml", "-", "--option=", "--no-such", "'"]
 WORK = """
-    runs.loop.run runs.trace.trace runs.grid.sweep runs.bench.step runs.bench.data
-    runs.reproduce.reproduce runs.export.export runs.export.evaluate runs.golden.suite
-    runs.store.publish book.build.build book.check.check book.validate.validate
-    evidence.release.export benchmarks.registry.fetch benchmarks.registry.verify
-    benchmarks.flow.submission.write course.classroom.Class
+    hkt_lite.runs.loop.run hkt_lite.runs.trace.trace hkt_lite.runs.grid.sweep
+    hkt_lite.runs.bench.step hkt_lite.runs.bench.data hkt_lite.runs.reproduce.reproduce
+    hkt_lite.runs.export.export hkt_lite.runs.export.evaluate hkt_lite.runs.golden.suite
+    hkt_lite.runs.store.publish hkt_lite.book.build.build hkt_lite.book.check.check
+    hkt_lite.book.validate.validate hkt_lite.evidence.release.export
+    hkt_lite.benchmarks.registry.fetch hkt_lite.benchmarks.registry.verify
+    hkt_lite.benchmarks.flow.submission.write hkt_course.classroom.Class
 """.split()  # what begins when a command line is accepted, and would take long or change something
 
 
@@ -336,7 +338,7 @@ def no_work(folder: Path):
     for place in places.values():
         place.mkdir(exist_ok=True)
     environment = {name: str(place) for name, place in places.items()}
-    patches = [mock.patch(f"hkt_lite.{name}", begin) for name in WORK]
+    patches = [mock.patch(name, begin) for name in WORK]
     patches.append(mock.patch.dict(os.environ, environment))
     patches.append(mock.patch.object(measure, "estimate", lambda config: {}))
     for patch in patches:
