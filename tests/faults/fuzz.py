@@ -18,7 +18,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -341,13 +341,10 @@ def no_work(folder: Path):
     patches = [mock.patch(name, begin) for name in WORK]
     patches.append(mock.patch.dict(os.environ, environment))
     patches.append(mock.patch.object(measure, "estimate", lambda config: {}))
-    for patch in patches:
-        patch.start()
-    try:
+    with ExitStack() as stack:  # a name that is gone leaves none of the others replaced
+        for patch in patches:
+            stack.enter_context(patch)
         yield
-    finally:
-        for patch in reversed(patches):
-            patch.stop()
 
 
 def main() -> None:
