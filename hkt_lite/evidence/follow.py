@@ -40,7 +40,7 @@ def steps(claim: Claim, verdict: Verdict, records: Sequence[Record]) -> dict[str
     """What the number was made of, {step: HTML}, by the records that decide and not those beside;
     of a claim without records the rule and what it waits for."""
     groups = verdict.groups
-    used = [run for one in groups for run in one.records]
+    used = [one.runs[seed] for one in groups for seed in common(*groups)]
     used = used or [one for one in records if one.id in verdict.records]
     rule = f"{claim.criterion} Committed {claim.committed}. So: {verdict.verdict}"
     if not used:
