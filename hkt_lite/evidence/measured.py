@@ -60,6 +60,8 @@ def growth(found: dict) -> str:
     lines.append("|---|---|---|---|")
     for one in found["series"]:
         sizes, seconds = one["sizes"], one["seconds"]
+        if len(sizes) < 2:
+            continue  # one size tells nothing of growth, such as a single executed page
         steps = [f"× {now / before:.2g}" for before, now in zip(seconds, seconds[1:])]
         mib = [value for value in one["mib"] if value is not None]
         size = f"{mib[0]:.3g} to {mib[-1]:.3g} MiB" if mib else "–"
