@@ -117,13 +117,13 @@ def _right(text: str) -> np.ndarray:
 def differences(records, metrics: dict[str, list[str]]) -> Block:
     """What is clearly better and what is clearly worse than the plain child, by each benchmark's
     `metrics`, whatever the method; those whose interval contains 0 are counted in a note."""
-    compared = list(_compared(records, metrics))
-    if not compared:
+    every = list(compared(records, metrics))
+    if not every:
         return none(f"difference to a plain child over {SEEDS} seeds")
-    above = [found for found in compared if found[-1].low > 0]
-    below = [found for found in compared if found[-1].high < 0]
+    above = [found for found in every if found[-1].low > 0]
+    below = [found for found in every if found[-1].high < 0]
     note = (
-        f"Intervals without 0: {len(above) + len(below)} of {len(compared)} differences to the "
+        f"Intervals without 0: {len(above) + len(below)} of {len(every)} differences to the "
         f"plain child, {len(above)} above it and {len(below)} below. By chance alone about one in "
         "twenty would be, even if no method did anything."
     )
@@ -146,7 +146,7 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     return table.block("Differences to the plain child whose 95 % interval leaves 0 out.", note)
 
 
-def _compared(
+def compared(
     records, metrics: dict[str, list[str]]
 ) -> Iterator[tuple[str, Group, str, stats.Paired]]:
     """(title, group, metric, difference to plain, positive where better) of all that have enough

@@ -11,9 +11,11 @@ from docutils.parsers.rst import Directive
 
 from hkt_lite.benchmarks import get
 from hkt_lite.config import nearest, results_home
-from hkt_lite.evidence import show
+from hkt_lite.evidence.differences import compared
+from hkt_lite.evidence.groups import Group, metric_name
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
-from hkt_lite.evidence.outputs import chip
+from hkt_lite.evidence.outputs import chip, number
+from hkt_lite.evidence.stats import Paired
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
 from hkt_lite.runs.store import MANIFEST, published
 
@@ -100,23 +102,22 @@ def central(made: Judged) -> Iterator[str]:
 
 def gains(records) -> str:
     """Which variants are clearly better than the plain child on real data, whatever was claimed."""
-    values = show.render("differences", {"metrics": MEASURED}, records)[show.MIME]["values"]
-    found = [row for row in values if row.get("in its favour") == "yes"]
-    found = [row for row in found if "real data" in row["benchmark"]]
+    found = [one for one in compared(records, MEASURED) if one[-1].low > 0]
+    found = [one for one in found if one[1].config.source == "real"]
     if not found:
         return "On real data no variant is clearly better than the plain child."
-    said = f"Clearly better than the plain child on real data: {'; '.join(map(_gain, found))}."
-    if not any(row["method"].startswith("HKT") for row in found):
+    listed = "; ".join(_gain(*one) for one in found)
+    said = f"Clearly better than the plain child on real data: {listed}."
+    if not any(title.startswith("HKT") for title, *_ in found):
         said += " HKT with its mixture is not among them."
     return said
 
 
-def _gain(row: dict) -> str:
-    task, d = row["benchmark"].partition(",")[0], row["better than plain by [95 %]"]
-    digits = 2 if "%" in row["measured by"] else 3
-    mean, low, high = (f"{d[end]:+.{digits}f}".replace("-", "−") for end in ("mean", "low", "high"))
-    method = row["method"].removesuffix(" (control)")
-    return f"{method} ({get(task).title}, {row['measured by']}: {mean} [{low}, {high}])"
+def _gain(title: str, one: Group, metric: str, d: Paired) -> str:
+    name, digits = metric_name(one.config.task, metric)
+    mean, low, high = (number(value, digits, True) for value in (d.mean, d.low, d.high))
+    method, task = title.removesuffix(" (control)"), get(one.config.task).title
+    return f"{method} ({task}, {name}: {mean} [{low}, {high}])"
 
 
 def _word(n: int) -> str:
