@@ -115,7 +115,7 @@ class Config(Checked):
     options: dict[str, Any] = {}  # of the method: kind, lam, terms, temperature, …
     parent: str | None = None  # architecture of the parent
     child: str | None = None  # architecture of the child
-    parent_weights: str | None = None  # 'committed', 'public' or 'run:ID'
+    parent_weights: str | None = None  # 'committed', 'public', 'random' or 'run:ID'
     parent_source: Literal["live", "cached"] | None = None
     views: int | None = Field(default=None, ge=0, le=10_000)  # of an image; 0: a new one each epoch
     train_size: int | None = Field(default=None, gt=0, le=10_000_000)  # images

@@ -114,8 +114,9 @@ def _check_weights(config: Config, task: type[Task]) -> None:
     weights, needed = config.parent_weights, method_class(config.method).needs_parent
     if needed and weights == "public":
         choose("public checkpoint of", config.parent, task.public)
-    elif needed and not re.fullmatch(r"committed|run:\w+", weights):
-        raise HKTError(f"parent_weights are 'public', 'committed' or 'run:ID', not {weights!r}.")
+    elif needed and not re.fullmatch(r"committed|random|run:\w+", weights):
+        known = "'public', 'committed', 'random' or 'run:ID'"
+        raise HKTError(f"parent_weights are {known}, not {weights!r}.")
 
 
 def _is_given(value) -> bool:

@@ -111,20 +111,28 @@ class Task:
             torch.manual_seed(stream(self.config.seed, "child").initial_seed())
             return self.placed(self.network(self.config.child))
 
+    def newborn(self) -> nn.Module:
+        """A parent that has learnt nothing, a control, from the stream `parent` of the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(self.config.seed, "parent").initial_seed())
+            return self.network(self.config.parent)
+
     def parent(self, path: Path | None = None) -> tuple[nn.Module, Path]:
         """The pretrained parent and the file its weights came from; `path` where a run made it."""
         path = path or self.parent_file()
         return self.placed(load_weights(self.network(self.config.parent), path)), path
 
     def parent_file(self) -> Path:
-        """The parent's weights, 'public' or 'committed' in the project; `runs` finds 'run:ID'."""
+        """The parent's weights, 'public' or 'committed' in the project; others are for `runs`."""
         config, weights = self.config, self.config.parent_weights
         if weights == "public":
             name = choose("public checkpoint of", config.parent, self.public)
             return data_home() / "weights" / name
         if weights == "committed":
             return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
-        raise HKTError(f"parent_weights are 'public', 'committed' or 'run:ID', not {weights!r}.")
+        raise HKTError(
+            f"parent_weights {weights!r} are no file of the benchmark; ask `runs.parent`."
+        )
 
     @property
     def layout(self) -> torch.memory_format:

@@ -35,13 +35,16 @@ def contrasts(
     first is better; p adjusted for all of them (Holm).
 
     A variant is a dictionary with `method` and, where they are not the usual ones, `options`,
-    `sites` and `recipe`.  Pairs with too few seeds are counted below the table.  With `audit`, of
-    the runs whose parent has never seen the child's images, because the sets were swapped.
+    `sites` and `recipe`; with `parent` ('public', 'random', 'run:ID') in each variant that has
+    one, children of several parents are compared.  Pairs with too few seeds are counted below the
+    table.  With `audit`, of the runs whose parent has never seen the child's images, because
+    the sets were swapped.
     """
     purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
     asked = {"task": task, "scale": scale, "source": source, "images": images}
     wanted = [[Variant(**side) for side in pair] for pair in pairs]
-    found = panels(group(records, purposes, **asked))
+    parents = any(side.parent for pair in wanted for side in pair)
+    found = panels(group(records, purposes, **asked), parents)
     best = max((_sides(panel, wanted, purposes) for panel in found), key=len, default=[])
     if not best:
         return none(f"{where(task, scale, source, 'pair of runs')} with {SEEDS} common seeds")
@@ -150,7 +153,8 @@ def compared(
     records, metrics: dict[str, list[str]]
 ) -> Iterator[tuple[str, Group, str, stats.Paired]]:
     """(title, group, metric, difference to plain, positive where better) of all that have enough
-    seeds and the metric, in the order of the score tables."""
+    seeds and the metric, in the order of the score tables, each once."""
+    told = set()
     for task, names in metrics.items():
         for panel in panels(group(records, SHOWN, task=task)):
             for metric in names:
@@ -158,5 +162,6 @@ def compared(
                     continue
                 gains = to_plain(panel, metric)
                 for title, one in unique(ready(panel)).items():
-                    if one in gains:
+                    if one in gains and (metric, *one.ids) not in told:
+                        told.add((metric, *one.ids))
                         yield title, one, metric, gains[one]

@@ -4,9 +4,11 @@ groups = group(published(), task="cifar10");  d, ids = difference(*groups[:2], "
 
 Comparability is a whitelist.  Two runs are pooled as seeds only if nothing of their `Config` but
 `seed` differs.  Two groups are compared only if, besides, nothing differs but VARIANT, and PARENT
-where one of the two has no parent.  Whatever else `Config` holds, now or later, must be equal.
+where one of the two has no parent; or nothing but PARENT, where the parent is what is asked about.
+Whatever else `Config` holds, now or later, must be equal.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
@@ -62,7 +64,17 @@ class Group:
 
     @property
     def label(self) -> str:
-        return ", ".join([label(self.config), *map(_said, self.recipe.items())])
+        said = [label(self.config), *map(_said, self.recipe.items())]
+        return ", ".join(said + self.unusual)
+
+    @property
+    def unusual(self) -> list[str]:
+        """The parent, in words, where it is not trained, or not the one that is public."""
+        weights = self.config.parent_weights or "none"
+        if weights == "random":
+            return ["random parent"]
+        own = weights.startswith("run:") and self.config.parent in get(self.config.task).public
+        return [f"parent of run {weights.removeprefix('run:')}"] if own else []
 
     @property
     def recipe(self) -> dict:
@@ -132,8 +144,9 @@ def group(
 def _group(run: RunRecord) -> Group:
     """A group of one."""
     config, parent = run.config, ""
-    if run.parent:
-        parent = canonical([run.parent.sha256, *(getattr(config, field) for field in PARENT)])
+    if run.parent:  # a random one is another for each seed
+        digest = "" if config.parent_weights == "random" else run.parent.sha256
+        parent = canonical([digest, *(getattr(config, field) for field in PARENT)])
     fixed = config.deciding("seed", *VARIANT, *PARENT)
     setting = canonical([fixed, run.provenance.data])
     options = method_options(config.method, config.options)
@@ -146,9 +159,12 @@ def _position(one: Group) -> tuple:
     return one.setting, place, one.label, one.config.lr
 
 
-def panels(groups: list[Group]) -> list[list[Group]]:
+def panels(groups: list[Group], parents: bool = False) -> list[list[Group]]:
     """Sets of groups that may be compared: one setting, and one parent wherever there is a
-    parent; the largest budget first, of equal ones the one with most runs."""
+    parent, unless several `parents` are what is compared.
+
+    The largest budget first; of equal ones, and of one budget's parents, what has most runs.
+    """
     settings: dict[str, list[Group]] = {}
     for one in groups:
         settings.setdefault(one.setting, []).append(one)
@@ -161,7 +177,13 @@ def panels(groups: list[Group]) -> list[list[Group]]:
     found = []
     for setting in sorted(settings, key=order):
         here = settings[setting]
-        for parent in sorted({one.parent for one in here if one.parent}) or [""]:
+        if parents:
+            found.append(here)
+            continue
+        runs: Counter = Counter()
+        for one in here:
+            runs[one.parent] += len(one.runs) if one.parent else 0
+        for parent in sorted(runs.keys() - {""}, key=lambda one: (-runs[one], one)) or [""]:
             found.append([one for one in here if one.parent in ("", parent)])
     return found
 
@@ -180,8 +202,9 @@ def difference(
     Raises HKTError for groups that must not be compared, unless it is the `networks` themselves,
     each trained alone, that are compared.
     """
-    parents = {a.parent, b.parent} - {""}
-    if not networks and (a.setting != b.setting or len(parents) > 1):
+    alike = all(getattr(a.config, field) == getattr(b.config, field) for field in VARIANT)
+    parents = len({a.parent, b.parent} - {""}) < 2 or alike
+    if not networks and (a.setting != b.setting or not parents):
         pair, same = f"{a.label} and {b.label}", "the same data, budget and parent"
         raise HKTError(f"{pair} were not run with {same}, so their difference says nothing.")
     first, second = a.scores(metric, selection), b.scores(metric, selection)
@@ -217,6 +240,7 @@ def chosen(
         if (one.config.method, one.options, one.recipe) == wanted
         and one.purpose in purposes
         and variant.sites in (None, one.config.sites)
+        and variant.parent in (None, one.config.parent_weights)
     ]
     return max(fitting, key=merit, default=None)
 

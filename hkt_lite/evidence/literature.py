@@ -65,13 +65,15 @@ class Evidence(Strict):
 class Variant(Strict):
     """A method with options; options not named are at their defaults.
 
-    `recipe` has the fields of groups.RECIPE, and weight_decay, that are not the scale's.
+    `recipe` has the fields of groups.RECIPE, and weight_decay, that are not the scale's; `parent`
+    names the parent's weights where several parents are compared.
     """
 
     method: str
     options: dict = {}
     sites: str | None = None
     recipe: dict = {}
+    parent: str | None = None
 
 
 class Rule(Strict):

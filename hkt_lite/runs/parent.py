@@ -22,8 +22,13 @@ Made = tuple[dict[str, Tensor], dict]  # tensors by name, and JSON values
 
 
 def parent_file(config: Config, task: Task, store: Store) -> Path:
-    """The parent's weights: of a run in the store, or the file that the benchmark names."""
+    """The parent's weights: of a run in the store, of an untrained network, which is written there,
+    or the file that the benchmark names."""
     name = config.parent_weights or ""
+    if name == "random":
+        place = store.parents / f"random-{config.task}-{config.parent}-{config.seed}.safetensors"
+        write_tensors(place, dict(task.newborn().state_dict()), {})
+        return place
     if name.startswith("run:"):
         return store.weights(name.removeprefix("run:"))
     return task.parent_file()

@@ -54,6 +54,19 @@ def test_a_recipe_is_a_variant_of_its_own_and_is_said():
     assert one.label == "plain, cosine, weight decay 0.0005"
 
 
+def test_children_of_several_parents_are_compared_where_the_parent_is_asked_about():
+    blind = family("kd", [73.0, 73.5, 73.1], parent_weights="random", purpose="control")
+    sides = [{"method": "kd", "parent": "public"}, {"method": "kd", "parent": "random"}]
+    asked = {"task": "cifar10", "pairs": [sides, [sides[1], {"method": "plain"}]]}
+    rows, _ = shown([*records(), *family("kd", [75.0, 75.6, 75.2]), *blind], asked)
+    assert [row["better by"] for row in rows] == [
+        "KD over KD, random parent",
+        "KD, random parent over plain",
+    ]
+    means = [row["accuracy (%) [95 %]"]["mean"] for row in rows]
+    assert means == pytest.approx([2.06667, -1.06667], abs=1e-4)
+
+
 def test_p_is_adjusted_for_the_number_of_comparisons():
     pairs, alone = ASKED["pairs"][:2], []
     for pair in pairs:

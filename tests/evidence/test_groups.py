@@ -85,7 +85,7 @@ def test_only_what_makes_a_variant_may_differ_between_groups_compared(field):
         return
     a, b = group(both)
     assert (len(panels([a, b])) == 1) == (field in VARIANT)
-    if field in VARIANT:
+    if field in (*VARIANT, *PARENT):
         assert difference(a, b, "accuracy")[0].n == 1
     else:
         with pytest.raises(HKTError, match="same data, budget and parent"):
@@ -96,6 +96,22 @@ def test_a_child_without_parent_is_compared_with_children_of_any():
     plain, kd = group([run("plain", 0), run("kd", 0)])
     assert plain.parent == "" and kd.parent and len(panels([plain, kd])) == 1
     assert difference(kd, plain, "accuracy")[0].n == 1
+
+
+def test_a_parent_and_a_method_are_never_compared_at_once():
+    kd, other = group([run("kd", 0), run("fitnet", 0, parent="b" * 64, sites="layers")])
+    assert len(panels([kd, other])) == 2 and len(panels([kd, other], parents=True)) == 1
+    with pytest.raises(HKTError, match="same data, budget and parent"):
+        difference(kd, other, "accuracy")
+
+
+def test_random_parents_are_one_control_and_named():
+    random = {"parent_weights": "random", "purpose": "control"}
+    (one,) = group([run("kd", i, parent=f"{i}" * 64, **random) for i in (0, 1)], ("control",))
+    assert len(one.runs) == 2 and one.label.endswith(", random parent")
+    (own,) = group([run("kd", 0, parent_weights="run:0123456789ab")])
+    assert own.label.endswith(", parent of run 0123456789ab")
+    assert "parent" not in group([run("kd", 0)])[0].label
 
 
 def test_another_parent_file_purpose_or_data_keeps_runs_apart():

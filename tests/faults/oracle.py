@@ -189,7 +189,7 @@ def _together(task: str, method: str, given: dict) -> str:
         return "compiled children have no sites"
     alone = method == "plain"
     weights = value("parent_weights", "public" if source == "real" else "committed")
-    if not alone and weights not in ("public", "committed"):
+    if not alone and weights not in ("public", "committed", "random"):
         if not re.fullmatch(r"run:\w+", weights):
             return "no such weights"
     reason = {"cifar10": _cifar10, "flow": _flow, "lits": _lits}[task](

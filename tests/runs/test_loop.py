@@ -318,6 +318,18 @@ def test_what_cannot_work_is_refused_and_leaves_nothing(
     assert not list(store.rglob("record.json")) and not list(store.rglob("state.safetensors"))
 
 
+def test_a_random_parent_is_a_newborn_of_its_own_seed_and_the_same_one_again(store):
+    asked = {"parent_weights": "random", "epochs": 1}
+    first, other = run(tiny(**asked)), run(tiny(**asked, seed=1))
+    assert first.parent.sha256 != other.parent.sha256
+    chance = [record.parent.val["accuracy"] for record in (first, other)]
+    assert max(chance) < 30 < run(tiny(epochs=1)).parent.val["accuracy"]
+    for path in (store / "parents").glob("random-*"):
+        path.unlink()
+    again = run(tiny(**asked))
+    assert again.parent.sha256 == first.parent.sha256 and again.selected == first.selected
+
+
 def test_a_loss_that_explodes_says_which_knob_to_turn():
     with pytest.raises(HKTError, match="smaller lr"):
         run(tiny("plain", lr=1e12, schedule="multistep", epochs=5))
