@@ -16,9 +16,9 @@ from hkt_lite.book.notebook import read
 from hkt_lite.config import PROJECT
 from tests.course.worked import WORKED, constant_flow
 
-SCENES = [  # what page 12 has as `tests`, every fourth pixel of it
+SCENES = [  # what page 12 has as `tests`, every fourth pixel of it; of two sizes, as real ones
     SimpleNamespace(
-        flow=moving.scene(0, "test", i, size=(96, 160), max_motion=20.0).flow[:, ::4, ::4]
+        flow=moving.scene(0, "test", i, size=(96, 160 - 32 * i), max_motion=20.0).flow[:, ::4, ::4]
     )
     for i in range(2)
 ]
