@@ -30,7 +30,7 @@ OF_LOGITS = {"dkd", "dist", "lskd"}
 AT_SITES = {"hkt", "fitnet", "at", "rkd", "sp", "simkd", "reviewkd", "lepoket"}
 OF_MAPS = {"at", "reviewkd"}
 NAMES = {
-    "scale": ("smoke", "quick", "cpu", "paper"),
+    "scale": ("smoke", "quick", "cpu", "full", "paper"),
     "source": ("auto", "real", "synthetic"),
     "parent_source": ("live", "cached", None),
     "optimizer": ("sgd", "adamw", None),
@@ -59,7 +59,7 @@ SIZES = {  # (images, batch) of each task and scale
     "flow": {"smoke": (16, 8), "quick": (320, 8), "cpu": (800, 8), "paper": (20_000, 8)},
     "lits": {"smoke": (64, 8), "quick": (480, 8), "cpu": (315, 8), "paper": (12_000, 24)},
 }
-SIZES["cifar10"]["paper"] = (45_000, 128)
+SIZES["cifar10"] |= {"full": (45_000, 128), "paper": (45_000, 128)}
 RAFTS = {"raft_large": 128, "raft_small": 128, "raft_base": 32, "raft_tiny": 32}
 PUBLIC = {
     "cifar10": {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"},
@@ -83,8 +83,6 @@ def number(value) -> bool:
 
 def why_not(given: dict) -> str:
     """The reason to refuse a configuration, '' if there is none."""
-    if str(given.get("task")).endswith("-finetuned") and given.get("scale") == "full":
-        given = {**given, "scale": "paper"}  # these two bring their scale
     for field, value in given.items():
         reason = _field(field, value)
         if reason:
@@ -180,6 +178,8 @@ def _together(task: str, method: str, given: dict) -> str:
         scale = given.get("scale", "quick")
     source = value("source", source)
     preset, task = PRESETS.get(task, {}), "flow" if task in PRESETS else task
+    if scale not in SIZES[task]:
+        return "no such scale of it"
     images, batch = SIZES[task][scale]
     if value("batch_size", batch) > value("train_size", images):
         return "a batch larger than an epoch"
