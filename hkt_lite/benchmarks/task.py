@@ -112,10 +112,22 @@ class Task:
             return self.placed(self.network(self.config.child))
 
     def newborn(self) -> nn.Module:
-        """A parent that has learnt nothing, a control, from the stream `parent` of the seed."""
+        """A parent that has learnt nothing, a control, from the stream `parent` of the seed.
+
+        Only its layers' statistics are those of a training batch: without them the features of a
+        deep network grow from block to block beyond what half precision holds.
+        """
+        config = self.config
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(self.config.seed, "parent").initial_seed())
-            return self.network(self.config.parent)
+            torch.manual_seed(stream(config.seed, "parent").initial_seed())
+            model = self.placed(self.network(config.parent)).train()
+        for layer in model.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.momentum = None  # the mean over all batches seen: one
+        first = torch.arange(min(config.batch_size, self.train_size))
+        with torch.no_grad():
+            self.predict(model, self.batch(first, 0))
+        return model
 
     def parent(self, path: Path | None = None) -> tuple[nn.Module, Path]:
         """The pretrained parent and the file its weights came from; `path` where a run made it."""
