@@ -22,13 +22,14 @@ from hkt_lite.benchmarks.cifar10.augment import Augment
 from hkt_lite.benchmarks.cifar10.task import MEAN, STD
 from hkt_lite.book.build import times
 from hkt_lite.config import Config, HKTError, canonical
-from hkt_lite.evidence import measured, show
+from hkt_lite.evidence import show
 from hkt_lite.files import sha256_of, write_bytes, write_json
 from hkt_lite.methods import HKT
 from hkt_lite.methods.parent import Cached
-from hkt_lite.runs import bench
+from hkt_lite.runs.bench import kept
 from hkt_lite.runs.records import RunRecord
 from hkt_lite.runs.store import Store, published
+from tests.perf import tables
 
 SIZES = {
     "images": (1000, 4000, 16_000, 45_000),
@@ -67,7 +68,7 @@ def measure(sizes: dict | None = None, pages: list[dict] | None = None) -> dict:
                 "mib": [None] * len(pages),
             }
         )
-    return {"made": bench.made(), "series": series}
+    return {"made": tables.made(), "series": series}
 
 
 def _series(what: str, unit: str, sizes, prepare: Callable) -> dict:
@@ -122,7 +123,7 @@ def _sites(number: int) -> tuple[Callable, float]:
     def objective():
         return sum(method(batch).values())
 
-    return lambda: objective().backward(), bench.kept(objective)
+    return lambda: objective().backward(), kept(objective)
 
 
 def _records(sizes) -> Iterator[dict]:
@@ -197,12 +198,12 @@ def _workers(sizes, tasks: int) -> Iterator[dict]:
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.perf.growth", description=__doc__)
     options.add_argument("--small", action="store_true", help="toy sizes, to try it")
-    options.add_argument("--write", action="store_true", help="keep it for `hkt bench tables`")
+    options.add_argument("--write", action="store_true", help="keep it for `tests.perf.tables`")
     given = options.parse_args()
     found = measure(SMALL) if given.small else measure(SIZES, list(times()))
     if given.write:
-        write_json(measured.FOLDER / "growth.json", found)
-    print(measured.growth(found))
+        write_json(tables.FOLDER / "growth.json", found)
+    print(tables.growth(found))
 
 
 if __name__ == "__main__":

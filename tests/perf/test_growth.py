@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from hkt_lite.evidence import measured
-from tests.perf import growth
+from tests.perf import growth, tables
 
 
 @pytest.mark.slow
@@ -15,6 +14,6 @@ def test_growth_is_measured_at_every_size():
     for one in found["series"]:
         assert len(one["sizes"]) == len(one["seconds"]) == len(one["mib"]) > 1
         assert all(seconds > 0 for seconds in one["seconds"])
-    assert measured.growth(found).count("\n| ") == len(found["series"])
+    assert tables.growth(found).count("\n| ") == len(found["series"])
     views = found["series"][1]["mib"]
     assert views[1] == 2 * views[0]

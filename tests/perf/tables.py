@@ -1,19 +1,22 @@
-"""The tables of what was measured, in the texts that show them.   hkt bench tables
+"""The tables of what was measured, in the texts that show them.   python -m tests.perf.tables
 
-`hkt bench all --write data/measured/speed.json` and, in a clone, `python -m tests.perf.growth
---write` measure; the tables in README and book are then made of these files, between two marks,
-and a test compares them with them.
+`python -m tests.perf.speed --write` and `python -m tests.perf.growth --write` measure; the tables in
+README and book are then made of these files, between two marks, and a test compares them with them.
 """
 
+import os
+import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from ..config import PROJECT, HKTError
-from ..files import read_json
-from ..runs import bench
-from ..runs.store import published
-from .release import between
+import torch
+
+from hkt_lite.config import PROJECT, HKTError
+from hkt_lite.evidence.release import between
+from hkt_lite.files import read_json
+from hkt_lite.runs.store import published
 
 FOLDER = PROJECT / "data" / "measured"
 TEXTS = {"README.md": ["speed"], "book/what_grows.md": ["speed", "growth", "arithmetic"]}
@@ -31,7 +34,7 @@ IMAGENET = {  # the assumptions; operations are twice the multiply-adds of one f
 STUDY = {"runs": 1000, "price": 0.05}  # dollars an hour of one core
 
 
-def tables(root: Path = PROJECT) -> list[Path]:
+def renew(root: Path = PROJECT) -> list[Path]:
     """Renew all tables of what was measured; the files they stand in."""
     for text, names in TEXTS.items():
         for name in names:
@@ -44,14 +47,44 @@ def table(name: str) -> str:
     return "\n".join([f"<!-- measured: {name} -->", "", MADE[name](), "", END])
 
 
-def _of(file: str, command: str, render: Callable[[dict], str]) -> str:
-    path = FOLDER / f"{file}.json"
+def _of(file: str, render: Callable[[dict], str]) -> str:
+    path, command = FOLDER / f"{file}.json", f"python -m tests.perf.{file} --write"
     if not path.is_file():
         return f"*Not measured yet: `{command}`.*"
     try:
         return render(read_json(path, "measurement"))
     except (KeyError, TypeError, ValueError):
         raise HKTError(f"{path} is no measurement of `{command}`; measure it again.") from None
+
+
+def made() -> dict:
+    """Where and when something was measured, and how busy the machine was."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "load": load,
+    }
+
+
+def measured_on(facts: dict) -> str:
+    """`made` in words."""
+    busy = "" if facts["load"] is None else f", load {facts['load']:.1f} at its end"
+    return (
+        f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}, torch "
+        f"{facts['torch']}{busy}."
+    )
+
+
+def speed(found: dict) -> str:
+    """The ratios of tests/perf/speed.py as a table."""
+    lines = ["| measured | ratio | median | least | most |", "|---|---|---|---|---|"]
+    for one in found["benches"]:
+        for name, (middle, low, high) in one["ratios"].items():
+            lines.append(f"| {one['name']} | {name} | {middle:.2f} | {low:.2f} | {high:.2f} |")
+    return "\n".join([*lines, "", measured_on(found["made"])])
 
 
 def growth(found: dict) -> str:
@@ -69,7 +102,7 @@ def growth(found: dict) -> str:
         if len(sizes) > 6:
             said, steps = f"1 to {sizes[-1]}", [f"× {seconds[-1] / seconds[0]:.2g} in all"]
         lines.append(f"| {one['what']} | {said} | {', '.join(steps)} | {size} |")
-    return "\n".join([*lines, "", bench.said(found["made"])])
+    return "\n".join([*lines, "", measured_on(found["made"])])
 
 
 def _arithmetic() -> str:
@@ -113,9 +146,11 @@ def arithmetic(seconds: float, parameters: int) -> str:
 
 
 MADE: dict[str, Callable[[], str]] = {
-    "speed": lambda: _of(
-        "speed", "hkt bench all --write data/measured/speed.json", bench.as_markdown
-    ),
-    "growth": lambda: _of("growth", "python -m tests.perf.growth --write", growth),
+    "speed": lambda: _of("speed", speed),
+    "growth": lambda: _of("growth", growth),
     "arithmetic": _arithmetic,
 }
+
+
+if __name__ == "__main__":
+    print("\n".join(map(str, renew())))

@@ -387,42 +387,24 @@ def golden(
 
 @app.command()
 def bench(
-    name: Annotated[
-        str, Argument(help="cifar10, flow, lits (a step of it), data, cache, pages; all")
-    ],
+    name: Annotated[str, Argument(help="cifar10, flow, lits (a step of each method), or pages")],
     rounds: Annotated[int, Option(min=1)] = 7,
-    small: Annotated[bool, Option(help="Toy sizes, to try `all`.")] = False,
-    write: Annotated[Path | None, Option(help="Keep what was measured, as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure ratios in one run; `tables` puts what was kept into README and book."""
+    """What a training step costs with each method, as ratios; or how long the pages took."""
     from .benchmarks import names
-    from .runs import bench as benches
 
-    known = ["all", "cache", "data", "pages", "tables", *names()]
-    if name not in known:
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
-    if write and name != "all":
-        raise HKTError("--write keeps what `all` measured, and nothing else.")
     if name == "pages":
         from .book.build import times
 
         print("\n".join(f"{page['name']:<40} {page['said']}" for page in times()))
-    elif name == "tables":
-        from .evidence.measured import tables
+        return
+    if name not in names():
+        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, ['pages', *names()])}")
+    from .runs.bench import step
 
-        print("\n".join(map(str, tables())))
-    elif name == "all":
-        from .files import write_json
-
-        found = benches.everything(rounds, small)
-        if write:
-            write_json(write, found)
-        print(json.dumps(found, indent=1) if as_json else benches.as_markdown(found))
-    else:
-        special = {"data": benches.data, "cache": benches.cache}
-        result = special[name](rounds) if name in special else benches.step(name, rounds)
-        print(result.to_json() if as_json else result)
+    measured = step(name, rounds)
+    print(measured.to_json() if as_json else measured)
 
 
 @runs_app.command("list")

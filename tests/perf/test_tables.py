@@ -1,12 +1,11 @@
-"""What was measured: speed at the smallest sizes, the tables, and that texts show what the files say."""
+"""The tables of what was measured: what they say, and that texts show what the files say."""
 
 import json
 
 import pytest
 
 from hkt_lite.config import PROJECT, HKTError
-from hkt_lite.evidence import measured
-from hkt_lite.runs import bench
+from tests.perf import tables
 
 FOUND = {
     "made": {"date": "2026-01-02", "machine": "m", "python": "3", "torch": "2", "load": 0.5},
@@ -23,47 +22,37 @@ FOUND = {
 }
 
 
-@pytest.mark.slow
-def test_everything_is_measured_in_one_run():
-    found = bench.everything(rounds=1, small=True)
-    names = {one["name"] for one in found["benches"]}
-    assert names == {"step, cifar10", "step, flow", "step, lits", "data", "cache"}
-    assert all(one["ratios"] for one in found["benches"])
-    assert {"date", "machine", "torch"} <= set(found["made"])
-    assert "spelt out / hkt" in bench.as_markdown(json.loads(json.dumps(found)))
-
-
 def test_a_table_says_ratios_and_where_they_come_from():
-    text = measured.growth(FOUND)
+    text = tables.growth(FOUND)
     assert "| things | 1, 10 | × 4 | 1 to 2 MiB |" in text and "2026-01-02" in text
-    assert "| step, toy | a / b | 2.00 | 1.50 | 2.50 |" in bench.as_markdown(FOUND)
+    assert "| step, toy | a / b | 2.00 | 1.50 | 2.50 |" in tables.speed(FOUND)
 
 
 def test_arithmetic_is_what_it_shows():
-    text = measured.arithmetic(seconds=3600, parameters=1_000_000)
+    text = tables.arithmetic(seconds=3600, parameters=1_000_000)
     assert "1,000 × 3,600 seconds | 1,000 hours of one core" in text
     assert "1,000 hours × 0.05 dollars | 50 dollars" in text
     operations = 1_281_167 * 90 * (3 * 8.2e9 + 23.1e9)
     assert f"| {operations / (0.3 * 989e12) / 3600:.1f} hours of one GPU" in text
 
 
-@pytest.mark.parametrize("text", sorted(measured.TEXTS))
+@pytest.mark.parametrize("text", sorted(tables.TEXTS))
 def test_texts_show_what_was_measured(text):
     shown = (PROJECT / text).read_text(encoding="utf-8")
-    for name in measured.TEXTS[text]:
-        assert measured.table(name) in shown, "run `hkt bench tables`"
+    for name in tables.TEXTS[text]:
+        assert tables.table(name) in shown, "run `python -m tests.perf.tables`"
 
 
 def test_tables_are_renewed_from_the_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(measured, "FOLDER", tmp_path)
+    monkeypatch.setattr(tables, "FOLDER", tmp_path)
     (tmp_path / "book").mkdir()
-    for text in measured.TEXTS:
+    for text in tables.TEXTS:
         (tmp_path / text).write_bytes((PROJECT / text).read_bytes())
     for name in ("speed", "growth"):
         (tmp_path / f"{name}.json").write_text(json.dumps(FOUND))
-    measured.tables(tmp_path)
+    tables.renew(tmp_path)
     assert "| things | 1, 10 |" in (tmp_path / "book" / "what_grows.md").read_text()
     assert "| step, toy |" in (tmp_path / "README.md").read_text()
     (tmp_path / "growth.json").write_text("{}")
     with pytest.raises(HKTError, match="no measurement"):
-        measured.tables(tmp_path)
+        tables.renew(tmp_path)
