@@ -72,34 +72,15 @@ def execute(notebook: Path, parameters: dict, out: Path) -> Path:
     page is left as it was.
     """
     import nbformat
-    import papermill
 
     notebook, out = Path(notebook), Path(out)
     values = typed(notebook, parameters)
     failed = out.with_suffix(".failed.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("papermill").setLevel(logging.ERROR)
     before, began, worked = key(notebook, values), time.monotonic(), _children()
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / out.name
-        try:
-            papermill.execute_notebook(
-                str(notebook),
-                str(draft),
-                values,
-                kernel_name="python3",
-                language="python",
-                cwd=str(notebook.parent.resolve()),
-                progress_bar=False,
-                log_output=False,
-                kernel_manager_class=_kernel_manager(),
-            )
-        except Exception as error:  # papermill's, nbclient's, the kernel's: a cell failed
-            rest = "nothing was written."
-            if draft.exists():
-                files.write_bytes(failed, draft.read_bytes())
-                rest = f"the copy made so far is {failed}."
-            raise HKTError(f"{notebook.name} failed{_culprit(error)}; {rest}") from error
+        _carry_out(notebook, values, draft, failed)
         page = read(draft)
     facts = {
         "key": before,
@@ -110,6 +91,32 @@ def execute(notebook: Path, parameters: dict, out: Path) -> Path:
     files.write_bytes(out, (nbformat.writes(page, version=4) + "\n").encode())
     failed.unlink(missing_ok=True)
     return out
+
+
+def _carry_out(notebook: Path, values: dict, draft: Path, failed: Path) -> None:
+    """Papermill writes `draft`, cell by cell; of a cell that fails HKTError, and the copy so far is
+    `failed`."""
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(draft),
+            values,
+            kernel_name="python3",
+            language="python",
+            cwd=str(notebook.parent.resolve()),
+            progress_bar=False,
+            log_output=False,
+            kernel_manager_class=_kernel_manager(),
+        )
+    except Exception as error:  # papermill's, nbclient's, the kernel's: a cell failed
+        rest = "nothing was written."
+        if draft.exists():
+            files.write_bytes(failed, draft.read_bytes())
+            rest = f"the copy made so far is {failed}."
+        raise HKTError(f"{notebook.name} failed{_culprit(error)}; {rest}") from error
 
 
 def _children() -> float:

@@ -5,9 +5,10 @@ from statistics import median
 
 from ..runs.records import RunRecord
 from . import stats
+from .bundles import recomputable
 from .figures import at_hand
 from .groups import Group, group, panels, scope
-from .outputs import Block, Cell, Table, cell, none, number, numeric, recomputable
+from .outputs import Block, Cell, Table, cell, none, number, numeric
 from .tables import SHOWN, stacked, where
 
 PURPOSES = (*SHOWN, "tuning")  # what an answer takes: the scores, and the search before them

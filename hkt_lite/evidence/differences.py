@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import stats
+from .bundles import recomputable
 from .groups import Group, at, chosen, common, difference, group, metric_name, panels, scope
 from .literature import Variant
-from .outputs import Block, Table, none, number, numeric, recomputable, sentence
+from .outputs import Block, Table, none, number, numeric, sentence
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
 
 SWAPPED = (

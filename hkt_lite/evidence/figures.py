@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from ..runs.records import QUANTILES
 from . import plots
+from .bundles import recomputable
 from .groups import OBSERVED, Group, chosen, group, metric_name, observed, panels, scope
 from .literature import Variant
-from .outputs import Block, none, picture, recomputable, sentence
+from .outputs import Block, none, picture, sentence
 from .stats import Paired, Summary
 from .tables import SEEDS, SHOWN, ready, runs_of, to_plain, unique, where
 

@@ -5,10 +5,11 @@ from ..benchmarks import get, method_class
 from ..benchmarks.task import choose
 from ..config import HKTError
 from . import stats
+from .bundles import recomputable
 from .follow import drawer
 from .groups import at, label, metric_name
 from .literature import Claim, Value, read_claims, read_values
-from .outputs import Block, Table, chip, interval, none, number, numeric, recomputable, sentence
+from .outputs import Block, Table, chip, interval, none, number, numeric, sentence
 from .verdicts import judge
 
 KNOWN = {"read": "read there", "second-hand": "second-hand", "measured": "measured by us"}

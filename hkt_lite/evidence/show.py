@@ -8,8 +8,8 @@ show.render("scores", {"task": "cifar10"})                                     #
 # ruff: noqa: F401  (it only hands on)
 from . import MIME
 from .accounts import costs, fidelity
+from .bundles import figure, measured, render
 from .differences import contrasts, differences, told
 from .figures import curves, dots, inherited, replay, shares
-from .outputs import figure, measured, render
 from .references import claims, criteria, elsewhere, evals, literature
 from .tables import embedded, live, scores, tuning

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from ..benchmarks import get
 from ..config import HKTError
 from . import stats
+from .bundles import recomputable
 from .groups import Group, chosen, difference, group, label, metric_name, panels, scope, sign
 from .literature import Variant
-from .outputs import Block, Table, none, number, numeric, recomputable, sentence
+from .outputs import Block, Table, none, number, numeric, sentence
 
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked

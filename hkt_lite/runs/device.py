@@ -61,12 +61,20 @@ def fits(action: Callable, *given) -> bool:
     return True
 
 
-def half_that_fits(size: int, action: Callable[[int], None]) -> int:
-    """The first of size / 2, size / 4, … for which `action` finds memory; 0 where none does."""
+def too_large(config: Config, size: int, action: Callable[[int], None]) -> str:
+    """The sentence for a batch of `size` that does not fit, with the largest that does: the first
+    of size / 2, size / 4, … for which `action` finds memory."""
+    asked, where = size, f"the memory of {config.device}"
     while size > 1:
         size //= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if fits(action, size):
-            return size
-    return 0
+            return (
+                f"A batch of {asked} does not fit into {where}; the largest that does here is "
+                f"about {size}: use -s batch_size={size}."
+            )
+    return (
+        f"Not even one example fits into {where} with {config.method!r}; use smaller patches "
+        "(crop, or the crop of each stage) or a smaller parent."
+    )

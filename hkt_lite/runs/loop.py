@@ -19,7 +19,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from ..benchmarks import Task, get, method_class, resolve
-from ..benchmarks.weights import load_weights, parameters
+from ..benchmarks.weights import load_weights
 from ..config import Config, HKTError, nearest, stream
 from ..files import json_bytes, sha256, sha256_of, sweep, write_all
 from ..methods.method import Method
@@ -27,11 +27,12 @@ from ..methods.parent import Live
 from ..methods.sites import statistics_kept
 from . import checkpoint, golden
 from .claim import Claim, claimed
-from .device import check_compile, deterministic, fits, half_that_fits
-from .measure import bits, fidelity, flops, peak_memory_mb, quantiles
+from .device import check_compile, deterministic, fits, too_large
+from .measure import quantiles
 from .parent import build_parent, parent_file
-from .records import PURPOSES, Cost, Epoch, Purpose, RunRecord, Score, sealed
+from .records import PURPOSES, Epoch, Purpose, RunRecord, sealed
 from .schedule import build_optimizer, climbed, learning_rate
+from .score import scored
 from .store import Store
 
 WEIGHTS = ("child", "last", "method")  # files of a finished run: chosen, last epoch, what is beside
@@ -72,16 +73,7 @@ def run(
     bad settings and files, before any work where they can be seen then.
     """
     config, store = resolve(config), store or Store.default()
-    if purpose not in PURPOSES:
-        raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")
-    if config.images == "swap" and purpose != "audit":
-        raise HKTError(
-            "A run with images=swap trains on test images, so it can only be an audit: add "
-            "--purpose audit."
-        )
-    if checkpoint_steps is not None and checkpoint_steps < 1:
-        raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
-    check_compile(config, method_class(config.method).needs_sites)
+    _check(config, purpose, checkpoint_steps)
     with deterministic(config):
         task = get(config.task)(config).load()
         build = partial(Run, config, task, store, purpose)
@@ -96,6 +88,20 @@ def run(
             state.progress, state.inspect, state.claim = progress, inspect, claim
             state.checkpoint_steps = checkpoint_steps
             return Outcome(state.train(), lambda: state)
+
+
+def _check(config: Config, purpose: str, checkpoint_steps: int | None) -> None:
+    """HKTError for what no task and no configuration alone can see."""
+    if purpose not in PURPOSES:
+        raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")
+    if config.images == "swap" and purpose != "audit":
+        raise HKTError(
+            "A run with images=swap trains on test images, so it can only be an audit: add "
+            "--purpose audit."
+        )
+    if checkpoint_steps is not None and checkpoint_steps < 1:
+        raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
+    check_compile(config, method_class(config.method).needs_sites)
 
 
 def finished(config: Config, task: Task, store: Store) -> RunRecord | None:
@@ -164,11 +170,11 @@ class Run:
             self.train_epoch()
         last = _copied(self.child)
         files = {
-            self.folder / f"{name}.safetensors": tensor_bytes(_contiguous(state))
+            self.folder / f"{name}.safetensors": tensor_bytes(state)
             for name, state in zip(WEIGHTS, (self.best, last, self._extra()))
         }
         digests = {path.name: sha256_of(data) for path, data in files.items()}
-        record = self._record(last, digests)
+        record = scored(self, last, digests)
         self.claim.check()
         write_all({**files, self.folder / "record.json": json_bytes(sealed(record))})
         (self.folder / checkpoint.FILE).unlink(missing_ok=True)
@@ -183,7 +189,7 @@ class Run:
             first = (self.step % self.epoch_steps) * config.batch_size
             index = order[first : first + config.batch_size]
             if not fits(self._step, index, epoch):
-                raise HKTError(self._too_large(index, epoch))
+                raise HKTError(too_large(config, len(index), partial(self._try, index, epoch)))
             if self.step % self.epoch_steps:
                 if self.checkpoint_steps and self.step % self.checkpoint_steps == 0:
                     self._save()
@@ -273,29 +279,16 @@ class Run:
         with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
             return self.method(batch)
 
-    def _too_large(self, index: Tensor, epoch: int) -> str:
-        """The sentence for a batch that does not fit, with the largest that does."""
-
-        def gradients(size: int) -> None:
-            self.optimizer.zero_grad(set_to_none=True)
-            sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
-
-        size, where = half_that_fits(len(index), gradients), f"the memory of {self.config.device}"
-        if size:
-            return (
-                f"A batch of {len(index)} does not fit into {where}; the largest that does here is "
-                f"about {size}: use -s batch_size={size}."
-            )
-        return (
-            f"Not even one example fits into {where} with {self.config.method!r}; use smaller "
-            "patches (crop, or the crop of each stage) or a smaller parent."
-        )
+    def _try(self, index: Tensor, epoch: int, size: int) -> None:
+        """Gradients of the first `size` of a batch, which nobody uses: do they fit?"""
+        self.optimizer.zero_grad(set_to_none=True)
+        sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
 
     def _extra(self) -> dict[str, Tensor]:
         """What the method trained beside the child."""
         own = {f"child.{key}" for key in self.child.state_dict()}
         state = self.method.state_dict()
-        return {key: value for key, value in state.items() if key not in own}
+        return {key: value.contiguous() for key, value in state.items() if key not in own}
 
     def selected_child(self) -> nn.Module:
         """The selected child from the store; the method gets the last epoch's; in eval mode."""
@@ -305,59 +298,8 @@ class Run:
         self.method.eval()
         return load_weights(self.task.child(), self.folder / "child.safetensors").eval()
 
-    def _record(self, last_state: dict[str, Tensor], weights: dict[str, str]) -> RunRecord:
-        """Both scores and what the run cost; the only place where test data is looked at."""
-        selected, answers = self._score(self.best_epoch, self.best)
-        alike = self._fidelity(answers)
-        at_the_end = self.best_epoch == len(self.epochs)
-        last = selected if at_the_end else self._score(len(self.epochs), last_state)[0]
-        cuda = self.config.device == "cuda"
-        cost = Cost(
-            seconds=self.seconds,
-            parent_seconds=self.parent.seconds,
-            device=torch.cuda.get_device_name() if cuda else self.config.device,
-            peak_memory_mb=peak_memory_mb(cuda),
-            parameters=parameters(self.child),
-            flops=flops(self.child, self.task.example()),
-            extra_parameters=sum(p.numel() for p in self.method.extra_parameters()),
-        )
-        return RunRecord(
-            id=self.config.id,
-            config=self.config,
-            purpose=self.purpose,
-            audit=self.purpose == "audit",
-            epochs=self.epochs,
-            selected=selected,
-            last=last,
-            parent=self.parent.info,
-            fidelity=alike,
-            cost=cost,
-            weights=weights,
-            provenance=self.provenance,
-        )
-
-    def _score(self, epoch: int, state: dict[str, Tensor]) -> tuple[Score, Tensor | None]:
-        """A state's metrics, and of a classification its logits on the test data."""
-        self.child.load_state_dict(state)
-        val = self.epochs[epoch - 1].val
-        test, answers = self.task.scored(self.child, "test")
-        if answers is None:
-            return Score(epoch=epoch, val=val, test=test), None
-        right = bits(answers[0].argmax(1) == answers[1])
-        return Score(epoch=epoch, val=val, test=test, right=right), answers[0]
-
-    def _fidelity(self, tested: Tensor | None) -> dict[str, dict[str, float]]:
-        """How the child, in its present state, answers as its parent; `tested` on test data."""
-        found = {}
-        for split, theirs in self.parent.outputs.items():
-            own = tested if split == "test" else self.task.scored(self.child, split)[1][0]
-            found[split] = fidelity(own.cpu(), theirs.cpu())
-        return found
-
-
-def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value.contiguous() for key, value in state.items()}
-
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in model.state_dict().items()}
+    """Its state, and as files hold it: contiguous."""
+    keep = torch.contiguous_format
+    return {key: value.clone(memory_format=keep) for key, value in model.state_dict().items()}

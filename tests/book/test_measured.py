@@ -8,7 +8,7 @@ from hkt_lite.book.validate import validate
 from tests import toy
 
 CLOCK = """import time
-from hkt_lite.evidence.outputs import measured
+from hkt_lite.evidence.bundles import measured
 measured(f"| took |\\n|---|\\n| {time.time_ns()} |")"""
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from hkt_lite.evidence import figures, style
-from hkt_lite.evidence.outputs import BUILDERS
+from hkt_lite.evidence.bundles import BUILDERS
 from hkt_lite.methods import attention
 from hkt_lite.methods.hkt import HKT
 from tests.browser.moving import flaws, press, said

@@ -7,7 +7,8 @@ import typer.main
 
 from hkt_course import source
 from hkt_lite.benchmarks import resolve
-from hkt_lite.cli import _values, app
+from hkt_lite.cli import app
+from hkt_lite.cli.runs import values
 from hkt_lite.config import PROJECT, Config
 
 GUIDE = (PROJECT / "book" / "course" / "instructor.md").read_text(encoding="utf-8")
@@ -44,8 +45,8 @@ def test_every_project_begins_with_a_run_that_can_be_made():
     for words in commands("\n".join(projects)):
         if words[0] in ("run", "trace"):
             scale = (given(words, "--scale") or ["quick"])[0]
-            options = _values(given(words, "-o", "--option"))
-            fields = _values(given(words, "-s", "--set"))
+            options = values(given(words, "-o", "--option"))
+            fields = values(given(words, "-s", "--set"))
             task, method = words[1:3]
             resolve(Config(task=task, method=method, scale=scale, options=options, **fields))
 
