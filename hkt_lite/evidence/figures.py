@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import NamedTuple
 
-from ..runs.records import QUANTILES
+from ..config import HKTError
+from ..runs.records import QUANTILES, RunRecord
 from . import plots
 from .bundles import recomputable
 from .groups import OBSERVED, Group, chosen, group, metric_name, observed, panels, scope
@@ -117,7 +118,8 @@ def replay(
 ) -> Block:
     """The training on CIFAR-10 epoch by epoch, of all that inherit: their three losses on training
     images, the validation accuracy beside the plain child's, and who answers.  One run of each, of
-    the first seed, of `runs` of this page or of published records."""
+    the first seed, of `runs` of this page or of published records.  HKTError for runs without an
+    accuracy."""
     groups, shown, movie = at_hand(records, runs, "cifar10", scale, source), {}, {}
     for name, one in unique(groups).items():
         if all(loss in one.records[0].epochs[0].train for loss in LOSSES):
@@ -130,7 +132,8 @@ def replay(
         movie[name]["answers"] = [parent_answers(*losses) for losses in both]
     if not movie:
         return none(f"{where('cifar10', scale, source)} that inherits")
-    axis, beside = f"validation {metric_name('cifar10', 'accuracy')[0]}", _accuracies(plain)
+    axis = f"validation {metric_name('cifar10', 'accuracy')[0]}"
+    beside = _accuracies(plain) if plain else []
     data = {"runs": movie, "plain": beside, "axis": axis, "lead": LEAD}
     seen = [run.id for run in [*shown.values(), plain] if run]
     said = f"{scope(groups)}; one run each, of the first seed."
@@ -144,8 +147,14 @@ def parent_answers(own: float, mixed: float) -> bool:
     return math.exp(-mixed) - math.exp(-own) > LEAD
 
 
-def _accuracies(run) -> list[float]:
-    return [epoch.val["accuracy"] for epoch in run.epochs] if run else []
+def _accuracies(run: RunRecord) -> list[float]:
+    if "accuracy" not in run.epochs[0].val:
+        has = ", ".join(sorted(run.epochs[0].val))
+        raise HKTError(
+            f"show.replay tells what classes are answered, and run {run.id} of {run.config.task!r} "
+            f"has no accuracy on validation data, but {has}; show.curves shows these."
+        )
+    return [epoch.val["accuracy"] for epoch in run.epochs]
 
 
 def _bands(one: Group, name: str) -> list[dict[str, float]]:

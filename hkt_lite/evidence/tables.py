@@ -220,7 +220,7 @@ def embedded(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
 @recomputable
 def live(records, runs: list, metric: str = "accuracy") -> Block:
     """Runs that a page has just made, given as their records: no interval and no verdict; a child
-    that did not learn is called so."""
+    that did not learn is called so.  HKTError for a metric that the runs lack."""
     if not records:
         return sentence("No run was made on this page.")
     groups, lost = group(records, {run.purpose for run in records}), []
@@ -228,24 +228,26 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
     kind, (name, digits) = get(task), metric_name(task, metric)
     chooses, _ = metric_name(task, kind.metric)
     table = Table(digits, ids="run")
-    for run in (run for one in groups for run in one.records):
-        config, best, test = run.config, run.selected, run.selected.test[metric]
-        said = number(test, digits)
-        if not kind.learnt(best.test):
-            lost.append(label(config))
-            said += " (not learnt)"
-        table.row(
-            {
-                "method": label(config),
-                "learning rate": numeric(f"{config.lr:g}", config.lr),
-                "seed": config.seed,
-                "epoch chosen": numeric(f"{best.epoch} of {len(run.epochs)}", best.epoch),
-                f"validation {chooses}": best.val[kind.metric],
-                f"test {name}": numeric(said, test),
-                "test, last epoch": run.last.test[metric],
-            },
-            [run.id],
-        )
+    for one in groups:
+        tests, lasts = one.scores(metric), one.scores(metric, "last")
+        for run in one.records:
+            config, best, test = run.config, run.selected, tests[run.config.seed]
+            said = number(test, digits)
+            if not kind.learnt(best.test):
+                lost.append(label(config))
+                said += " (not learnt)"
+            table.row(
+                {
+                    "method": label(config),
+                    "learning rate": numeric(f"{config.lr:g}", config.lr),
+                    "seed": config.seed,
+                    "epoch chosen": numeric(f"{best.epoch} of {len(run.epochs)}", best.epoch),
+                    f"validation {chooses}": best.val[kind.metric],
+                    f"test {name}": numeric(said, test),
+                    "test, last epoch": lasts[config.seed],
+                },
+                [run.id],
+            )
     notes = ["Live: one run a row, so no interval and no verdict."]
     if lost:
         notes.append(f"{UNLEARNT}{', '.join(lost)}.")

@@ -275,6 +275,11 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
 
 
+def test_live_runs_without_the_metric_say_which_they_have():
+    with pytest.raises(HKTError, match="no test metric 'dice'; it has accuracy, loss"):
+        show.render("live", {"runs": [], "metric": "dice"}, [run("plain", 0, 40.0, purpose="live")])
+
+
 @pytest.mark.parametrize("name", ["displacement", "share", "gate"])
 def test_where_next_to_nothing_is_inherited_it_is_said(name):
     idle, active = family("hkt", GATE, share=(0.0, 0.004, 0.01)), family("hkt", GATE)
@@ -547,6 +552,14 @@ def test_where_less_is_better_a_smaller_error_is_a_gain_and_sites_are_rows_of_th
         "5.900 (not learnt)" in live["text/plain"]
         and "4.000 (not learnt)" not in live["text/plain"]
     )
+
+
+def test_only_accuracies_can_be_replayed():
+    losses = {"L_c": 1.0, "L_c*": 1.0, "L_p*": 1.0}
+    epochs = [epoch.model_copy(update={"train": losses}) for epoch in FLOWS[3].epochs]
+    made = FLOWS[3].model_copy(update={"epochs": epochs})
+    with pytest.raises(HKTError, match=f"run {made.id} of 'flow' has no accuracy.*but epe"):
+        show.render("replay", {"runs": []}, [made])
 
 
 def test_claims_about_flow_want_real_data():
