@@ -29,6 +29,12 @@ class Draw:
         return values if self.rows or shape else float(values)
 
 
+def held_out(number: int, scale: str) -> int:
+    """How many of an embedded split are drawn to choose and to test with: at smoke scale a quarter
+    of its `number`."""
+    return number // 4 if scale == "smoke" else number
+
+
 def triangular(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Noise float32 between -1 and 1 with the standard deviation 1 / SQRT6."""
     return random.random(shape, np.float32) - random.random(shape, np.float32)

@@ -83,9 +83,9 @@ def _seconds(page: Path) -> float:
         return 0.0
 
 
-def times(root: Path | None = None) -> Iterator[dict]:
+def times() -> Iterator[dict]:
     """Of each page that was executed: name, seconds, and both said with its processor seconds."""
-    for page in sorted(((root or config.PROJECT) / "book" / "_generated").glob("*.ipynb")):
+    for page in sorted((config.PROJECT / "book" / "_generated").glob("*.ipynb")):
         facts = read(page).metadata.get("hkt", {})
         if "duration" in facts:
             said = (

@@ -17,20 +17,20 @@ from .notebook import code_cells, read
 from .problem import Problem
 
 NBVAL = ["--nbval", "--nbval-current-env", "-p", "no:cacheprovider", "--color=no", "-q"]
+NBVAL += ["--nbval-cell-timeout=600"]  # seconds
 
 
-def validate(paths: list[Path], timeout: int = 600) -> list[Problem]:
+def validate(paths: list[Path]) -> list[Problem]:
     """Each cell of these pages that shows something else when it is executed again.
 
-    `timeout` is in seconds for each cell.  Raises HKTError for a stripped page, or when a code cell
-    was not looked at.
+    Raises HKTError for a stripped page, or when a code cell was not looked at.
     """
     expected = sum(_refuse_stripped(path) for path in paths)
     top = os.path.commonpath([path.resolve().parent for path in paths])
     with tempfile.TemporaryDirectory() as folder:
         settings, report = Path(folder) / "pytest.ini", Path(folder) / "report.xml"
         settings.write_text("[pytest]\n")
-        options = [f"--nbval-cell-timeout={timeout}", "-c", str(settings), "--rootdir", top]
+        options = ["-c", str(settings), "--rootdir", top]
         pages = [str(path.resolve()) for path in paths]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *NBVAL, *options, f"--junitxml={report}", *pages],

@@ -248,11 +248,11 @@ def moving(live: tuple[str, Any] | None) -> str:
     )
 
 
-def _short_name(alt: str, most: int = 70) -> str:
+def _short_name(alt: str) -> str:
     """What an alternative text speaks of: its beginning, up to the first stop after a few words."""
     stop = re.search(r"(?<=\w{3})[:.;](?= |$)", alt[12:])
     first = alt[: 12 + stop.start()] if stop else alt
-    return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " …"
+    return first if len(first) <= 70 else first[:70].rsplit(" ", 1)[0] + " …"
 
 
 def _short(item) -> Cell:

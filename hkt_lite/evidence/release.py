@@ -3,11 +3,11 @@
 hkt runs export results.csv      hkt claims --json      hkt claims --write README.md
 """
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from ..config import HKTError
 from ..files import write_bytes, write_json
@@ -18,6 +18,8 @@ from .verdicts import judge
 BEGIN, END = "<!-- verdicts: `hkt claims --write README.md` -->", "<!-- end of verdicts -->"
 APART = {"epochs": True, "selected": {"right"}, "last": {"right"}}  # curves, and answers as bits
 ENDINGS = (".csv", ".json")
+CLAIM = ("id", "title", "statement", "criterion")  # what is told of a claim
+VERDICT = ("verdict", "finding", "also", "scope", "numbers", "records")  # and of its verdict
 
 
 def rows(records: Sequence[Record]) -> list[dict]:
@@ -34,12 +36,7 @@ def as_csv(records: Sequence[Record]) -> str:
         {key: json.dumps(v) if isinstance(v, list) else v for key, v in row.items()}
         for row in rows(records)
     ]
-    names = list(dict.fromkeys(key for row in table for key in row))
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
+    return pd.DataFrame(table, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def export(records: Sequence[Record], out: Path) -> None:
@@ -54,21 +51,12 @@ def export(records: Sequence[Record], out: Path) -> None:
 
 def claims(records: Sequence[Record]) -> list[dict]:
     """Each claim with its statement, rule and verdict, as JSON can hold them."""
-    found = []
-    for claim in read_claims():
-        made = judge(claim, records)
-        found.append(
-            {
-                **{key: getattr(claim, key) for key in ("id", "title", "statement", "criterion")},
-                "verdict": made.verdict,
-                "finding": made.finding,
-                "also": list(made.also),
-                "scope": made.scope,
-                "numbers": made.numbers,
-                "records": list(made.records),
-            }
-        )
-    return found
+    judged = [(claim, judge(claim, records)) for claim in read_claims()]
+    return [
+        {name: getattr(claim, name) for name in CLAIM}
+        | {name: getattr(verdict, name) for name in VERDICT}
+        for claim, verdict in judged
+    ]
 
 
 def as_markdown(judged: Sequence[dict]) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ...config import Config, HKTError, data_home
 from ...methods.kd import soft_divergence
 from ...methods.sites import Site
+from ..drawing import held_out
 from ..scales import method_class
 from ..task import Task, choose, evaluating
 from . import data as cifar10
@@ -38,7 +39,7 @@ PUBLIC = {
 }
 LARGEST = 45_000  # training images; of embedded ones no more are drawn either
 TESTED = 10_000  # test images
-SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits; at smoke scale a quarter
+SIZES = {"val": 1000, "test": 2000}  # of the synthetic splits
 
 STEM = ("conv1", "bn1")
 BEFORE_POOLING = (*STEM, "layer1", "layer2", "layer3")
@@ -140,8 +141,8 @@ class Cifar10(Task):
         """
         size, which = self.config.train_size, self.config.images
         if self.config.source != "real":
-            share = 4 if self.config.scale == "smoke" else 1
-            return synthetic.images(split, size if split == "train" else SIZES[split] // share)
+            number = size if split == "train" else held_out(SIZES[split], self.config.scale)
+            return synthetic.images(split, number)
         if which == "swap" and split != "val":
             images = cifar10.load(data_home(), "test")
             return images.part(slice(size) if split == "train" else slice(size, None))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ...config import Config, HKTError, canonical, data_home, stream
 from ...methods.kd import soft_divergence
+from ..drawing import held_out
 from ..task import Task, choose, evaluating
 from . import data, slices
 from . import network as unet
@@ -29,7 +30,7 @@ from . import synthetic as phantom
 from .metrics import largest_component, scores
 
 READERS = {"lits": data, slices.FOLDER: slices}  # corpus -> its module, the first present is used
-PHANTOMS = {"val": 16, "test": 24}  # volumes of 24 slices of 64 x 64; at smoke scale a quarter
+PHANTOMS = {"val": 16, "test": 24}  # volumes of 24 slices of 64 x 64
 IN_PLANE = {"smoke": 64, "quick": 64, "cpu": 128, "paper": 256}  # pixels a side of each slice
 LOOKED_AT = 16  # training volumes that a parent is judged on
 EMPTY = 4  # one in so many slices without liver is trained on
@@ -138,8 +139,7 @@ class Lits(Task):
         """Volumes of each split; for None all that lie under HKT_DATA, as 'test'."""
         config, size = self.config, self.in_plane
         if config.source == "synthetic":
-            share = 4 if config.scale == "smoke" else 1
-            counts = {name: count // share for name, count in PHANTOMS.items()}
+            counts = {name: held_out(count, config.scale) for name, count in PHANTOMS.items()}
             counts["train"] = -(-config.train_size // 12)
             splits = splits or ("test",)
             found = {name: phantom.volumes(name, counts[name], size) for name in splits}
