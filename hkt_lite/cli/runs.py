@@ -211,11 +211,13 @@ def golden(
 
 
 def bench(
-    name: Annotated[str, Argument(help="cifar10, flow, lits (a step of each method), or pages")],
+    name: Annotated[str, Argument(help="cifar10, flow, lits (a step each method); all; pages")],
     rounds: Annotated[int, Option(min=1)] = 7,
     as_json: Json = False,
 ) -> None:
-    """What a training step costs with each method, as ratios; or how long the pages took."""
+    """What a training step costs with each method, as ratios; `all`, in a clone, also against the
+    released step and without our cache and pipeline; or how long the pages took.
+    """
     from ..benchmarks import names
 
     if name == "pages":
@@ -223,8 +225,13 @@ def bench(
 
         print("\n".join(f"{page['name']:<40} {page['said']}" for page in times()))
         return
+    if name == "all":
+        from ..runs.bench import everything
+
+        raise typer.Exit(everything())
     if name not in names():
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, ['pages', *names()])}")
+        known = ["all", "pages", *names()]
+        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
     from ..runs.bench import step
 
     measured = step(name, rounds)

@@ -1,4 +1,4 @@
-"""What inheriting costs on your machine, as ratios in one run.   hkt bench cifar10; flow, lits
+"""What inheriting costs on your machine, as ratios in one run.   hkt bench cifar10; flow, lits, all
 
 Contestants take turns, round by round, so that a slow moment of the machine hits each; ratios are
 taken inside a round.
@@ -6,6 +6,8 @@ taken inside a round.
 
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..benchmarks import Task, get, resolve
-from ..config import Config, HKTError
+from ..config import PROJECT, Config, HKTError
 from ..methods import HKT, KD, Plain
 from ..methods.parent import Cached
 from .device import deterministic
@@ -98,6 +100,16 @@ def contestants(task: Task, batch, ways: Mapping[str, type[HKT]] = {}) -> dict[s
     for method in made.values():
         method.setup(batch)
     return made
+
+
+def everything() -> int:
+    """Runs tests/perf/speed.py, whose yardsticks are no part of the package; its exit status.
+
+    Raises HKTError where there is no clone of the project.
+    """
+    if not (PROJECT / "tests/perf/speed.py").is_file():
+        raise HKTError("`hkt bench all` compares with yardsticks of the tests; run it in a clone.")
+    return subprocess.run([sys.executable, "-m", "tests.perf.speed"], cwd=PROJECT).returncode
 
 
 def step(

@@ -132,7 +132,7 @@ WORDS += [
 WORDS += ["a" * 300, "000000000000", ".", "/", "nowhere.yaml", "-", "--option=", "--no-such", "'"]
 WORK = """
     hkt_lite.runs.loop.run hkt_lite.runs.trace.trace hkt_lite.runs.grid.sweep
-    hkt_lite.runs.bench.step hkt_lite.runs.reproduce.reproduce
+    hkt_lite.runs.bench.step hkt_lite.runs.bench.everything hkt_lite.runs.reproduce.reproduce
     hkt_lite.runs.export.export hkt_lite.runs.export.evaluate hkt_lite.runs.golden.suite
     hkt_lite.runs.store.publish hkt_lite.book.build.build hkt_lite.book.check.check
     hkt_lite.book.validate.validate hkt_lite.evidence.release.export

@@ -1,6 +1,7 @@
 """A step of each method at toy size: everything is timed and counted as it says."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -61,3 +62,14 @@ def test_what_a_graph_keeps_is_counted_once():
     x = torch.randn(256, 1024, requires_grad=True)  # one MiB
     assert bench.kept(lambda: (x * x).sum()) == pytest.approx(1.0)
     assert bench.kept(lambda: x.exp().sum() + (x * x).sum()) == pytest.approx(2.0)
+
+
+def test_all_of_it_is_measured_in_a_clone(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(
+        bench.subprocess, "run", lambda *a, **k: ran.append(a) or SimpleNamespace(returncode=3)
+    )
+    assert bench.everything() == 3 and ran[0][0][1:] == ["-m", "tests.perf.speed"]
+    monkeypatch.setattr(bench, "PROJECT", tmp_path)
+    with pytest.raises(HKTError, match="run it in a clone"):
+        bench.everything()
