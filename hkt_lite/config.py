@@ -134,7 +134,7 @@ class Config(Checked):
     threads: int | None = Field(default=None, gt=0, le=1024)  # another number gives other bits
     device: Literal["cpu", "cuda", "mps"] | None = None
     compile: bool | None = None
-    sites: str | None = None  # the task's name for a set of sites, such as '2hkt'
+    sites: str | None = Field(default=None, min_length=1)  # the task's name of a set: '2hkt', …
     stages: list[Stage] | None = None  # a curriculum; its epochs add up to `epochs`
     crop: list[Side] | None = None  # pixels (H, W[, D]) of a training patch
     updates: int | None = Field(default=None, gt=0, le=1000)  # of a recurrent network, in training

@@ -84,6 +84,7 @@ def runs_collect(source: Path) -> None:
     brought, flaws = store.collect(source)
     for record in brought:
         show(record)
+    store.Store.default().lines(summary)  # the next list finds its index made
     print("\n".join([*flaws, f"{len(brought)} records brought from {source}"]), file=sys.stderr)
     raise typer.Exit(bool(flaws))
 

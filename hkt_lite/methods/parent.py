@@ -52,38 +52,62 @@ class Live(Extraction):
         return {path: inherited.features[path] for path in self.upstream}
 
 
+Shapes = dict[str, tuple[int, ...]]
+
+
+def in_memory(name: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Room for `shape` in half precision, on the device of `like`."""
+    return like.new_zeros(shape, dtype=torch.float16)
+
+
 class Cached(Live):
-    """The parent's vectors (B, C) and outputs for every image and view, in half precision.
+    """The parent's features and outputs for every image and view, in half precision.
 
     Filled once by `fill`.  A batch must have `.key`, the row of each of its images in the cache.
+
+    Vectors are small.  A row of maps may have a hundred times the bytes of its image, so it is kept
+    on disk (`fill` takes the room it is given) and each step reads a batch of them.  The live
+    parent is cheaper where its pass takes no longer than that, as a small one's on a GPU, and where
+    a run has no more epochs than views.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.paths = self.sites
-        self.rows: dict[str, Tensor] = {}  # path -> (rows, C); the output under ""
+        self.rows: dict[str, Tensor] = {}  # path -> (rows, C, ...); the output under ""
 
-    def fill(self, batches: Iterable, rows: int) -> Self:
-        """Run the parent over `batches`; SiteError for a map, or a key of 0 … rows - 1 left out."""
+    def shapes(self, batch) -> Shapes:
+        """{path: shape of one row}, the output under ""; raises as `fill`."""
+        return {name: tuple(value.shape[1:]) for name, value in self._said(batch).items()}
+
+    def fill(self, batches: Iterable, rows: int, room: Callable = in_memory) -> Self:
+        """Run the parent over `batches` and keep what it says in what `room` returns.
+
+        Raises SiteError for an output that is no tensor, a site that is called several times in a
+        pass, and where a key of 0 … rows - 1 is left out.
+        """
         filled, cache = torch.zeros(rows, dtype=torch.bool), {}
         for batch in batches:
-            output, features = super().__call__(batch)
-            vectors = {"": output, **{path: calls[0] for path, calls in features.items()}}
-            for name, value in vectors.items():
-                if not isinstance(value, Tensor) or value.ndim != 2:
-                    size = 2 * rows * value[0].numel() if isinstance(value, Tensor) else 0
-                    raise SiteError(
-                        f"Site {name or 'output'!r} cannot be cached: only vectors are, and "
-                        f"{rows} rows of it would take {size:,} bytes; use the live parent."
-                    )
+            for name, value in self._said(batch).items():
                 if name not in cache:
-                    cache[name] = value.new_zeros(rows, value.shape[1], dtype=torch.float16)
-                cache[name][batch.key] = value.half()
+                    cache[name] = room(name, value, (rows, *value.shape[1:]))
+                kept = cache[name]
+                kept[batch.key.to(kept.device)] = value.to(kept.device, torch.float16)
             filled[batch.key.cpu()] = True
         if not filled.all():
             raise SiteError(f"The parent's cache lacks {int((~filled).sum())} of {rows} rows.")
         self.rows = cache
         return self
+
+    def _said(self, batch) -> dict[str, Tensor]:
+        """The parent's output, under "", and its feature at each site."""
+        output, features = super().__call__(batch)
+        for path, calls in {"output": [output], **features}.items():
+            if len(calls) != 1 or not isinstance(calls[0], Tensor):
+                several = f"is called {len(calls)} times in a pass"
+                what = several if len(calls) != 1 else f"is a {type(calls[0]).__name__}"
+                raise SiteError(f"{path!r} cannot be cached, for it {what}; use the live parent.")
+        return {"": output, **{path: calls[0] for path, calls in features.items()}}
 
     def __call__(self, batch, output: bool = True) -> Inherited:
         """As `Live`, from the cache.  Raises SiteError where it has no such row."""
@@ -92,11 +116,20 @@ class Cached(Live):
         highest, rows = int(batch.key.max()), len(self.rows[""])
         if highest >= rows:
             raise SiteError(f"Key {highest} is not among the {rows} rows of the parent's cache.")
-        read = {name: values[batch.key].float() for name, values in self.rows.items()}
+        read = {name: self._read(values, batch.key) for name, values in self.rows.items()}
         return Inherited(read.pop(""), {path: [value] for path, value in read.items()})
 
+    def _read(self, values: Tensor, key: Tensor) -> Tensor:
+        """The rows `key` in single precision on the key's device, wherever they are kept."""
+        return values[key.to(values.device)].to(key.device).float()
+
     def _known(self, inherited: Inherited, batch) -> dict[str, list[Tensor]]:
-        """Nobody reads what is upstream of a pooled site: the batch's first tensor stands in."""
+        """Nobody reads what is upstream of a pooled site: the batch's first tensor stands in.
+
+        What is upstream of a map somebody may read, so that it is computed.
+        """
+        if any(calls[0].ndim > 2 for calls in inherited.features.values()):
+            return {}
         values = batch if isinstance(batch, (tuple, list)) else [batch]
         stand_in = next(value for value in values if isinstance(value, Tensor))
         return {path: [stand_in.clone()] for path in self.upstream}  # a model may work in place

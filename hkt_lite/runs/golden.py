@@ -17,10 +17,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
 
 from ..config import PROJECT, Config, HKTError, nearest
-from ..files import read_json
+from ..files import by_state, read_json
 from .records import Provenance
 
 REASON = "HKT_GOLDEN_ACCEPT"  # environment variable: why the suite may change goldens
@@ -39,14 +38,24 @@ def name(task: str, method: str, source: str) -> str:
 
 
 def names() -> list[str]:
-    return sorted(path.stem for path in home().glob("*.json"))
+    return _names(home())
+
+
+@by_state
+def _names(folder: Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+@by_state
+def _read(path: Path) -> dict:
+    return read_json(path, "golden")
 
 
 def read(golden: str) -> dict:
     """{'version', 'history', 'tolerance', 'cases'}; HKTError for an unknown or damaged one."""
     if golden not in names():
         raise HKTError(f"There is no golden {golden!r}.{nearest(golden, names())}")
-    return read_json(home() / f"{golden}.json", "golden")
+    return _read(home() / f"{golden}.json")
 
 
 def version(golden: str) -> int:
@@ -111,10 +120,11 @@ def older(made: Provenance) -> str:
     if not made.golden:
         return "the golden runs, and nothing shows that today's code would make them"
     for golden, then in made.golden.items():
-        now: dict[str, Any] = read(golden) if golden in names() else {"version": 0, "history": []}
-        if now["version"] > then:
-            why = "; ".join(one["why"] for one in now["history"] if one["version"] > then)
-            return f"version {now['version']} of golden {golden} ({why})"
+        now = version(golden)
+        if now > then:
+            history = read(golden)["history"]
+            why = "; ".join(one["why"] for one in history if one["version"] > then)
+            return f"version {now} of golden {golden} ({why})"
     return ""
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..benchmarks import Task, get, method_class, resolve
 from ..benchmarks.weights import load_weights
 from ..config import Config, HKTError, nearest, stream
-from ..files import json_bytes, sha256, sha256_of, sweep, write_all
+from ..files import sha256, sha256_of, sweep, write_all
 from ..methods.method import Method
 from ..methods.parent import Live
 from ..methods.sites import statistics_kept
@@ -176,7 +176,7 @@ class Run:
         digests = {path.name: sha256_of(data) for path, data in files.items()}
         record = scored(self, last, digests)
         self.claim.check()
-        write_all({**files, self.folder / "record.json": json_bytes(sealed(record))})
+        write_all({**files, self.folder / "record.json": sealed(record)})
         (self.folder / checkpoint.FILE).unlink(missing_ok=True)
         return record
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ..benchmarks import get, method_class
 from ..benchmarks.weights import parameters
 from ..config import Config
+from ..methods.parent import Cached
 from .device import deterministic
-from .parent import parent_file
+from .parent import cache_bytes, parent_file
 from .records import QUANTILES
 from .store import Store
 
@@ -87,10 +88,12 @@ def estimate(config: Config) -> dict:
             cached = config.parent_source == "cached"
             passes = task.train_size * (config.views if cached else config.epochs)
             parent = task.parent(parent_file(config, task, store))[0].eval()
+            if cached:
+                source = Cached(parent, task.predict, task.sites, task.predict_tail)
+                cache = cache_bytes(source, task)
             with torch.no_grad():
                 once = timeit(lambda: task.predict(parent, batch), number=1)
             seconds += passes * once / config.batch_size
-            cache = 2 * 128 * config.views * task.train_size if cached else 0
     home = next(path for path in (store.home, *store.home.parents) if path.exists())
     return {
         "seconds": round(seconds),

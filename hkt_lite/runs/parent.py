@@ -1,7 +1,10 @@
 """The parent of a run: its weights, and its cache, kept on disk for all runs that share it."""
 
+import math
+import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +13,9 @@ from torch import Tensor
 
 from ..benchmarks import Task, method_class
 from ..benchmarks.weights import parameters
-from ..config import Config, canonical, stream
-from ..files import read_tensors, sha256, sweep, write_tensors
-from ..methods.parent import Cached, Live
+from ..config import Config, HKTError, canonical, stream
+from ..files import read_tensors, reserve, sha256, sweep, write_tensors
+from ..methods.parent import Cached, Live, in_memory
 from . import golden
 from .claim import claimed
 from .records import ParentInfo
@@ -56,12 +59,15 @@ def build_parent(config: Config, task: Task, store: Store) -> Parent:
     digest, cached = sha256(path), config.parent_source == "cached"
     source = (Cached if cached else Live)(model, task.predict, task.sites, task.predict_tail)
     key = _key(config, task, digest)
-    outputs, facts = _kept(store, ["outputs", *key], lambda: _answers(source, task))
+    outputs, facts = _kept(store, ["outputs", *key], lambda place: _answers(source, task))
     seconds = 0.0
     if isinstance(source, Cached):
-        views = ["rows", *key, config.seed, config.views]
-        rows, cost = _kept(store, views, lambda: _views(source, task, config))
-        source.rows = {k.removeprefix("rows."): x.to(config.device) for k, x in rows.items()}
+        views = ["rows", *key, config.seed, config.views, *filter(None, [config.sites])]
+        rows, cost = _kept(store, views, lambda place: _views(source, task, config, place))
+        source.rows = {
+            name.removeprefix("rows."): value if value.ndim > 2 else value.to(config.device)
+            for name, value in rows.items()
+        }
         seconds = cost["seconds"]
     known = {"arch": config.parent, "weights": path.name, "sha256": digest, **facts}
     return Parent(source, ParentInfo(parameters=parameters(model), **known), outputs, seconds)
@@ -74,8 +80,8 @@ def _key(config: Config, task: Task, digest: str) -> list:
     return [*key, config.channels_last, config.threads, config.device]
 
 
-def _kept(store: Store, key: list, make: Callable[[], Made]) -> Made:
-    """What `make()` returns, from the store where another run has put it there."""
+def _kept(store: Store, key: list, make: Callable[[Path], Made]) -> Made:
+    """What `make(place)` returns, from the store where another run has put it there."""
     place = store.parents / f"{stream(0, canonical(key)).initial_seed():016x}.safetensors"
     found = _read(place)
     if found is None:
@@ -83,9 +89,10 @@ def _kept(store: Store, key: list, make: Callable[[], Made]) -> Made:
             found = _read(place)
             if found is None:
                 sweep(place.parent, place.name)
-                tensors, facts = found = make()
+                tensors, facts = make(place)
                 filled = tensors or {"none": torch.zeros(0)}  # a file of tensors needs one
                 write_tensors(place, filled, {**facts, "cache": place.stem})
+                found = {**tensors, **_mapped(place, facts)}, facts
     return found
 
 
@@ -99,12 +106,63 @@ def _answers(source: Live, task: Task) -> Made:
     return outputs, facts
 
 
-def _views(source: Cached, task: Task, config: Config) -> Made:
-    """What the parent says about each view of each image, and the seconds that it took."""
-    began = time.perf_counter()
-    source.fill(task.cache_batches(), config.views * task.train_size)
-    rows = {f"rows.{name}": value for name, value in source.rows.items()}
-    return rows, {"seconds": time.perf_counter() - began}
+def cache_bytes(source: Cached, task: Task) -> int:
+    """What the cache of all views of all images takes."""
+    shapes = source.shapes(task.batch(torch.arange(2), 0)).values()
+    return 2 * task.config.views * task.train_size * sum(map(math.prod, shapes))
+
+
+def _views(source: Cached, task: Task, config: Config, place: Path) -> Made:
+    """What the parent says about each view of each image, and the seconds that it took.
+
+    Maps go into files of their own beside `place`, which are never held in memory as a whole; the
+    facts have their shapes and digests.  Raises HKTError where the disk has not that much room.
+    """
+    began, needed = time.perf_counter(), cache_bytes(source, task)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(place.parent).free
+    if needed > free:
+        raise HKTError(
+            f"The parent's cache takes {needed:,} bytes, but only {free:,} are free in "
+            f"{place.parent}; make room, set fewer views, or -s parent_source=live."
+        )
+    parts: dict[str, Path] = {}
+
+    def room(name: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if len(shape) == 2:
+            return in_memory(name, like, shape)
+        parts[name] = place.with_name(f".{place.name}.{name}.part")
+        reserve(parts[name], 2 * math.prod(shape))
+        return _map(parts[name], shape, shared=True)
+
+    try:
+        rows = source.fill(task.cache_batches(), config.views * task.train_size, room).rows
+        maps = {}
+        for name, part in parts.items():
+            maps[name] = {"shape": list(rows[name].shape), "sha256": sha256(part)}
+            os.replace(part, _map_file(place, name))
+    except OSError as error:
+        said = f"The parent's cache could not be written to {place.parent} ({error.strerror})"
+        raise HKTError(f"{said}; make room, set fewer views, or -s parent_source=live.") from None
+    finally:
+        sweep(place.parent, place.name)
+    vectors = {f"rows.{name}": value for name, value in rows.items() if name not in maps}
+    return vectors, {"seconds": time.perf_counter() - began, "maps": maps}
+
+
+def _map_file(place: Path, name: str) -> Path:
+    return place.with_name(f"{place.stem}.{name}.half")
+
+
+def _map(path: Path, shape: Sequence[int], shared: bool = False) -> Tensor:
+    """A file's numbers in half precision, paged in as they are read; written only if `shared`."""
+    size = math.prod(shape)
+    return torch.from_file(str(path), shared, size, dtype=torch.float16).view(*shape)
+
+
+def _mapped(place: Path, facts: dict) -> dict[str, Tensor]:
+    maps = facts.get("maps", {}).items()
+    return {f"rows.{name}": _map(_map_file(place, name), said["shape"]) for name, said in maps}
 
 
 def _read(place: Path) -> Made | None:
@@ -112,6 +170,9 @@ def _read(place: Path) -> Made | None:
         tensors, facts = read_tensors(place)
         tensors.pop("none", None)
         mine = facts.pop("cache") == place.stem
+        for name, said in facts.get("maps", {}).items():
+            mine = mine and sha256(_map_file(place, name)) == said["sha256"]
+        tensors |= _mapped(place, facts) if mine else {}
     except (ValueError, OSError, KeyError):
         return None  # none yet; a damaged one is only a cache
     return (tensors, facts) if mine else None

@@ -8,6 +8,7 @@ import math
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
+from functools import lru_cache
 
 from ..benchmarks import get
 from ..benchmarks.task import Task
@@ -116,11 +117,15 @@ def _measured(record: RunRecord) -> Iterator[tuple[str, dict[str, float]]]:
 def _beyond(where: str, metrics: dict[str, float], limits: dict[str, float]) -> Iterator[str]:
     """Metrics below zero or above what their unit allows; one that is not a number is let be."""
     for name, value in metrics.items():
-        tops = [top for pattern, top in limits.items() if fnmatch(name, pattern)]
-        highest = min(tops, default=math.inf)
+        highest = _highest(name, tuple(limits.items()))
         if value < 0 or value > highest * (1 + 1e-9):
             span = "not be negative" if highest == math.inf else f"lie in 0 … {highest:g}"
             yield f"has {name} {value:g} ({where}), which must {span}"
+
+
+@lru_cache
+def _highest(name: str, limits: tuple[tuple[str, float], ...]) -> float:
+    return min((top for pattern, top in limits if fnmatch(name, pattern)), default=math.inf)
 
 
 def _miscounted(name: str, score: Score) -> Iterator[str]:

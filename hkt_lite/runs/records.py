@@ -4,14 +4,13 @@ A record is one JSON file, checked against its schema when written and when read
 records lie.  Names and units of the numbers are those of the benchmark (`Task.shown`).
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import Config, HKTError, canonical, first_flaw
-from ..files import by_state, read_json, sha256_of
+from ..files import by_state, json_bytes, read_parsed, sha256_of
 
 Purpose = Literal["score", "tuning", "parent", "audit", "live", "control"]
 Verdict = Literal["same bits", "inside the interval", "different"]  # of a repetition
@@ -121,6 +120,7 @@ Record = RunRecord | EvalRecord | RepeatRecord
 KINDS: dict[str, Any] = {"run": RunRecord, "eval": EvalRecord, "again": RepeatRecord}
 
 CHECKSUM = "checksum"
+END = b"\n}\n"  # of a file
 
 
 def flat(value, prefix: str = "") -> dict:
@@ -137,20 +137,31 @@ def filename(record: Record) -> str:
     return f"{record.kind}-{record.id}.json"
 
 
-def sealed(record: Record) -> dict:
-    """A record as its file says it, with a checksum of the rest."""
-    value = json.loads(record.model_dump_json())
-    return {**value, CHECKSUM: sha256_of(canonical(value).encode())}
+def sealed(record: Record) -> bytes:
+    """The file of a record: its JSON, and in its last line the sha256 of the file without it."""
+    bare = json_bytes(record)
+    return bare.removesuffix(END) + _seal(sha256_of(bare))
+
+
+def _seal(checksum: str) -> bytes:
+    return f',\n "{CHECKSUM}": "{checksum}"'.encode() + END
+
+
+def _intact(data: bytes, value: dict, checksum: str | None) -> bool:
+    """Whether a file has its checksum; the first records have none, later ones that of their
+    canonical JSON, which takes longer to make than all the rest of reading a record."""
+    bare = data.removesuffix(_seal(str(checksum))) + END
+    return checksum in (None, sha256_of(bare)) or checksum == sha256_of(canonical(value).encode())
 
 
 @by_state
 def load(path: Path) -> Record:
     """One record.  Raises HKTError naming the file and the first field that is wrong."""
-    value = read_json(path)
+    data, value = read_parsed(path)
     if not isinstance(value, dict) or value.get("kind") not in KINDS:
         raise HKTError(f"{path} is not a record of this project: it has no kind 'run' or 'eval'.")
-    checksum = value.pop(CHECKSUM, None)  # the first records have none
-    if checksum not in (None, sha256_of(canonical(value).encode())):
+    checksum = value.pop(CHECKSUM, None)
+    if not _intact(data, value, checksum):
         raise HKTError(f"The record {path} was altered: it has not the checksum it was made with.")
     try:
         record: Record = KINDS[value["kind"]].model_validate(value)

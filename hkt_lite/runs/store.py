@@ -23,7 +23,9 @@ from ..files import (
     sha256,
     sha256_of,
     tree_digest,
+    uncollected,
     write_all,
+    write_bytes,
     write_json,
 )
 from . import golden
@@ -90,9 +92,11 @@ class Store:
         kinds = ("*/record.json", "eval-*.json", "again-*.json")
         return [path for kind in kinds for path in sorted(self.home.glob(kind))]
 
+    @uncollected()
     def records(self) -> list[Record]:
         return [load(path) for path in self.paths()]
 
+    @uncollected()
     def lines(self, line: Callable[[Record], str]) -> list[str]:
         """`line(record)` of each record, out of an index where nothing changed since.
 
@@ -115,7 +119,7 @@ class Store:
     def add(self, record: Record) -> Path:
         """Write an evaluation or a repetition; runs are written by the loop."""
         path = self.home / filename(record)
-        write_json(path, sealed(record))
+        write_bytes(path, sealed(record))
         return path
 
     def collect(self, record: Record, other: Store) -> bool:
@@ -130,7 +134,7 @@ class Store:
             for name, data in files.items():
                 if sha256_of(data) != record.weights[name]:
                     raise HKTError(f"{other.folder(record.id) / name} is not what its record says.")
-            files["record.json"] = json_bytes(sealed(record))
+            files["record.json"] = sealed(record)
             write_all({self.folder(record.id) / name: data for name, data in files.items()})
         return True
 
@@ -199,6 +203,7 @@ def published_paths() -> list[Path]:
     return [results_home() / name for name in sorted(manifest())]
 
 
+@uncollected()
 def published() -> list[Record]:
     """All published records.  Raises HKTError as `published_paths`."""
     return [load(path) for path in published_paths()]
@@ -218,7 +223,7 @@ def publish(ids: list[str]) -> list[Path]:
                 f"Record {record.id} was made from a working tree with uncommitted changes; "
                 "commit, run it again and publish that."
             )
-    files = {home / filename(record): json_bytes(sealed(record)) for record in chosen}
+    files = {home / filename(record): sealed(record) for record in chosen}
     with claimed(home / "publishing"):
         listed = manifest() | {path.name: sha256_of(data) for path, data in files.items()}
         write_all({**files, home / MANIFEST: json_bytes(dict(sorted(listed.items())))})

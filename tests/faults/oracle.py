@@ -247,12 +247,8 @@ def _cifar10(scale, source, method, value, given, preset) -> str:
         return ""
     pooled = sites == "pooled" or method not in AT_SITES
     usual = ("live", 0) if scale == "paper" else ("cached", 2)
-    if value("parent_source", usual[0] if pooled else "live") == "cached":
-        if not value("views", usual[1]):
-            return "nothing to cache"
-        if not pooled:
-            return "maps in a cache"
-    return ""
+    cached = value("parent_source", usual[0] if pooled else "live") == "cached"
+    return "nothing to cache" if cached and not value("views", usual[1]) else ""
 
 
 def _flow(scale, source, method, value, given, preset) -> str:

@@ -21,13 +21,13 @@ from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.cifar10.augment import Augment
 from hkt_lite.benchmarks.cifar10.task import MEAN, STD
 from hkt_lite.book.build import times
-from hkt_lite.config import Config, HKTError, canonical
+from hkt_lite.config import Config, HKTError
 from hkt_lite.evidence import show
-from hkt_lite.files import sha256_of, write_bytes, write_json
+from hkt_lite.files import write_bytes, write_json
 from hkt_lite.methods import HKT
 from hkt_lite.methods.parent import Cached
 from hkt_lite.runs.bench import kept
-from hkt_lite.runs.records import RunRecord
+from hkt_lite.runs.records import RunRecord, sealed
 from hkt_lite.runs.store import Store, published
 from tests.perf import tables
 
@@ -159,8 +159,7 @@ def _copy(store: Store, record: RunRecord, seed: int) -> int:
     value = json.loads(record.model_dump_json())
     config = record.config.but(seed=seed)
     value |= {"id": config.id, "config": {**value["config"], "seed": seed}}
-    value["checksum"] = sha256_of(canonical(value).encode())
-    data = f"{json.dumps(value, indent=1)}\n".encode()
+    data = sealed(RunRecord.model_validate(value))
     write_bytes(store.folder(config.id) / "record.json", data)
     return len(data)
 

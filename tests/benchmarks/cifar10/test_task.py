@@ -23,11 +23,11 @@ from tests.writers import write_cifar10
     [
         ({"sites": "zzz"}, "no set of CIFAR-10 sites 'zzz'. Valid: layers, layers.pooled, pooled."),
         ({"sites": "layer"}, "Did you mean 'layers'?"),
+        ({"sites": ""}, "field 'sites': String should have at least 1 character"),
         ({"method": "kd", "sites": "zzz"}, "no set of CIFAR-10 sites 'zzz'"),
         ({"method": "at"}, "'at' .*compares maps .*'pooled' .*use -s sites=layers"),
         ({"method": "at", "sites": "layers+pooled"}, "use -s sites=layers"),
         ({"options": {"kind": "softmax"}}, "'hkt' .*compares maps .*use -s sites=layers"),
-        ({"sites": "layers", "parent_source": "cached"}, "vectors.*use -s parent_source=live"),
         ({"child": "resnet9999998"}, "no CIFAR ResNet 'resnet9999998'; .*at most 1202"),
         ({"parent": "resnet21"}, "no CIFAR ResNet 'resnet21'"),
         ({"train_size": 45_001}, "train_size 45001 is more than the 45000 images"),
@@ -76,6 +76,7 @@ def test_other_images_to_train_on_share_none_with_the_first_and_those_judged_on(
 
 def test_maps_have_a_live_parent_and_methods_without_sites_do_not_care():
     assert tiny(sites="layers").parent_source == "live"
+    assert tiny(sites="layers", parent_source="cached").parent_source == "cached"
     assert tiny("kd", sites="layers").id == tiny("kd").id
     assert tiny("plain", sites="layers").id == tiny("plain").id
 
