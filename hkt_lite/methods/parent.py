@@ -65,10 +65,10 @@ class Cached(Live):
 
     Filled once by `fill`.  A batch must have `.key`, the row of each of its images in the cache.
 
-    Vectors are small.  A row of maps may have a hundred times the bytes of its image, so it is kept
-    on disk (`fill` takes the room it is given) and each step reads a batch of them.  The live
-    parent is cheaper where its pass takes no longer than that, as a small one's on a GPU, and where
-    a run has no more epochs than views.
+    Vectors are small.  Maps may have twenty times the bytes of their image and more, so they belong
+    on disk (`fill` uses the room it is given), and each step reads those of its batch.  The live
+    parent is cheaper where its pass takes no longer than that reading, as a small one's on a GPU
+    may, and where a run has no more epochs than views and shares them with no other run.
     """
 
     def __init__(self, *args, **kwargs):

@@ -119,7 +119,6 @@ def _views(source: Cached, task: Task, config: Config, place: Path) -> Made:
     facts have their shapes and digests.  Raises HKTError where the disk has not that much room.
     """
     began, needed = time.perf_counter(), cache_bytes(source, task)
-    place.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(place.parent).free
     if needed > free:
         raise HKTError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import pickle
 from copy import deepcopy
 
@@ -84,15 +85,58 @@ def test_cached_parent_is_not_run_in_a_step(pair):
     assert not ran
 
 
-def test_a_map_is_refused_with_the_bytes_it_would_take(pair):
-    _, parent, batch = pair
-    source = Cached(
-        deepcopy(parent), predict, [Site("layer3", "layer3")]
-    )  # 64 x 4 x 4, 2 bytes each
-    with pytest.raises(
-        SiteError, match=r"'layer3' cannot be cached: .* 50000 rows .* 102,400,000 bytes"
-    ):
-        source.fill([batch], 50_000)
+MAPS = tuple(Site(name, name, ("conv1", "bn1"), ("conv1", "bn1")) for name in ("layer2", "layer3"))
+
+
+def test_maps_are_the_same_bits_in_memory_and_in_a_mapped_file_and_nearly_those_of_the_live_parent(
+    pair, tmp_path
+):
+    child, parent, batch = pair
+    halves = [part(batch, range(7, 12)), part(batch, range(7))]
+
+    def room(name, like, shape):
+        path = tmp_path / (name or "output")
+        path.write_bytes(bytes(2 * math.prod(shape)))
+        return torch.from_file(str(path), True, math.prod(shape), dtype=torch.float16).view(shape)
+
+    sources = [
+        Cached(deepcopy(parent), predict, MAPS).fill(halves, 12),
+        Cached(deepcopy(parent), predict, MAPS).fill(halves, 12, room),
+        Live(deepcopy(parent), predict, MAPS),
+    ]
+    assert sources[0].shapes(batch) == {"": (10,), "layer2": (32, 8, 8), "layer3": (64, 4, 4)}
+    chosen, terms = part(batch, [7, 0, 3, 7]), []
+    for source in sources:
+        net = deepcopy(child)
+        terms.append(HKT(net, source, sites=MAPS, **PARTS)(chosen))
+        terms[-1] |= gradients(terms[-1], net)
+    for name, value in terms[0].items():
+        assert torch.equal(value, terms[1][name])
+        torch.testing.assert_close(value, terms[2][name], rtol=1e-2, atol=2e-3)
+    seen, told = sources[0](chosen).features["layer3"][0], sources[2](chosen).features["layer3"][0]
+    assert torch.equal(seen, told.half().float()) and not torch.equal(seen, told)
+
+
+class Twice(nn.Module):
+    """Calls one module twice, and says two things."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.inner(self.inner(x)), x
+
+
+def test_what_cannot_be_kept_as_one_row_an_image_is_refused(pair):
+    batch = pair[2]
+    for answer, words in ((0, "'inner' .*is called 2 times"), (slice(2), "'output' .*is a tuple")):
+        source = Cached(Twice(), lambda net, b, a=answer: net(b.x[:, 0, 0, :4])[a], [SITE])
+        with pytest.raises(SiteError, match=words + ".*; use the live parent"):
+            source.fill([batch], 12)
+
+
+SITE = Site("inner", "inner")
 
 
 def test_missing_rows_and_an_empty_cache_are_errors(pair):

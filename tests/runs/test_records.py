@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from hkt_lite import files
-from hkt_lite.config import HKTError
+from hkt_lite.config import HKTError, canonical
 from hkt_lite.runs import records, store
 from tests.helpers import recorded
 from tests.toy import evaluation
@@ -123,6 +123,24 @@ def test_a_record_with_another_digit_is_noticed_and_one_without_a_checksum_is_re
         records.load(published)
     edit(published, lambda value: (value.pop("checksum"), value["last"].update(epoch=2)))
     assert records.load(published).last.epoch == 2
+
+
+def test_a_checksum_of_the_values_as_older_records_have_it_counts_too(record, published):
+    value = json.loads(files.json_bytes(record))
+    old = {**value, "checksum": files.sha256_of(canonical(value).encode())}
+    published.write_text(json.dumps(old))
+    assert records.load(published) == record
+    published.write_text(json.dumps({**old, "purpose": "tuning"}))
+    with pytest.raises(HKTError, match="altered: it has not the checksum"):
+        records.load(published)
+
+
+def test_nothing_may_stand_behind_the_checksum_of_a_file(published):
+    text = published.read_text()
+    assert text.endswith('"\n}\n')
+    published.write_text(text.removesuffix("\n}\n") + ',\n "purpose": "tuning"\n}\n')
+    with pytest.raises(HKTError, match="altered: it has not the checksum"):
+        records.load(published)
 
 
 @pytest.fixture
