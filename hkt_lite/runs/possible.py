@@ -16,6 +16,7 @@ from ..config import HKTError
 from .records import EvalRecord, Record, RepeatRecord, RunRecord, Score
 
 FIDELITY = {"agreement": 100.0}
+_task = lru_cache(get)  # ten thousand records are of a few tasks
 
 
 def flaws(record: Record) -> Iterator[str]:
@@ -23,7 +24,7 @@ def flaws(record: Record) -> Iterator[str]:
     if isinstance(record, RepeatRecord):
         return
     try:
-        task = get(record.config.task if isinstance(record, RunRecord) else record.task)
+        task = _task(record.config.task if isinstance(record, RunRecord) else record.task)
     except HKTError as error:
         yield f"is of no benchmark: {error}"
         return
@@ -137,7 +138,7 @@ def _miscounted(name: str, score: Score) -> Iterator[str]:
     except ValueError:
         yield f"has in {name} answers that are no base64"
         return
-    count, most = sum(byte.bit_count() for byte in data), 8 * len(data)
+    count, most = int.from_bytes(data, "big").bit_count(), 8 * len(data)
     possible = [100 * count / size for size in range(most - 7, most + 1)]
     given = score.test.get("accuracy", math.nan)
     if min(abs(given - one) for one in possible) > 1e-4:
