@@ -52,9 +52,6 @@ class Live(Extraction):
         return {path: inherited.features[path] for path in self.upstream}
 
 
-Shapes = dict[str, tuple[int, ...]]
-
-
 def in_memory(name: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Room for `shape` in half precision, on the device of `like`."""
     return like.new_zeros(shape, dtype=torch.float16)
@@ -76,16 +73,13 @@ class Cached(Live):
         self.paths = self.sites
         self.rows: dict[str, Tensor] = {}  # path -> (rows, C, ...); the output under ""
 
-    def shapes(self, batch) -> Shapes:
+    def shapes(self, batch) -> dict[str, tuple[int, ...]]:
         """{path: shape of one row}, the output under ""; raises as `fill`."""
         return {name: tuple(value.shape[1:]) for name, value in self._said(batch).items()}
 
     def fill(self, batches: Iterable, rows: int, room: Callable = in_memory) -> Self:
-        """Run the parent over `batches` and keep what it says in what `room` returns.
-
-        Raises SiteError for an output that is no tensor, a site that is called several times in a
-        pass, and where a key of 0 … rows - 1 is left out.
-        """
+        """Run the parent over `batches` and keep what it says in what `room` returns; SiteError
+        for what is no one tensor a pass, and where a key of 0 … rows - 1 is left out."""
         filled, cache = torch.zeros(rows, dtype=torch.bool), {}
         for batch in batches:
             for name, value in self._said(batch).items():
@@ -102,11 +96,12 @@ class Cached(Live):
     def _said(self, batch) -> dict[str, Tensor]:
         """The parent's output, under "", and its feature at each site."""
         output, features = super().__call__(batch)
-        for path, calls in {"output": [output], **features}.items():
-            if len(calls) != 1 or not isinstance(calls[0], Tensor):
-                several = f"is called {len(calls)} times in a pass"
-                what = several if len(calls) != 1 else f"is a {type(calls[0]).__name__}"
-                raise SiteError(f"{path!r} cannot be cached, for it {what}; use the live parent.")
+        if not isinstance(output, Tensor):
+            raise SiteError(f"A {type(output).__name__} cannot be cached; use the live parent.")
+        for path, calls in features.items():
+            if len(calls) != 1:
+                said = f"Site {path!r} is called {len(calls)} times in a pass"
+                raise SiteError(f"{said} and cannot be cached; use the live parent.")
         return {"": output, **{path: calls[0] for path, calls in features.items()}}
 
     def __call__(self, batch, output: bool = True) -> Inherited:
@@ -116,18 +111,13 @@ class Cached(Live):
         highest, rows = int(batch.key.max()), len(self.rows[""])
         if highest >= rows:
             raise SiteError(f"Key {highest} is not among the {rows} rows of the parent's cache.")
-        read = {name: self._read(values, batch.key) for name, values in self.rows.items()}
+        key = batch.key
+        read = {name: x[key.to(x.device)].to(key.device).float() for name, x in self.rows.items()}
         return Inherited(read.pop(""), {path: [value] for path, value in read.items()})
 
-    def _read(self, values: Tensor, key: Tensor) -> Tensor:
-        """The rows `key` in single precision on the key's device, wherever they are kept."""
-        return values[key.to(values.device)].to(key.device).float()
-
     def _known(self, inherited: Inherited, batch) -> dict[str, list[Tensor]]:
-        """Nobody reads what is upstream of a pooled site: the batch's first tensor stands in.
-
-        What is upstream of a map somebody may read, so that it is computed.
-        """
+        """Nobody reads what is upstream of a pooled site: the batch's first tensor stands in; what
+        is upstream of a map is computed."""
         if any(calls[0].ndim > 2 for calls in inherited.features.values()):
             return {}
         values = batch if isinstance(batch, (tuple, list)) else [batch]

@@ -130,7 +130,10 @@ class Twice(nn.Module):
 
 def test_what_cannot_be_kept_as_one_row_an_image_is_refused(pair):
     batch = pair[2]
-    for answer, words in ((0, "'inner' .*is called 2 times"), (slice(2), "'output' .*is a tuple")):
+    for answer, words in (
+        (0, "'inner' is called 2 times .*cannot be cached"),
+        (slice(2), "A tuple cannot be cached"),
+    ):
         source = Cached(Twice(), lambda net, b, a=answer: net(b.x[:, 0, 0, :4])[a], [SITE])
         with pytest.raises(SiteError, match=words + ".*; use the live parent"):
             source.fill([batch], 12)
