@@ -20,13 +20,13 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1650,
+    "methods": 1660,
     "benchmarks": 4200,
-    "runs": 2600,
+    "runs": 2650,
     "evidence": 2750,
     "book": 1400,
     "cli": 560,
-    "": 440,
+    "": 470,
 }
 FILE, FUNCTION = 310, 40
 
