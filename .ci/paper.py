@@ -1,7 +1,7 @@
 """The rendered pages as one document for paper, in the order of _toc.yml; pdf.py prints it.
 
 Left out, and said on the page after the title: folded code, the tables of numbers behind figures,
-the pages of records.  What moves in a browser stands as its still.
+the configuration, files and pages of records.  What moves in a browser stands as its still.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ GONE = (
     "a.headerlink, a.hkt-enlarge, script, style.hkt-screen, button, .only-dark, details.hide, "
     ".hkt-figure details, .cell_output > details, input[type=checkbox]"
 )
+STEPS_GONE = ("Configuration.", "Record files.")  # of a claim's card, which so fits on a page
 WHOLE = 25  # lines of code or rows of a table that no page is turned within
 PLAIN = "span.pre, .highlight :is(span.n, span.p, span.w, span.nn)"  # without a colour
 FONTS = {  # of matplotlib, so alike on every machine: family -> weight, style, file
@@ -49,8 +50,8 @@ COLOPHON = """
 by them.</p>
 <p>Edition {version}, made on {date}, from the same pages as the book for the screen. Left out here:
 the code of cells that only set up or draw (the notebooks have it), the tables of numbers behind the
-figures, and the page of each record (its id stands beside each number; <code>hkt runs show
-ID</code> prints it). What moves on the screen is printed as its still. Links inside the book lead
+figures, and the configuration, files and page of each record (its id stands beside each number;
+<code>hkt runs show ID</code> prints it). What moves on the screen is printed as its still. Links inside the book lead
 to their pages.</p>
 <h2>Licence</h2>
 <p>Text and figures: Creative Commons Attribution 4.0 International (CC BY 4.0). Code: BSD 3-Clause.
@@ -123,6 +124,9 @@ def chapter(folder: Path, name: str, chapters: dict[str, str], site: str = "") -
         tag.decompose()
     for tag in article.select(PLAIN):  # each would be an object of its own in the PDF
         tag.unwrap()
+    for step in article.select(".hkt-drawer .hkt-still > li"):
+        if step.strong.get_text() in STEPS_GONE:
+            step.decompose()
     for tag in article.select("details"):
         tag["open"] = ""
     for tag in article.select(".admonition.dropdown, .toggle"):

@@ -147,6 +147,26 @@ def test_search_finds_what_the_book_is_about(browser, site, html, way):
         assert not [said for said in wrong if any(word in said for word in bad)]
 
 
+LOOK = """() => [...document.querySelectorAll('a.hkt-term')].map(a => {
+  const style = getComputedStyle(a), around = getComputedStyle(a.parentElement);
+  return [style.textDecorationLine, style.textDecorationStyle, style.color === around.color];
+})"""
+
+
+def test_a_term_leads_to_the_glossary_and_does_not_shout(browser, site):
+    """A dotted line on the screen, nothing on paper; by keyboard to the place of its definition."""
+    with opened(browser, site, "index.html") as (page, wrong):
+        seen = page.evaluate(LOOK)
+        assert len(seen) > 2 and set(map(tuple, seen)) == {("underline", "dotted", True)}
+        page.emulate_media(media="print")
+        assert {line for line, _, _ in page.evaluate(LOOK)} == {"none"}
+        page.emulate_media(media="screen")
+        page.locator("a.hkt-term", has_text="parent").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/glossary.html#term-parent")
+        assert page.locator("#term-parent").inner_text() == "parent" and not wrong
+
+
 # -- the files ---------------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +207,23 @@ def test_every_link_inside_the_book_leads_somewhere(html):
             ):
                 dead.append(f"{path.relative_to(html)}: {link}")
     assert not dead, "\n".join(dead)
+
+
+def test_each_term_is_linked_once_a_page_and_only_in_running_text(html):
+    texts = {name: (html / f"{name}.html").read_text(encoding="utf-8") for name in PAGES}
+    places = {
+        name: re.findall(r'hkt-term[^>]*href="[^"]*#(term-[^"]+)"', texts[name]) for name in PAGES
+    }
+    assert (
+        not places["glossary"] and len({place for found in places.values() for place in found}) > 15
+    )
+    for name, found in places.items():
+        assert sorted(found) == sorted(set(found)), name
+        for kept in re.findall(
+            r"(?s)<h[1-6]\b.*?</h[1-6]>|<pre\b.*?</pre>|<table\b.*?</table>", texts[name]
+        ):
+            assert "hkt-term" not in kept, name
+    assert sum(map(bool, places.values())) > 0.75 * len(PAGES)
 
 
 @pytest.mark.parametrize("name", PAGES)

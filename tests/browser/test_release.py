@@ -14,6 +14,7 @@ import pytest
 
 import hkt_lite
 from hkt_lite.config import PROJECT
+from hkt_lite.evidence.literature import read_claims
 from tests.test_publishing import script
 
 pytestmark = [
@@ -128,6 +129,15 @@ def test_pages_are_a4_numbered_and_none_is_empty(printed):
         assert text, f"page {number} is empty"
         bare += not re.search(rf"^{number}$", text, re.MULTILINE)
     assert bare == 2 + 7  # the title, the page behind it, and the openings of the parts
+
+
+def test_a_claims_card_is_whole_on_its_page(printed):
+    """From its title to the records it rests on."""
+    texts = [page.extract_text() for page in printed.pages]
+    for claim in read_claims():
+        (found,) = [text for text in texts if f"Follow the number of {claim.id}" in text]
+        card = found[found.index(f"{claim.id} · ") :]
+        assert re.search(r"what it says.*what was measured.*Rule\..*^records", card, re.S | re.M)
 
 
 def test_nothing_is_wider_than_the_paper(html, tmp_path, browser):
