@@ -51,8 +51,8 @@ by them.</p>
 <p>Edition {version}, made on {date}, from the same pages as the book for the screen. Left out here:
 the code of cells that only set up or draw (the notebooks have it), the tables of numbers behind the
 figures, and the configuration, files and page of each record (its id stands beside each number;
-<code>hkt runs show ID</code> prints it). What moves on the screen is printed as its still. Links inside the book lead
-to their pages.</p>
+<code>hkt runs show ID</code> prints it). What moves on the screen is printed as its still. Links
+inside the book lead to their pages.</p>
 <h2>Licence</h2>
 <p>Text and figures: Creative Commons Attribution 4.0 International (CC BY 4.0). Code: BSD 3-Clause.
 Copyright 2026, the HKT companion authors. Data sets and the fonts STIX and DejaVu keep their own

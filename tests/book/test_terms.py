@@ -132,8 +132,9 @@ def test_it_is_left_alone_where_it_is_no_running_text(built, tmp_path, text):
 def test_words_of_everyday_language_are_terms_where_the_text_says_so(built):
     body = built("# T\n\nThey share, and we record: a share.\n")
     assert not linked(body)
-    body = built("# T\n\nThey share, and we record: the *share* of each record. *A share of it.*\n")
+    body = built("# T\n\n*A share of it*: we share, we record the *share* of each record.\n")
     assert linked(body) == ["share", "record"]
+    assert body.select_one("a.hkt-term").parent.get_text() == "share"
     assert {*terms.EVERYDAY, *terms.NOUNS} <= set(_of_the_book())
 
 
