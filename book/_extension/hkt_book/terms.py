@@ -1,6 +1,7 @@
 """The first use of each glossary term on a page is a link to the glossary."""
 
 import re
+from collections.abc import Iterator
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -84,24 +85,20 @@ def _meant(name: str, found: re.Match, text: nodes.Text) -> bool:
     return stressed or name not in NOUNS or bool(ARTICLE.search(found.string[: found.start()]))
 
 
-def _texts(doctree) -> list[nodes.Text]:
-    """The running text in one piece where only an end of a line, a node of its own, divides it."""
-    blocks = dict.fromkeys(text.parent for text in doctree.findall(nodes.Text))
-    for block in blocks:
-        joined = []
-        for node in block.children:
-            if joined and isinstance(node, nodes.Text) and isinstance(joined[-1], nodes.Text):
-                joined[-1] = nodes.Text(joined[-1] + node)
-            else:
-                joined.append(node)
-        block[:] = joined
-    return [text for text in doctree.findall(nodes.Text) if not _skipped(text)]
-
-
-def _skipped(text: nodes.Text) -> bool:
-    node = text.parent
-    while node is not None:
-        if isinstance(node, SKIPPED) or SKIPPED_CLASSES & set(node.get("classes", ())):
-            return True
-        node = node.parent
-    return False
+def _texts(node: nodes.Element) -> Iterator[nodes.Text]:
+    """The running text below `node`, in one piece where only the end of a line, a node of its own,
+    divides it."""
+    if isinstance(node, SKIPPED) or SKIPPED_CLASSES & set(node.get("classes", ())):
+        return
+    joined: list[nodes.Node] = []
+    for child in node.children:
+        if joined and isinstance(child, nodes.Text) and isinstance(joined[-1], nodes.Text):
+            joined[-1] = nodes.Text(joined[-1] + child)
+        else:
+            joined.append(child)
+    node[:] = joined  # and each knows its parent, which is not always so
+    for child in joined:
+        if isinstance(child, nodes.Text):
+            yield child
+        elif isinstance(child, nodes.Element):
+            yield from _texts(child)
