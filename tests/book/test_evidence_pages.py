@@ -128,7 +128,14 @@ def test_the_price_of_a_run_is_its_steps_and_one_filling_of_the_cache():
 @pytest.mark.parametrize("name", [INHERITED, COSTS])
 def test_page_has_its_parts_and_every_exercise_its_solution(name):
     text = "\n".join(cell.source for cell in page(name).cells if cell.cell_type == "markdown")
-    for part in ("**Question:**", "## What we saw", "## Check yourself", "## Next", "*Doubt.*"):
+    for part in (
+        ":class: hkt-question",
+        "**You need:**",
+        "## What we saw",
+        "## Check yourself",
+        "## Next",
+        "*Doubt.*",
+    ):
         assert part in text
     exercises = re.findall(r":label: (ex-\S+)", text)
     assert len(exercises) >= 3

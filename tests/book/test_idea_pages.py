@@ -61,7 +61,14 @@ def test_folded_cells_say_what_is_in_them(page):
 
 def test_page_has_its_parts_and_unique_labels(page):
     text = prose(page)
-    for part in ("**Question:**", "## What we saw", "## Check yourself", "## Next", "*Doubt.*"):
+    for part in (
+        ":class: hkt-question",
+        "**You need:**",
+        "## What we saw",
+        "## Check yourself",
+        "## Next",
+        "*Doubt.*",
+    ):
         assert part in text
     labels = re.findall(r":label: (\S+)", text)
     assert len(labels) == len(set(labels))
