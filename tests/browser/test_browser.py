@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import axe_playwright_python
 import pytest
+from bs4 import BeautifulSoup
 
 from tests.browser.pages import PAGES, PAPER, PHONE, WIDE, opened, served, settled
 
@@ -224,6 +225,28 @@ def test_each_term_is_linked_once_a_page_and_only_in_running_text(html):
         ):
             assert "hkt-term" not in kept, name
     assert sum(map(bool, places.values())) > 0.75 * len(PAGES)
+
+
+def test_a_newcomers_questions_are_answered_two_clicks_from_the_front_page(html):
+    """One leads from the text of the front page to the questions, one from each answer to a page of evidence."""
+    front = BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser")
+    assert front.select("article p a[href='faq.html']")
+    faq = BeautifulSoup((html / "faq.html").read_text(encoding="utf-8"), "html.parser")
+    asked = faq.select("article section section")
+    assert len(asked) >= 20
+    for section in asked:
+        question = section.h2.find(string=True)
+        assert question.endswith("?") and len(section.p.get_text()) > 60, question
+        links = {
+            urlsplit(link["href"]).path for link in section.select("p a.internal:not(.hkt-term)")
+        }
+        pages = {link.removesuffix(".html") for link in links} - {
+            "",
+            "faq",
+            "index",
+            "bibliography",
+        }
+        assert pages and pages <= set(PAGES), question
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -21,6 +21,8 @@ BETTER = {
     # a folded cell has a name of its own
     '<summary aria-label="Toggle hidden content">': "<summary>",
 }
+# the blank before an exercise's name does not belong to the link, which is underlined
+SOLUTION = re.compile(r"(Solution to)(<a [^>]*>) ")
 # a note in the margin is no landmark of its own, which an aside would be
 NOTE = re.compile(r'<aside class="(margin sidebar[^"]*)">(.*?)</aside>', re.DOTALL)
 THEME = "_static/styles/pydata-sphinx-theme.css"
@@ -46,6 +48,7 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     body = ID.sub(lambda found: _linked(found, known, up), body)
     for old, new in BETTER.items():
         body = body.replace(old, new)
+    body = SOLUTION.sub(r"\1 \2", body)
     context["body"] = NOTE.sub(r'<div role="note" class="\1">\2</div>', body)
 
 
