@@ -201,6 +201,18 @@ def test_a_picture_becomes_a_file_with_its_size(tmp_path):
     assert f'src="../_images/{path.name}"' in made and 'width="96" height="48"' in made
 
 
+def test_styles_of_parts_that_no_page_uses_are_left_out():
+    used = ".card{color:red}@media print{.nav .list-group{x:y}}.modal,.popover{x:y}"
+    unused = ".carousel-item.active,.carousel-item-next{display:block}"
+    styles = f"{used}{unused}@media print{{.accordion-button:not(.collapsed){{x:y}}}}"
+    assert dress.PARTS.sub("", styles) == f"{used}@media print{{}}"
+
+
+def test_the_blank_before_an_exercise_is_outside_of_its_link():
+    made = dress.SOLUTION.sub(r"\1 \2", 'Solution to<a href="#ex"> Exercise 1 (A)</a>')
+    assert made == 'Solution to <a href="#ex">Exercise 1 (A)</a>'
+
+
 def test_the_edition_to_cite_is_this_one():
     text = (PROJECT / "book" / "cite.md").read_text(encoding="utf-8")
     assert f"Version {hkt_lite.__version__}" in text

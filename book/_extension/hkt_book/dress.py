@@ -32,6 +32,9 @@ ICONS = set(  # those of fonts/icons.woff2
     "f105 f106 f107 f15b f185 f186 f1c1 f303".split()
 )
 
+UNUSED = r"\.(?:accordion|carousel|list-group|popover)\b[^{},]*"  # of Bootstrap, by no page
+PARTS = re.compile(rf"(?<=[{{}}])(?:{UNUSED},)*{UNUSED}\{{[^{{}}]*\}}")
+
 
 def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Sphinx's event html-page-context."""
@@ -53,12 +56,12 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
 
 
 def lighter(app, failed: Exception | None) -> None:
-    """Sphinx's event build-finished: the theme's styles without the names of icons not used."""
+    """Sphinx's event build-finished: the theme's styles without what no page uses."""
     path = Path(app.outdir) / THEME
     if failed is None and path.is_file():
         text = path.read_text(encoding="utf-8")
         kept = ICON.sub(lambda rule: rule.group(0) if rule.group(1) in ICONS else "", text)
-        path.write_text(kept, encoding="utf-8")
+        path.write_text(PARTS.sub("", kept), encoding="utf-8")
 
 
 def _own(app, script) -> bool:
