@@ -43,7 +43,7 @@ def contrasts(
     """
     purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
     asked = {"task": task, "scale": scale, "source": source, "images": images}
-    wanted = [[Variant(**side) for side in pair] for pair in pairs]
+    wanted = [[Side(**side) for side in pair] for pair in pairs]
     parents = any(side.parent for pair in wanted for side in pair)
     found = panels(group(records, purposes, **asked), parents)
     best = max((_sides(panel, wanted, purposes) for panel in found), key=len, default=[])
@@ -52,9 +52,15 @@ def contrasts(
     return _contrasted(best, len(wanted) - len(best), metric)
 
 
-def _sides(panel: list[Group], pairs: list[list[Variant]], purposes) -> list[list[Group]]:
+class Side(Variant):
+    """A variant in a comparison; `parent` names its parent's weights where several are compared."""
+
+    parent: str | None = None
+
+
+def _sides(panel: list[Group], pairs: list[list[Side]], purposes) -> list[list[Group]]:
     """The two groups of each pair that has enough seeds in common."""
-    found = [[chosen(panel, variant, purposes) for variant in pair] for pair in pairs]
+    found = [[chosen(panel, side, purposes, side.parent) for side in pair] for pair in pairs]
     return [both for both in found if all(both) and len(common(*both)) >= SEEDS]
 
 

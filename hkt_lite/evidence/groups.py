@@ -223,10 +223,13 @@ def _said(item: tuple[str, object]) -> str:
 
 
 def chosen(
-    groups: list[Group], variant: Variant, purposes: Iterable[str] = ("score",)
+    groups: list[Group],
+    variant: Variant,
+    purposes: Iterable[str] = ("score",),
+    parent: str | None = None,
 ) -> Group | None:
-    """The runs that stand for a variant: of several learning rates the one with most seeds, then
-    the best mean validation metric."""
+    """The runs that stand for a variant, with the `parent`'s weights where one is named: of several
+    learning rates the one with most seeds, then the best mean validation metric."""
     wanted = (variant.method, method_options(variant.method, variant.options), variant.recipe)
 
     def merit(one: Group) -> tuple[int, float]:
@@ -240,7 +243,7 @@ def chosen(
         if (one.config.method, one.options, one.recipe) == wanted
         and one.purpose in purposes
         and variant.sites in (None, one.config.sites)
-        and variant.parent in (None, one.config.parent_weights)
+        and parent in (None, one.config.parent_weights)
     ]
     return max(fitting, key=merit, default=None)
 

@@ -65,15 +65,13 @@ class Evidence(Strict):
 class Variant(Strict):
     """A method with options; options not named are at their defaults.
 
-    `recipe` has the fields of groups.RECIPE, and weight_decay, that are not the scale's; `parent`
-    names the parent's weights where several parents are compared.
+    `recipe` has the fields of groups.RECIPE, and weight_decay, that are not the scale's.
     """
 
     method: str
     options: dict = {}
     sites: str | None = None
     recipe: dict = {}
-    parent: str | None = None
 
 
 class Rule(Strict):
