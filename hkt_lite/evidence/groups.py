@@ -251,9 +251,11 @@ def chosen(
 def scope(groups: list[Group]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs,
     float32, resnet56 to resnet20'."""
-    parents = sorted({run.parent.arch for one in groups for run in one.records if run.parent})
-    config = groups[0].config
-    networks = f"{parents[0]} to {config.child}" if parents else config.child
+    config, parents = groups[0].config, set()
+    for run in (run for one in groups for run in one.records if run.parent):
+        newborn = run.config.parent_weights == "random"
+        parents.add("random " * newborn + run.parent.arch)
+    networks = " to ".join(filter(None, [" or ".join(sorted(parents)), config.child]))
     return (
         f"{config.scale} scale, {config.source} data: {config.train_size:,} training examples, "
         f"{config.epochs} epochs, {PRECISIONS[config.precision]}, {networks}"

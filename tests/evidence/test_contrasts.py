@@ -58,7 +58,8 @@ def test_children_of_several_parents_are_compared_where_the_parent_is_asked_abou
     blind = family("kd", [73.0, 73.5, 73.1], parent_weights="random", purpose="control")
     sides = [{"method": "kd", "parent": "public"}, {"method": "kd", "parent": "random"}]
     asked = {"task": "cifar10", "pairs": [sides, [sides[1], {"method": "plain"}]]}
-    rows, _ = shown([*records(), *family("kd", [75.0, 75.6, 75.2]), *blind], asked)
+    rows, text = shown([*records(), *family("kd", [75.0, 75.6, 75.2]), *blind], asked)
+    assert "random resnet56 or resnet56 to resnet20" in text
     assert [row["better by"] for row in rows] == [
         "KD over KD, random parent",
         "KD, random parent over plain",
