@@ -15,7 +15,7 @@ from hkt_lite.evidence.differences import compared
 from hkt_lite.evidence.groups import Group, metric_name
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip, number
-from hkt_lite.evidence.stats import Paired
+from hkt_lite.evidence.stats import Paired, holm
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
 from hkt_lite.runs.store import MANIFEST, published
 
@@ -101,13 +101,18 @@ def central(made: Judged) -> Iterator[str]:
 
 
 def gains(records) -> str:
-    """Which variants are clearly better than the plain child on real data, whatever was claimed."""
-    found = [one for one in compared(records, MEASURED) if one[-1].low > 0]
-    found = [one for one in found if one[1].config.source == "real"]
+    """Which variants have an interval above the plain child's on real data, whatever was claimed,
+    and how many of these stand when all such differences are one family."""
+    every = [one for one in compared(records, MEASURED) if one[1].config.source == "real"]
+    found = [one for one in every if one[-1].low > 0]
     if not found:
-        return "On real data no variant is clearly better than the plain child."
+        return "On real data no variant's interval lies above the plain child's."
     listed = "; ".join(_gain(*one) for one in found)
-    said = f"Clearly better than the plain child on real data: {listed}."
+    adjusted = holm([one[-1].p for one in every])
+    stand = sum(p < 0.05 for one, p in zip(every, adjusted) if one[-1].low > 0)
+    said = f"Better than the plain child on real data, by an interval above 0: {listed}. "
+    said += f"After Holm's correction for all {len(every)} differences to plain on real data, "
+    said += f"{stand or 'none'} of {len(found)} would stand."
     if not any(title.startswith("HKT") for title, *_ in found):
         said += " HKT with its mixture is not among them."
     return said
