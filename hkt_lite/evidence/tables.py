@@ -75,7 +75,10 @@ def scores(
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
     found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    parts = [_scores(panel, metric, selection, methods) for panel in found if ready(panel, methods)]
+    rows: dict[tuple, list[Group]] = {}  # of two panels with the same rows, the first
+    for panel in found:
+        rows.setdefault(tuple(ready(panel, methods)), panel)
+    parts = [_scores(panel, metric, selection, methods) for key, panel in rows.items() if key]
     what = where(task, scale, source, runs_of(methods))
     return stacked(parts, f"{what} with {SEEDS} seeds")
 

@@ -68,6 +68,17 @@ def test_children_of_several_parents_are_compared_where_the_parent_is_asked_abou
     assert means == pytest.approx([2.06667, -1.06667], abs=1e-4)
 
 
+def test_a_table_that_another_parent_would_only_repeat_is_shown_once():
+    random = {"parent_weights": "random", "purpose": "control"}
+    made = [*records(), *family("hkt", GATE, **random)]
+    of_plain, of_hkt = (
+        show.render("scores", {"methods": [method]}, made)["text/plain"]
+        for method in ("plain", "hkt")
+    )
+    assert of_plain.count("plain ×3 loss") == 1
+    assert of_hkt.count("HKT gate") == 2 and of_hkt.count("random parent (control)") == 1
+
+
 def test_p_is_adjusted_for_the_number_of_comparisons():
     pairs, alone = ASKED["pairs"][:2], []
     for pair in pairs:

@@ -20,6 +20,7 @@ from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDE
 from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
+VARIANTS = "_generated/21_ablations.html"
 CENTRAL = "C2"
 MEASURED = {"cifar10": ["accuracy"], "flow": ["sintel_epe", "kitti_epe"], "lits": ["dice"]}
 NUMBERS = "none one two three four five six seven eight nine ten".split()
@@ -31,7 +32,10 @@ class Verdicts(Directive):
 
     def run(self) -> list[nodes.Node]:
         made, up = _of(self.state.document.settings.env)
-        beside = f"<p>{escape(gains(published()))}</p>"
+        link = (
+            f'<a href="{up}{VARIANTS}">What these variants are, and what they are held against.</a>'
+        )
+        beside = f"<p>{escape(gains(published()))} {link}</p>"
         return [nodes.raw("", strip(made, up) + beside, format="html")]
 
 
