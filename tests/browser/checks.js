@@ -24,6 +24,9 @@ window.hkt = Object.assign(window.hkt || {}, (() => {
       if (!math.querySelector('math')) wrong.push(`mathematics not typeset: ${said(math)}`);
     for (const math of document.querySelectorAll('math, merror'))
       if (math.tagName === 'merror' || math.textContent.includes('\\')) wrong.push(`TeX error: ${said(math)}`);
+    for (const paragraph of document.querySelectorAll('article p'))
+      if (/^\s*\||\*\*|\]\(|^\s*:::/.test(paragraph.textContent) && !paragraph.querySelector('code'))
+        wrong.push(`Markdown shown as it is written: ${said(paragraph)}`);
     const tex = new RegExp(String.raw`\\\(|\\\[|\$\$|\\(frac|lambda|sigma|sqrt|langle|mathrm|begin|lVert)\b`
       + String.raw`|\{(ref|doc|cite|eq|numref|verdict)[:a-z]*\}` + '`');
     const walk = document.createTreeWalker(document.querySelector('article') || document.body, NodeFilter.SHOW_TEXT);
