@@ -15,6 +15,16 @@ from hkt_lite.runs import loop
 TINY = {"scale": "smoke", "train_size": 128, "epochs": 2, "batch_size": 32}
 
 
+PARTS = (  # of every page that computes something
+    ":class: hkt-question",
+    "**You need:**",
+    "## What we saw",
+    "## Check yourself",
+    "## Next",
+    "*Doubt.*",
+)
+
+
 def tiny(method: str = "hkt", **fields) -> Config:
     """Four steps an epoch, two epochs: seconds."""
     return resolve(Config(method=method, **{**TINY, **fields}))

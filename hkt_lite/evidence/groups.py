@@ -71,7 +71,7 @@ class Group:
     def unusual(self) -> list[str]:
         """The parent, in words, where it is not trained, or not the one that is public."""
         weights = self.config.parent_weights or "none"
-        if weights == "random":
+        if _newborn(self.config):
             return ["random parent"]
         own = weights.startswith("run:") and self.config.parent in get(self.config.task).public
         return [f"parent of run {weights.removeprefix('run:')}"] if own else []
@@ -145,12 +145,17 @@ def _group(run: RunRecord) -> Group:
     """A group of one."""
     config, parent = run.config, ""
     if run.parent:  # a random one is another for each seed
-        digest = "" if config.parent_weights == "random" else run.parent.sha256
+        digest = "" if _newborn(config) else run.parent.sha256
         parent = canonical([digest, *(getattr(config, field) for field in PARENT)])
     fixed = config.deciding("seed", *VARIANT, *PARENT)
     setting = canonical([fixed, run.provenance.data])
     options = method_options(config.method, config.options)
     return Group(config, options, run.purpose, setting, parent, {config.seed: run})
+
+
+def _newborn(config: Config) -> bool:
+    """Whether its parent is a network that has learnt nothing."""
+    return config.parent_weights == "random"
 
 
 def _position(one: Group) -> tuple:
@@ -251,10 +256,8 @@ def chosen(
 def scope(groups: list[Group]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs,
     float32, resnet56 to resnet20'."""
-    config, parents = groups[0].config, set()
-    for run in (run for one in groups for run in one.records if run.parent):
-        newborn = run.config.parent_weights == "random"
-        parents.add("random " * newborn + run.parent.arch)
+    config, taught = groups[0].config, [one for one in groups if one.parent]
+    parents = {"random " * _newborn(one.config) + one.records[0].parent.arch for one in taught}
     networks = " to ".join(filter(None, [" or ".join(sorted(parents)), config.child]))
     return (
         f"{config.scale} scale, {config.source} data: {config.train_size:,} training examples, "

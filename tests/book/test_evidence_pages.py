@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from hkt_lite.book.notebook import code_cells, read
 from hkt_lite.config import PROJECT
+from tests.helpers import PARTS
 
 INHERITED, COSTS = "22_what_is_inherited", "23_what_it_costs"
 
@@ -128,14 +129,7 @@ def test_the_price_of_a_run_is_its_steps_and_one_filling_of_the_cache():
 @pytest.mark.parametrize("name", [INHERITED, COSTS])
 def test_page_has_its_parts_and_every_exercise_its_solution(name):
     text = "\n".join(cell.source for cell in page(name).cells if cell.cell_type == "markdown")
-    for part in (
-        ":class: hkt-question",
-        "**You need:**",
-        "## What we saw",
-        "## Check yourself",
-        "## Next",
-        "*Doubt.*",
-    ):
+    for part in PARTS:
         assert part in text
     exercises = re.findall(r":label: (ex-\S+)", text)
     assert len(exercises) >= 3

@@ -8,6 +8,7 @@ import pytest
 
 from hkt_lite.book import notebook
 from hkt_lite.config import PROJECT
+from tests.helpers import PARTS
 
 PAGES = sorted((PROJECT / "notebooks").glob("0[1-5]_*.ipynb"))
 LIVE = sorted((PROJECT / "book" / "_static" / "live").glob("*.js"))
@@ -61,14 +62,7 @@ def test_folded_cells_say_what_is_in_them(page):
 
 def test_page_has_its_parts_and_unique_labels(page):
     text = prose(page)
-    for part in (
-        ":class: hkt-question",
-        "**You need:**",
-        "## What we saw",
-        "## Check yourself",
-        "## Next",
-        "*Doubt.*",
-    ):
+    for part in PARTS:
         assert part in text
     labels = re.findall(r":label: (\S+)", text)
     assert len(labels) == len(set(labels))
