@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1660,
     "benchmarks": 4200,
-    "runs": 2650,
+    "runs": 2660,
     "evidence": 2750,
     "book": 1400,
     "cli": 560,

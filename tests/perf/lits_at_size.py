@@ -17,12 +17,8 @@ from pathlib import Path
 from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.lits import data as reader
 from hkt_lite.config import PROJECT, Config
+from hkt_lite.runs.measure import peak_memory_mb
 from tests import writers
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
 
 SETTING = {
     "task": "lits",
@@ -102,10 +98,9 @@ def _worker(name: str, number: int) -> None:
         for batch in batches:
             task.loss(task.predict(child, batch), batch).backward()
     measured = {"s": round(time.perf_counter() - began, 1)}
-    if resource:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        measured["peak MB"] = round(peak / 1e6)
+    peak = peak_memory_mb()
+    if peak is not None:
+        measured["peak MB"] = round(peak * 2**20 / 1e6)
     print(json.dumps(measured))
 
 

@@ -346,9 +346,10 @@ def test_slices_are_read_slab_by_slab(tmp_path, monkeypatch):
 
 
 CHILD = """
-import os, resource, sys
+import os, sys
 from pathlib import Path
 from hkt_lite.benchmarks.lits import data as lits
+from hkt_lite.runs.measure import peak_memory_mb
 if sys.argv[3] == "kill":
     build, left = lits._fill, [1]
     def dies(*arguments):
@@ -357,7 +358,7 @@ if sys.argv[3] == "kill":
     lits._fill = dies
 volumes = lits.prepare(lits.index(Path(sys.argv[1])), 256, Path(sys.argv[2]))
 total = sum(float(v.x[k].mean()) for v in volumes for k in range(0, len(v.x), 7))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** 20, len(volumes))
+print(peak_memory_mb() / 2**10, len(volumes))
 """
 
 
