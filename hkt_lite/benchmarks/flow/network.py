@@ -9,7 +9,8 @@ learnt upsampling of raft_large.
 
 from typing import NamedTuple
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ... import torchvision
 from ..task import choose
@@ -36,6 +37,19 @@ SPLITS = {  # of the context: hidden state and input of the recurrent block
     "raft_base": (48, 48),
     "raft_tiny": (28, 28),
 }
+
+
+class Subsampled(nn.Conv2d):
+    """A 1 x 1 convolution with a stride, computed at the places that it keeps.
+
+    oneDNN's gradient of the strided one writes past its workspace where there are fewer than 16
+    channels and these lie last (github.com/uxlfoundation/oneDNN/issues/6035): at some sizes of
+    picture the process dies.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, right = self.stride
+        return F.conv2d(x[..., ::down, ::right], self.weight, self.bias)
 
 
 def smallest(name: str) -> int:
@@ -74,6 +88,10 @@ def raft(name: str) -> nn.Module:
         flow_head_hidden_size=plan.width,
         use_mask_predictor=False,
     )
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.in_channels < 16:
+            if module.kernel_size == (1, 1) != module.stride:
+                module.__class__ = Subsampled
     if plan.mask:
         net.mask_predictor = parts.MaskPredictor(in_channels=hidden, hidden_size=plan.width)
     return net
