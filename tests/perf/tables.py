@@ -19,7 +19,7 @@ from hkt_lite.files import read_json
 from hkt_lite.runs.store import published
 
 FOLDER = PROJECT / "data" / "measured"
-TEXTS = {"README.md": ["speed"], "book/what_grows.md": ["speed", "growth", "arithmetic"]}
+TEXTS = {"README.md": ["speed"], "book/what_grows.md": ["speed", "device", "growth", "arithmetic"]}
 END = "<!-- end of measured -->"
 IMAGENET = {  # the assumptions; operations are twice the multiply-adds of one forward pass
     "images": 1_281_167,
@@ -87,6 +87,23 @@ def speed(found: dict) -> str:
     return "\n".join([*lines, "", measured_on(found["made"])])
 
 
+def device(found: dict) -> str:
+    """The shares of tests/perf/device.py as a table, and what several trainings at once reach."""
+    lines = ["| precision | share of | median | least | most |", "|---|---|---|---|---|"]
+    for one in found["benches"]:
+        for name, (middle, low, high) in one["ratios"].items():
+            what = name.split(" / ")[0]
+            row = f"{one['setting']['precision']} | {what}"
+            lines.append(f"| {row} | {middle:.0%} | {low:.0%} | {high:.0%} |")
+    count, times = found["together"]["count"], found["together"]["times"]
+    for precision, value in times.items():
+        lines.append(
+            f"| {precision} | one training's images a second, {count} at once | {value:.0%} | | |"
+        )
+    where = found["benches"][0]["setting"]["device"]
+    return "\n".join([*lines, "", f"ResNet-20 on {where}. {measured_on(found['made'])}"])
+
+
 def growth(found: dict) -> str:
     """Each series of tests/perf/growth.py as ratios: how much more for how much more."""
     lines = ["| what | sizes | time, times that of the size before | memory or disk |"]
@@ -147,6 +164,7 @@ def arithmetic(seconds: float, parameters: int) -> str:
 
 MADE: dict[str, Callable[[], str]] = {
     "speed": lambda: _of("speed", speed),
+    "device": lambda: _of("device", device),
     "growth": lambda: _of("growth", growth),
     "arithmetic": _arithmetic,
 }
