@@ -24,7 +24,7 @@ def fidelity(
 ) -> Block:
     """How closely the chosen child answers as its parent, on training and on test images: percent
     of equal answers, and KL divergence in nats; of `runs` of this page or of published records."""
-    groups = at_hand(records, runs, task, scale, source)
+    groups = at_hand(records, runs, task, scale, source, purposes=SHOWN)
     groups = [one for one in groups if all(run.fidelity for run in one.records)]
     if not groups:
         return none(f"{where(task, scale, source)} with its fidelity")

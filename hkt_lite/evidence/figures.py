@@ -47,12 +47,14 @@ def dots(
     return none(f"{where(task, scale, source)} with {SEEDS} seeds")
 
 
-def at_hand(records, runs, task: str, scale, source, methods=None) -> list[Group]:
+def at_hand(
+    records, runs, task: str, scale, source, methods=None, purposes=("score",)
+) -> list[Group]:
     """Of the page's `runs`, or of the largest published budget that has enough seeds (of
-    `methods`)."""
+    `methods`); of published runs those that score: with all controls no line could be told."""
     if runs is not None:
         return group(records, {run.purpose for run in records})
-    found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
+    found = panels(group(records, purposes, task=task, scale=scale, source=source))
     return next(filter(None, (ready(panel, methods) for panel in found)), [])
 
 
