@@ -42,6 +42,7 @@ TWO = [
     {"corpus": "layers", "epochs": 1, "crop": [64, 64]},
     {"corpus": "kitti", "epochs": 2, "lr": 0.5, "crop": [64, 72]},
 ]
+LEAVES = {"stages": [{"corpus": "leaves", "epochs": 1, "crop": [64, 64]}]}
 CURRICULUM = [
     {"corpus": "chairs", "epochs": 1, "crop": [64, 72]},
     {"corpus": "things", "epochs": 1, "lr": 0.5, "crop": [72, 64]},
@@ -114,7 +115,7 @@ RUNS = {
     },
     "flow": {
         "synthetic": {
-            "plain": {"two stages": {"stages": TWO}},
+            "plain": {"two stages": {"stages": TWO}, "leaves": LEAVES},
             "kd": {"two stages": {"stages": TWO, **FLOW_KD}},
             "fitnet": {"two stages": {"stages": TWO}},
             "sp": {"two stages": {"stages": TWO}},

