@@ -184,7 +184,7 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
     if metric not in kind.zero:
         raise HKTError(f"Task {task!r} has no answer without looking for metric {metric!r}.")
     zero, table = kind.zero[metric], Table(digits)
-    for (corpus, _, variant, _), found in sorted(groups.items()):
+    for (corpus, _, variant, _, trained, _), found in sorted(groups.items()):
         ours = stats.summary([at(one, f"metrics.{metric}") for one in found])
         blind = stats.summary([at(one, f"metrics.{zero}") for one in found]).mean
         better = kind.learnt({metric: ours.mean, zero: blind})
@@ -192,6 +192,7 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
             {
                 "data": corpus,
                 "method": variant,
+                "trained on": trained,
                 "seeds": ours.n,
                 name: ours,
                 "without looking": blind,
@@ -206,7 +207,8 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
 
 
 def _evaluated(records, task: str) -> dict[tuple, list]:
-    """(data, place in tables, label, learning rate) -> evaluations of children of score runs."""
+    """(data, place in tables, label, learning rate, training data, all but the seed) -> evaluations
+    of children of score runs."""
     scored = (one for one in records if one.kind == "run" and one.purpose == "score")
     runs = {f"run {one.id}": one.config for one in scored}
     groups: dict[tuple, list] = {}
@@ -216,6 +218,10 @@ def _evaluated(records, task: str) -> dict[tuple, list]:
         config, corpus = runs[one.checkpoint], str(one.protocol.get("corpus"))
         if pairs := one.protocol.get("pairs", 0):
             corpus += f", {pairs} pair{'s' * (pairs > 1)}"
-        key = (corpus, method_class(config.method).order, label(config), config.lr)
+        if times := one.protocol.get("shrunk"):
+            corpus += f", shrunk {times} times"
+        trained = ", ".join(stage.corpus for stage in config.stages or ()) or config.source
+        place = method_class(config.method).order, label(config), config.lr
+        key = (corpus, *place, trained, config.but(seed=0).id)
         groups.setdefault(key, []).append(one)
     return groups

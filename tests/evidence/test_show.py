@@ -587,15 +587,29 @@ def test_children_elsewhere_stand_beside_an_answer_without_looking():
         evaluation(),
     ]
     made = show.render("elsewhere", {"task": "flow"}, [*FLOWS, *found])
-    assert rows(made, ">plain<")[0][:6] == [
+    assert rows(made, ">plain<")[0][:7] == [
         "sintel-clean, 4 pairs",
         "plain",
+        "layers",
         "3",
         "9.000 ± 1.000",
         "10.000",
         "no",
     ]
-    assert rows(made, "at 2hkt")[0][2:6] == ["1", "9.500 ± –", "10.000", "no"]
+    assert rows(made, "at 2hkt")[0][3:7] == ["1", "9.500 ± –", "10.000", "no"]
+    other = FLOWS[0].config.but(seed=7, train_size=FLOWS[0].config.train_size // 2)
+    smaller = FLOWS[0].model_copy(update={"id": other.id, "config": other})
+    apart = show.render(
+        "elsewhere", {"task": "flow"}, [*FLOWS, smaller, *found, abroad(smaller, 1)]
+    )
+    counts = [row[3] for row in rows(apart, ">plain<")]
+    assert counts == ["3", "1"] or counts == ["1", "3"]  # another training is no further seed
+    shrunk = found[0].model_copy(
+        update={"protocol": {**found[0].protocol, "shrunk": 4}, "id": "0123456789ab"}
+    )
+    assert "sintel-clean, 4 pairs, shrunk 4 times" in str(
+        show.render("elsewhere", {"task": "flow"}, [*FLOWS, shrunk])
+    )
     assert (
         "no evaluation of a recorded lits child"
         in show.render("elsewhere", {"task": "lits"}, FLOWS)["text/plain"].lower()

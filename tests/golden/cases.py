@@ -179,7 +179,11 @@ RUNS = {
 EVALUATIONS = {
     "cifar10-eval-synthetic": {"seeded": {"arch": "resnet8"}, "committed": {"arch": "resnet20"}},
     "cifar10-eval-real": {"seeded": {"arch": "resnet8"}, "committed": {"arch": "resnet20"}},
-    "flow-eval-real": {"seeded": {"arch": "raft_tiny"}, "committed": {"arch": "raft_base"}},
+    "flow-eval-real": {
+        "seeded": {"arch": "raft_tiny"},
+        "committed": {"arch": "raft_base"},
+        "committed, small pictures": {"arch": "raft_base", "small": True},
+    },
     "lits-eval-synthetic": {
         "seeded": {"arch": "resunet2d-6x4"},
         "committed": {"arch": "resunet2d-24x4"},

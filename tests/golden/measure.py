@@ -182,9 +182,9 @@ def _evaluated(fields: dict, store: Path) -> dict:
         path = store / "seeded.safetensors"
         store.mkdir(parents=True, exist_ok=True)
         save_file(_seeded(config, arch), path)
-    records = {
-        name: evaluate(task, path, arch, name, source, "smoke") for name in get(task).protocols
-    }
+    small = fields.get("small", False)  # flow's pictures
+    chosen = [name for name in get(task).protocols if name.endswith("-small") == small]
+    records = {name: evaluate(task, path, arch, name, source, "smoke") for name in chosen}
     return {
         "evaluated": {
             name: {**record.protocol, **record.metrics} for name, record in records.items()

@@ -116,12 +116,16 @@ def sample(item: data.Pair | data.Sample) -> data.Sample:
     return item if isinstance(item, data.Sample) else data.read(item)
 
 
-def grouped(items: list, size: int = 8) -> Iterator[tuple[list[data.Sample], Tensor]]:
-    """Samples in order, at most `size` neighbours of one shape together, and their images.
+def grouped(
+    items: list, size: int = 8, times: int = 1
+) -> Iterator[tuple[list[data.Sample], Tensor]]:
+    """Samples in order, shrunk `times`, at most `size` neighbours of one shape together, and their
+    images.
 
     Images are float32 (2, B, 3, H, W) in [-1, 1]: first and second frames.
     """
-    samples = enumerate(map(sample, items))
+    whole = map(sample, items)
+    samples = enumerate(data.shrunk(one, times) if times > 1 else one for one in whole)
     for _, numbered in groupby(samples, lambda one: (one[1].first.shape, one[0] // size)):
         group = [one for _, one in numbered]
         first, second = (torch.stack(images) for images in zip(*(one[:2] for one in group)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
@@ -165,6 +166,26 @@ def read(pair: Pair) -> Sample:
     if pair.invalid:
         valid = valid & ~files.read_mask(pair.invalid)
     return Sample(first, second, torch.where(valid, flow, 0.0), valid, occluded)
+
+
+def shrunk(sample: Sample, times: int) -> Sample:
+    """The sample at 1/`times` of its size; rows and columns that are left over are cut off.
+
+    A new pixel has the mean colour of the pixels under it, the mean flow of those of them whose
+    flow is known, in its own pixels, and counts as occluded where one of these is.
+    """
+    high, wide = (side // times * times for side in sample.valid.shape)
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x[None, ..., :high, :wide].float(), times)[0]
+
+    images = (mean(image).round().to(torch.uint8) for image in sample[:2])
+    known = mean(sample.valid[None])
+    flow = mean(sample.flow * sample.valid) / known.clamp_min(1e-6) / times
+    hidden = sample.occluded
+    if hidden is not None:
+        hidden = mean((hidden & sample.valid)[None])[0] > 0
+    return Sample(*images, flow, known[0] > 0, hidden)
 
 
 def _by_patterns(corpus: str, scenes: set[str], path: Path) -> dict[str, set[str]]:

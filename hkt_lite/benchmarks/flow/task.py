@@ -30,6 +30,9 @@ LONGEST = 400.0  # pixels; longer motion is left out of the loss, as in RAFT's c
 LEARNT = 0.9  # share of zero flow's error that a network which has learnt stays below
 VAL_UPDATES = 12
 UPDATES = {"sintel": 32, "kitti": 24}  # RAFT's practice on the real sets, after a training with 12
+REAL = ("sintel-clean", "sintel-final", "kitti2015", "kitti2012", "middlebury")
+# pictures of about the size of the scenes that networks without a GPU are trained on
+SMALL = {"updates": VAL_UPDATES, "shrunk": 4}
 LOOKED_AT = 64  # pairs of 'train' that a parent is judged on
 
 
@@ -93,10 +96,11 @@ class Flow(Task):
         "raft_small": "raft_small_C_T_V2-01064c6d.pth",
     }
     protocols = {
-        name: {"corpus": name, "updates": UPDATES[corpora.family(name)]}
-        for name in ("sintel-clean", "sintel-final", "kitti2015", "kitti2012", "middlebury")
+        **{name: {"corpus": name, "updates": UPDATES[corpora.family(name)]} for name in REAL},
+        **{f"{name}-small": {"corpus": name, **SMALL} for name in REAL},
     }
     corpus: str | None = None  # the only test set, after `protocol`
+    times = 1  # its pictures are shrunk
 
     def __init__(self, config: Config):
         super().__init__(config)
@@ -227,7 +231,7 @@ class Flow(Task):
         'epe_zero', the error of zero flow."""
         ours, still, least = Meter(), Meter(), smallest(self.config.child)
         with evaluating(model):
-            for samples, images in curriculum.grouped(items):
+            for samples, images in curriculum.grouped(items, times=self.times):
                 images, back = corpora.pad(images, mode=family, least=least)
                 first, second = images.to(self.config.device).contiguous()
                 flows = model(first, second, num_flow_updates=updates)[-1]
@@ -254,13 +258,16 @@ class Flow(Task):
     def _as_tested(self, name: str) -> tuple[int, str]:
         """(updates, family); networks for the embedded scenes train and are tested with few."""
         family = corpora.family(name)
-        few = self.config.source == "synthetic" and not self.corpus
+        few = self.times > 1 or (self.config.source == "synthetic" and not self.corpus)
         return VAL_UPDATES if few else UPDATES[family], family
 
     def protocol(self, name: str) -> dict:
         """One real corpus with ground truth as the only test set; needs no training data."""
-        pairs = curriculum.checked(name)
-        self.corpus, self.val, self.tests = name, [], {name: pairs}
+        said = self.protocols[name]
+        corpus = said["corpus"]
+        pairs = curriculum.checked(corpus)
+        self.corpus, self.val, self.tests = corpus, [], {corpus: pairs}
+        self.times = said.get("shrunk", 1)
         self.fingerprint = curriculum.fingerprint([pairs])
         fixed = {"source": "real", "split": "training folder", "pairs": len(pairs)}
-        return {**fixed, **self.protocols[name]}
+        return {**fixed, **said}

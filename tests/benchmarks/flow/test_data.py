@@ -581,3 +581,35 @@ def abs_difference(sample, field):
         .mean(0)[sample.valid & (where.abs() < 1).all(-1)]
         .mean()
     )
+
+
+# --- at a quarter of the size ---------------------------------------------------------------------
+
+
+def moved(size, known=True, hidden=None):
+    """A grey sample that moves by (8, -4) pixels wherever that is `known`."""
+    field = torch.stack([torch.full(size, 8.0), torch.full(size, -4.0)])
+    valid = torch.full(size, True) if known is True else known
+    image = torch.arange(size[0] * size[1]).reshape(1, *size).expand(3, *size) % 251
+    return flow.Sample(image.to(torch.uint8), image.flip(2).to(torch.uint8), field, valid, hidden)
+
+
+def test_a_shrunk_sample_has_mean_colours_and_shorter_flow():
+    one = moved((9, 14))
+    small = flow.shrunk(one, 4)
+    assert small.first.shape == (3, 2, 3) and small.first.dtype == torch.uint8
+    assert small.first[0, 1, 2] == one.first[0, 4:8, 8:12].float().mean().round()
+    assert (small.flow[0] == 2).all() and (small.flow[1] == -1).all()
+    assert small.valid.all() and small.occluded is None
+
+
+def test_unknown_flow_does_not_enter_the_mean():
+    known = torch.zeros(8, 8, dtype=torch.bool)
+    known[1, 2] = known[5, 5] = True
+    one = moved((8, 8), known, hidden=torch.ones(8, 8, dtype=torch.bool))
+    one = one._replace(flow=torch.where(known, one.flow, 1e3))
+    small = flow.shrunk(one, 4)
+    assert small.valid.tolist() == [[True, False], [False, True]]
+    assert (small.flow[:, 0, 0] == torch.tensor([2.0, -1.0])).all()
+    assert (small.flow[:, 0, 1] == 0).all()
+    assert small.occluded.tolist() == small.valid.tolist()  # hidden, where something is known

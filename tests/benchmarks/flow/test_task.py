@@ -356,6 +356,13 @@ def test_a_checkpoint_is_evaluated_on_a_real_corpus_without_any_training_data(
     )
     assert record.protocol["pairs"] == 4 and record.protocol["updates"] == 32
     assert record.metrics["epe"] > 0 and record.metrics["epe_zero"] > 0
+    small = evaluate(
+        "sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clean-small", scale="smoke"
+    )
+    assert (small.protocol["shrunk"], small.protocol["updates"]) == (4, VAL_UPDATES)
+    assert small.id != record.id
+    quarter = record.metrics["epe_zero"] / 4  # pixels of a picture a quarter as wide
+    assert small.metrics["epe_zero"] == pytest.approx(quarter, rel=0.1)
     assert not any(key.startswith("sintel") for key in record.metrics)  # one corpus: no prefix
     with pytest.raises(HKTError, match="no evaluation protocol 'sintel-clear'"):
         evaluate("sintel", tmp_path / "child.safetensors", "raft_tiny", "sintel-clear")
