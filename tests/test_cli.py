@@ -108,6 +108,19 @@ def test_dry_run_trains_nothing(tmp_path):
     )
 
 
+def test_the_dry_run_of_a_grid_is_of_all_its_runs(tmp_path):
+    base = "base: {task: cifar10, scale: smoke, source: synthetic, seed: {each: [0, 1, 2]}}"
+    (tmp_path / "grid.yaml").write_text(f"{base}\nruns: [{{method: plain}}, {{method: kd}}]\n")
+    ended = hkt("grid", str(tmp_path / "grid.yaml"), "--dry-run", store=tmp_path / "runs")
+    *rows, total = ended.stdout.splitlines()
+    plan = json.loads(total)
+    assert len(rows) == plan["runs"] == 6
+    one = json.loads(
+        hkt("run", "cifar10", "plain", "--scale", "smoke", "--dry-run", store=tmp_path).stdout
+    )
+    assert plan["disk_mb"] >= 6 * one["disk_mb"]
+
+
 def _interruptible():
     """A suite started in the background ignores SIGINT, and hands that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -92,7 +92,7 @@ def test_a_change_that_does_not_fit_is_an_error():
 
 def test_the_lines_for_the_shell_are_accepted(page, monkeypatch):
     """Parsed and resolved as they stand; what the run would cost is left out."""
-    monkeypatch.setattr(measure, "estimate", lambda config: {})
+    monkeypatch.setattr(measure, "estimate", lambda config: {"seconds": 1, "disk_mb": 1.0})
     lines = re.findall(r"`(hkt run [^`]+)`", "\n".join(cell.source for cell in page.cells))
     assert [line.split()[3] for line in lines] == list(METHODS)
     for line in lines:

@@ -348,7 +348,9 @@ def no_work(folder: Path):
     environment = {name: str(place) for name, place in places.items()}
     patches = [mock.patch(name, begin) for name in WORK]
     patches.append(mock.patch.dict(os.environ, environment))
-    patches.append(mock.patch.object(measure, "estimate", lambda config: {}))
+    patches.append(
+        mock.patch.object(measure, "estimate", lambda config: {"seconds": 1, "disk_mb": 1.0})
+    )
     with ExitStack() as stack:  # a name that is gone leaves none of the others replaced
         for patch in patches:
             stack.enter_context(patch)
