@@ -116,8 +116,8 @@ RUNS = {
     "flow": {
         "synthetic": {
             "plain": {"two stages": {"stages": TWO}, "leaves": LEAVES},
-            "kd": {"two stages": {"stages": TWO, **FLOW_KD}},
-            "fitnet": {"two stages": {"stages": TWO}},
+            "kd": {"two stages": {"stages": TWO, **FLOW_KD}, "leaves": {**LEAVES, **FLOW_KD}},
+            "fitnet": {"two stages": {"stages": TWO}, "leaves": LEAVES},
             "sp": {"two stages": {"stages": TWO}},
             "rkd": {"batches of 3": {"stages": TWO[:1], **THREE}},
             "simkd": {"one stage": {"stages": TWO[:1]}},
@@ -126,6 +126,7 @@ RUNS = {
                 "2hkt": {"stages": TWO, "sites": "2hkt"},
                 "3hkt": {"stages": TWO, "sites": "3hkt", "parent_updates": 2},
                 "2hkt, forward_gate": {"stages": TWO[:1], "sites": "2hkt", **FORWARD},
+                "2hkt, leaves": {**LEAVES, "sites": "2hkt"},
             },
         },
         "real": {

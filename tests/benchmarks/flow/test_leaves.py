@@ -23,9 +23,7 @@ def slope(grey):
 
 def test_the_spectrum_falls_as_that_of_photographs_does():
     found = [slope(leaves.picture("test", 0, number).mean(2)) for number in range(4)]
-    assert (
-        -2.6 < np.mean(found) < -1.6
-    )  # Ruderman and Bialek (1994): -1.81
+    assert -2.6 < np.mean(found) < -1.6  # Ruderman and Bialek (1994): -1.81
     assert slope(np.random.default_rng(0).random((256, 256))) == pytest.approx(0, abs=0.2)
 
 

@@ -416,3 +416,21 @@ def test_real_data_that_is_not_there_or_bad_is_named_before_training(tmp_path, m
     with pytest.raises(HKTError, match=bad.name):
         run(smoke(**fields))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("corpus, name", [("layers", "synthetic"), ("leaves", "leaves")])
+def test_the_committed_parent_has_seen_scenes_of_the_childs_kind(corpus, name):
+    stages = [{"corpus": corpus, "epochs": 1, "crop": [64, 96]}]
+    made = Config(task="flow", method="kd", scale="smoke", source="synthetic", stages=stages)
+    path = get("flow")(resolve(made)).parent_file()
+    assert path.name == f"flow-{name}-raft_base.safetensors" and path.is_file()
+
+
+def test_scenes_of_leaves_are_tested_on_scenes_of_leaves():
+    stages = [{"corpus": "leaves", "epochs": 1, "crop": [64, 96]}]
+    made = Config(task="flow", method="plain", scale="smoke", source="synthetic", stages=stages)
+    task = get("flow")(resolve(made)).load()
+    own = get("flow")(task.config.but(stages=[{**stages[0], "corpus": "layers"}])).load()
+    for name in ("sintel", "kitti"):
+        assert not torch.equal(task.tests[name][0].first, own.tests[name][0].first)
+    assert not task.tests["kitti"][0].valid.all()  # its truth has holes, whatever is painted
