@@ -75,6 +75,7 @@ FITTING = {
         [{"corpus": "layers", "epochs": 2, "crop": [64, 96]}],
         [{"corpus": "kitti", "epochs": 3, "crop": [128, 128], "lr": 0.5}],
         [{"corpus": "things", "epochs": 3, "crop": [128, 128], "lr": 0.5}],
+        [{"corpus": "leaves", "epochs": 2, "crop": [64, 96]}],
         [{"corpus": "layers", "epochs": 2, "crop": [60, 96]}],
         [{"corpus": "layers", "epochs": 0, "crop": [64, 64]}],
         [{"corpus": "layers", "epochs": "2", "crop": [64, 64]}],

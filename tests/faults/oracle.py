@@ -267,7 +267,7 @@ def _flow(scale, source, method, value, given, preset) -> str:
     epochs, smallest = STAGES[scale]
     if preset:
         epochs, smallest = preset["epochs"], 288
-    corpora = {"layers", "chairs", "things", "sintel", "kitti", "hd1k"}
+    corpora = {"layers", "leaves", "leaves-kitti", "chairs", "things", "sintel", "kitti", "hd1k"}
     if stages is not None:
         if not stages:
             return "no stage"
