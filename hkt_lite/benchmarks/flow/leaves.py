@@ -22,7 +22,7 @@ LEAVES = 6000  # the picture is full long before
 
 
 class Leaves:
-    """A texture, as any class with this constructor and `colour`."""
+    """A texture, to stand where `synthetic` has its noise; `key` names the pictures of a split."""
 
     def __init__(self, draw: Draw, key: tuple):
         random = draw.random
