@@ -141,10 +141,15 @@ class Task:
             name = choose("public checkpoint of", config.parent, self.public)
             return data_home() / "weights" / name
         if weights == "committed":
-            return COMMITTED / f"{config.task}-{config.source}-{config.parent}.safetensors"
+            return COMMITTED / f"{config.task}-{self.seen}-{config.parent}.safetensors"
         raise HKTError(
             f"parent_weights {weights!r} are no file of the benchmark; ask `runs.parent`."
         )
+
+    @property
+    def seen(self) -> str:
+        """The data that a committed parent has learnt from, as in its file's name."""
+        return self.config.source
 
     @property
     def layout(self) -> torch.memory_format:

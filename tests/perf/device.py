@@ -27,7 +27,7 @@ from hkt_lite.files import write_json
 from hkt_lite.runs.bench import Bench, compared
 from tests.perf import tables
 
-BYTES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SIDE = 2048  # of the square matrices
 STEP, BARE, PRODUCT, GRAPHS = "plain step", "convolutions alone", "matrix product", "CUDA graphs"
 
@@ -81,13 +81,9 @@ def device(
     precision: str, rounds: int = 7, where: str = "cpu", batch: int = 128, compiled: bool = False
 ) -> Bench:
     """Seconds that 10^9 operations take in each way, and the shares."""
-    torch.manual_seed(0)
-    made = {"device": where, "memory_format": torch.channels_last}
-    network = resnet("resnet20").to(**made).train()
-    x = torch.rand(batch, 3, 32, 32).to(**made)
-    y = torch.randint(10, (batch,), device=where)
+    network, x, y = _parts(where, batch)
     bare = Convolutions(network, x, precision)
-    a, b = torch.rand(2, SIDE, SIDE, device=where, dtype=BYTES[precision])
+    a, b = torch.rand(2, SIDE, SIDE, device=where, dtype=DTYPES[precision])
     ways = {
         STEP: partial(step, network, x, y, precision),
         BARE: partial(step, bare, x, None, precision),
@@ -102,14 +98,27 @@ def device(
 
     def timed(name: str) -> float:
         ways[name]()
-        if where != "cpu":
-            torch.cuda.synchronize()
+        _wait(where)
         return work[name]
 
     actions = {name: partial(timed, name) for name in ways}
     setting = {"rounds": rounds, "device": _name(where), "batch": batch, "precision": precision}
-    shares = {BARE: STEP, PRODUCT: STEP}
+    shares = dict.fromkeys((BARE, PRODUCT, GRAPHS), STEP)
     return compared(f"device, {precision}", "10⁹ operations", setting, actions, shares)
+
+
+def _parts(where: str, batch: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A newborn network in training mode, and a batch for it."""
+    torch.manual_seed(0)
+    made = {"device": where, "memory_format": torch.channels_last}
+    x, y = torch.rand(batch, 3, 32, 32).to(**made), torch.randint(10, (batch,), device=where)
+    return resnet("resnet20").to(**made).train(), x, y
+
+
+def _wait(where: str) -> None:
+    """A GPU has done what it was told."""
+    if where != "cpu":
+        torch.cuda.synchronize()
 
 
 def _name(where: str) -> str:
@@ -129,17 +138,14 @@ def _rates(count: int, precision: str, where: str, seconds: float) -> list[float
 
 def _rate(precision: str, where: str, seconds: float, batch: int = 128) -> float:
     """Images a second of one training, the first steps left out."""
-    network = resnet("resnet20").to(where, memory_format=torch.channels_last).train()
-    x = torch.rand(batch, 3, 32, 32).to(where, memory_format=torch.channels_last)
-    y = torch.randint(10, (batch,), device=where)
+    network, x, y = _parts(where, batch)
 
     def steps(least: float) -> float:
         """Of at least so many seconds: images a second."""
         began, done = time.perf_counter(), 0
         while not done or time.perf_counter() - began < least:
             step(network, x, y, precision)
-            if where != "cpu":
-                torch.cuda.synchronize()
+            _wait(where)
             done += batch
         return done / (time.perf_counter() - began)
 
@@ -149,8 +155,8 @@ def _rate(precision: str, where: str, seconds: float, batch: int = 128) -> float
 
 def everything(rounds: int, where: str, compiled: bool, count: int, batch: int = 128) -> dict:
     """Every measurement of this file in one run, as JSON has it."""
-    found = [device(precision, rounds, where, batch, compiled) for precision in BYTES]
-    at_once = {one: together(count, one, where) for one in BYTES} if count > 1 else {}
+    found = [device(precision, rounds, where, batch, compiled) for precision in DTYPES]
+    at_once = {one: together(count, one, where) for one in DTYPES} if count > 1 else {}
     return {
         "made": tables.made(),
         "benches": [asdict(one) for one in found],

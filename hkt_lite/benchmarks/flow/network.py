@@ -90,7 +90,7 @@ def raft(name: str) -> nn.Module:
     )
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.in_channels < 16:
-            if module.kernel_size == (1, 1) != module.stride:
+            if module.kernel_size == (1, 1) and module.stride != (1, 1):
                 module.__class__ = Subsampled
     if plan.mask:
         net.mask_predictor = parts.MaskPredictor(in_channels=hidden, hidden_size=plan.width)

@@ -10,7 +10,6 @@ Moving textured layers stand in for all of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -194,12 +193,9 @@ class Flow(Task):
             flow, valid = (torch.stack(x) for x in zip(*((s.flow, s.valid) for s in samples)))
             yield self._moved(Batch(first, second, flow, valid, torch.arange(len(samples))))
 
-    def parent_file(self) -> Path:
-        """The committed parent is one that has seen scenes of the same kind."""
-        path = super().parent_file()
-        if self.config.parent_weights == "committed" and curriculum.of_leaves(self.config):
-            return path.with_stem(path.stem.replace("synthetic", "leaves"))
-        return path
+    @property
+    def seen(self) -> str:
+        return "leaves" if curriculum.of_leaves(self.config) else super().seen
 
     def network(self, arch: str) -> nn.Module:
         return raft(arch)
