@@ -173,8 +173,19 @@ def write_tensors(path: Path, tensors: dict, facts: dict | None = None) -> str:
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     said = canonical(facts or {})
     digest = _tensor_digest(tensors, said)
-    write_bytes(path, save(tensors, {"facts": said, "sha256": digest}))
+    write_bytes(path, _ordered(save(tensors, {"facts": said, "sha256": digest})))
     return digest
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same safetensors file with its facts in one order: the library shuffles them, and the
+    digest of a file would not be that of its tensors."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[start:]
 
 
 def read_tensors(path: Path) -> tuple[dict, dict]:

@@ -22,11 +22,11 @@ TOOLS = {
 ROOMS = {
     "methods": 1660,
     "benchmarks": 4350,
-    "runs": 2660,
+    "runs": 2670,
     "evidence": 2750,
     "book": 1400,
     "cli": 560,
-    "": 470,
+    "": 480,
 }
 FILE, FUNCTION = 310, 40
 

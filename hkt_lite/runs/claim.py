@@ -14,7 +14,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,6 +63,21 @@ class Claim:
             if mine and _number(self.path) == self.number:
                 return
         raise Busy(f"Another process took over {self.path.parent} while this one stood still.")
+
+    def write(self, files: Callable[[], object]) -> None:
+        """`files()` writes into the claimed folder.  Raises what it raises, or Busy as `check`.
+
+        A half-written file that vanishes was swept by another process: by one that took over, which
+        is Busy, or by one that was taken over and did not know it yet; then it is written anew.
+        """
+        self.check()
+        try:
+            files()
+        except HKTError as error:
+            self.check()
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            files()
 
     def release(self) -> None:
         """Give it up; what dead owners left goes first, so that no number comes back too early."""

@@ -163,6 +163,7 @@ class Run:
 
         Ctrl-C half-way through a step is not saved: the last checkpoint is whole.
         """
+        self.claim.check()  # what it sweeps may belong to who took over meanwhile
         sweep(self.folder)
         checkpoint.restore(self)
         self.began = time.perf_counter()
@@ -175,8 +176,8 @@ class Run:
         }
         digests = {path.name: sha256_of(data) for path, data in files.items()}
         record = scored(self, last, digests)
-        self.claim.check()
-        write_all({**files, self.folder / "record.json": sealed(record)})
+        files[self.folder / "record.json"] = sealed(record)
+        self.claim.write(partial(write_all, files))
         (self.folder / checkpoint.FILE).unlink(missing_ok=True)
         return record
 
@@ -221,9 +222,8 @@ class Run:
             self.progress(self.step, self.steps, done)
 
     def _save(self) -> None:
-        self.claim.check()
         self._gather()
-        checkpoint.save(self)
+        self.claim.write(partial(checkpoint.save, self))
 
     def _is_best(self, val: dict[str, float]) -> bool:
         """Better than every epoch before; a value that is not a number is worse than any."""

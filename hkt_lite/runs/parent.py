@@ -85,9 +85,10 @@ def _kept(store: Store, key: list, make: Callable[[Path], Made]) -> Made:
     place = store.parents / f"{stream(0, canonical(key)).initial_seed():016x}.safetensors"
     found = _read(place)
     if found is None:
-        with claimed(place.with_suffix(".claim")):
+        with claimed(place.with_suffix(".claim")) as claim:
             found = _read(place)
             if found is None:
+                claim.check()
                 sweep(place.parent, place.name)
                 tensors, facts = make(place)
                 filled = tensors or {"none": torch.zeros(0)}  # a file of tensors needs one

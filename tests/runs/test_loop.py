@@ -1,6 +1,7 @@
 """The loop: same bits again, killed and resumed to the same bits, refuses what cannot work."""
 
 import math
+import os
 import random
 import signal
 import subprocess
@@ -17,8 +18,10 @@ from hkt_lite.benchmarks import get
 from hkt_lite.benchmarks.cifar10.task import Cifar10
 from hkt_lite.book import check
 from hkt_lite.config import PROJECT, Config, HKTError, runs_home
+from hkt_lite.files import read_tensors, write_tensors
 from hkt_lite.methods import Plain
-from hkt_lite.runs import golden, loop
+from hkt_lite.runs import checkpoint, golden, loop
+from hkt_lite.runs.claim import Busy
 from hkt_lite.runs.records import load
 from hkt_lite.runs.reproduce import numbers, reproduce
 from hkt_lite.runs.schedule import climbed, learning_rate
@@ -543,3 +546,53 @@ def test_only_an_audit_looks_at_the_test_data_after_every_epoch():
     assert audit.last.test == audit.epochs[-1].test
     score = run(tiny("plain", epochs=2))
     assert [epoch.test for epoch in score.epochs] == [{}, {}]
+
+
+def test_a_half_written_file_that_another_process_sweeps_is_written_again(store, monkeypatch):
+    expected = run(tiny("plain", epochs=1))
+    swept, replace = [], os.replace
+
+    def sweeping(source, target):
+        if target.name == checkpoint.FILE and not swept:
+            swept.append(source)
+            source.unlink()
+        return replace(source, target)
+
+    monkeypatch.setenv("HKT_RUNS", str(store.with_name("other")))
+    monkeypatch.setattr("hkt_lite.files.os.replace", sweeping)
+    assert numbers(run(tiny("plain", epochs=1))) == numbers(expected) and len(swept) == 1
+
+
+@pytest.mark.parametrize("when", ["before its first step", "in a write"])
+def test_who_was_taken_over_says_so_and_takes_nothing_from_the_other(store, monkeypatch, when):
+    config = tiny("plain", epochs=1)
+    other = store / config.id / f".{checkpoint.FILE}.0123abcd.part"
+
+    def taken_over(*_):
+        other.with_name("claim-2").write_text("0\n1\nanother machine\n")
+        other.write_bytes(b"half of the other one's checkpoint")
+
+    def taken_over_in_a_write(source, target):
+        if target.name == checkpoint.FILE:
+            taken_over()
+            source.unlink()
+        return replace(source, target)
+
+    replace, build = os.replace, loop.build_method
+    if when == "in a write":
+        monkeypatch.setattr("hkt_lite.files.os.replace", taken_over_in_a_write)
+    else:
+        monkeypatch.setattr(loop, "build_method", lambda *given: taken_over() or build(*given))
+    with pytest.raises(Busy, match="Another process took over"):
+        run(config)
+    assert other.exists()
+
+
+def test_equal_tensors_and_facts_are_equal_files(tmp_path):
+    facts = {"a fact": "with a “sign” and a \\", "another": [1, 2.5]}
+    tensors = {"b": torch.ones(3), "a": torch.arange(4)}
+    for number in range(20):  # the library's order changes from one call to the next
+        write_tensors(tmp_path / f"{number}", tensors, facts)
+    assert len({path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}) == 1
+    found, said = read_tensors(tmp_path / "7")
+    assert said == facts and all(torch.equal(found[name], tensors[name]) for name in tensors)
