@@ -255,14 +255,22 @@ def chosen(
 
 def scope(groups: list[Group]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs,
-    float32, resnet56 to resnet20'."""
+    float32, resnet56 to resnet20'; of a curriculum its corpora, and RAFT's updates."""
     config, taught = groups[0].config, [one for one in groups if one.parent]
     parents = {"random " * _newborn(one.config) + one.records[0].parent.arch for one in taught}
     networks = " to ".join(filter(None, [" or ".join(sorted(parents)), config.child]))
+    whence = f" from {corpora(config)}" if config.stages else ""
+    updates = f"{config.updates} updates, " if config.updates else ""
     return (
-        f"{config.scale} scale, {config.source} data: {config.train_size:,} training examples, "
-        f"{config.epochs} epochs, {PRECISIONS[config.precision]}, {networks}"
+        f"{config.scale} scale, {config.source} data: {config.train_size:,} training examples"
+        f"{whence}, {config.epochs} epochs, {updates}{PRECISIONS[config.precision]}, {networks}"
     )
+
+
+def corpora(config: Config) -> str:
+    """What a child learnt from, in order: the corpora of a curriculum, else the source."""
+    stages = dict.fromkeys(stage.corpus for stage in config.stages or ())
+    return ", then ".join(stages) or config.source
 
 
 def at(record, path: str):

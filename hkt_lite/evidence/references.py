@@ -7,7 +7,7 @@ from ..config import HKTError
 from . import stats
 from .bundles import recomputable
 from .follow import drawer
-from .groups import at, label, metric_name
+from .groups import at, corpora, label, metric_name
 from .literature import Claim, Value, read_claims, read_values
 from .outputs import Block, Table, chip, interval, none, number, numeric, sentence
 from .verdicts import judge
@@ -220,8 +220,7 @@ def _evaluated(records, task: str) -> dict[tuple, list]:
             corpus += f", {pairs} pair{'s' * (pairs > 1)}"
         if times := one.protocol.get("shrunk"):
             corpus += f", shrunk {times} times"
-        trained = ", ".join(stage.corpus for stage in config.stages or ()) or config.source
         place = method_class(config.method).order, label(config), config.lr
-        key = (corpus, *place, trained, config.but(seed=0).id)
+        key = (corpus, *place, corpora(config), config.but(seed=0).id)
         groups.setdefault(key, []).append(one)
     return groups

@@ -6,7 +6,18 @@ from ..benchmarks import get
 from ..config import HKTError
 from . import stats
 from .bundles import recomputable
-from .groups import Group, chosen, difference, group, label, metric_name, panels, scope, sign
+from .groups import (
+    Group,
+    chosen,
+    corpora,
+    difference,
+    group,
+    label,
+    metric_name,
+    panels,
+    scope,
+    sign,
+)
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence
 
@@ -177,6 +188,8 @@ def _rates(here: list[Group], seed: int) -> Block:
         val = {lr: run.selected.val[metric] for lr, run in mine.items()}
         best = max(val, key=lambda lr: sign(task) * val[lr])
         row = {"method": variant}
+        if here[0].config.stages:
+            row["trained on"] = corpora(here[0].config)
         for lr in sorted({one.config.lr for one in here}):
             text = number(val.get(lr), digits) + " ★" * (lr == best)
             row[f"lr {lr:g}"] = numeric(text, val.get(lr))
