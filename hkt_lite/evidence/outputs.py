@@ -7,7 +7,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
@@ -50,6 +50,17 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     if value is None or math.isnan(value):
         return "–"
     return f"{value:{'+' if sign else ''},.{digits}f}".replace("-", "−")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """`number` that says + too."""
+    return number(value, digits, True)
+
+
+def with_interval(ends: Mapping[str, float], digits: int = 2) -> str:
+    """'+1.20 [−0.30, +2.70]' of mean, low and high."""
+    mean, low, high = (signed(ends[key], digits) for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def ids(records: Sequence[str]) -> Cell:
@@ -97,8 +108,7 @@ def cell(value: Any, digits: int = 2) -> Cell:
         text = f"{number(value.mean, digits)} ± {number(value.sd, digits)}"
         return numeric(text, value._asdict())
     if isinstance(value, stats.Paired):
-        mean, low, high = (number(x, digits, True) for x in (value.mean, value.low, value.high))
-        return numeric(f"{mean} [{low}, {high}]", value._asdict())
+        return numeric(with_interval(value._asdict(), digits), value._asdict())
     if isinstance(value, str):
         return Cell(value, escape(value, quote=False), value=value)
     return numeric(f"{value:,}" if isinstance(value, int) else number(value, digits), value)

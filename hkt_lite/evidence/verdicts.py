@@ -26,6 +26,7 @@ from .groups import (
     sign,
 )
 from .literature import Claim
+from .outputs import with_interval
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
 UNDECIDED = "undecided"
@@ -104,11 +105,8 @@ def _level(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
 
 
 def _said(a: Group, b: Group, d: stats.Paired) -> str:
-    text = (
-        f"{a.label} minus {b.label}: {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}], {d.n} seeds, "
-        f"p = {d.p:.2g}"
-    )
-    return text.replace("-", "−")
+    said = f"{with_interval(d._asdict())}, {d.n} seeds, p = {d.p:.2g}"
+    return f"{a.label} minus {b.label}: {said}"
 
 
 def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:

@@ -1,6 +1,7 @@
 """How much of a device a training step of ResNet-20 uses.   python -m tests.perf.device
 
-    --device cuda --compile            # a GPU; --compile: CUDA graphs beside the plain step
+    --device cuda                      # a GPU
+    --compile                          # also a compiled step, on a GPU with CUDA graphs
     --together 4                       # also that many trainings at once, each in a process of its own
     --write                            # also into data/measured/device.json
 
@@ -13,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import torch
@@ -24,12 +25,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.config import PROJECT
 from hkt_lite.files import write_json
-from hkt_lite.runs.bench import Bench, compared
+from hkt_lite.runs.bench import Bench, compared, spread
 from tests.perf import tables
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SIDE = 2048  # of the square matrices
-STEP, BARE, PRODUCT, GRAPHS = "plain step", "convolutions alone", "matrix product", "CUDA graphs"
+STEP, COMPILED = "plain step", "compiled step"
+BARE, PRODUCT = "convolutions alone", "matrix product"
 
 
 class Convolutions(nn.Module):
@@ -91,10 +93,9 @@ def device(
     }
     work = {name: operations(way) for name, way in ways.items()}
     if compiled:
-        ways[GRAPHS] = partial(
-            step, torch.compile(network, mode="reduce-overhead"), x, y, precision
-        )
-        work[GRAPHS] = work[STEP]
+        faster = torch.compile(network, mode="default" if where == "cpu" else "reduce-overhead")
+        ways[COMPILED] = partial(step, faster, x, y, precision)
+        work[COMPILED] = work[STEP]
 
     def timed(name: str) -> float:
         ways[name]()
@@ -103,8 +104,12 @@ def device(
 
     actions = {name: partial(timed, name) for name in ways}
     setting = {"rounds": rounds, "device": _name(where), "batch": batch, "precision": precision}
-    shares = dict.fromkeys((BARE, PRODUCT, GRAPHS), STEP)
-    return compared(f"device, {precision}", "10⁹ operations", setting, actions, shares)
+    timed_all = compared(f"device, {precision}", "10⁹ operations", setting, actions, {})
+    took, shares = timed_all.rounds, {}
+    for one in (STEP, COMPILED)[: 1 + compiled]:
+        for most in (BARE, PRODUCT):
+            shares[f"{most} / {one}"] = spread([x / y for x, y in zip(took[most], took[one])])
+    return replace(timed_all, ratios=shares)
 
 
 def _parts(where: str, batch: int) -> tuple[nn.Module, Tensor, Tensor]:
@@ -167,7 +172,7 @@ def everything(rounds: int, where: str, compiled: bool, count: int, batch: int =
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.perf.device", description=__doc__)
     options.add_argument("--device", default="cpu")
-    options.add_argument("--compile", action="store_true", help="CUDA graphs beside the plain step")
+    options.add_argument("--compile", action="store_true", help="also a compiled step")
     options.add_argument("--together", type=int, default=1, help="trainings at once")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--write", action="store_true", help="keep it for `tests.perf.tables`")

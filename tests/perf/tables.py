@@ -89,16 +89,16 @@ def speed(found: dict) -> str:
 
 def device(found: dict) -> str:
     """The shares of tests/perf/device.py as a table, and what several trainings at once reach."""
-    lines = ["| precision | share of | median | least | most |", "|---|---|---|---|---|"]
+    lines = ["| precision | what | share of | median | least | most |", "|---|---|---|---|---|---|"]
     for one in found["benches"]:
         for name, (middle, low, high) in one["ratios"].items():
-            what = name.split(" / ")[0]
-            row = f"{one['setting']['precision']} | {what}"
+            most, what = name.split(" / ")
+            row = f"{one['setting']['precision']} | {what} | {most}"
             lines.append(f"| {row} | {middle:.0%} | {low:.0%} | {high:.0%} |")
     count, times = found["together"]["count"], found["together"]["times"]
     for precision, value in times.items():
         lines.append(
-            f"| {precision} | one training's images a second, {count} at once | {value:.0%} | | |"
+            f"| {precision} | images a second, {count} at once | one training | {value:.0%} | | |"
         )
     where = found["benches"][0]["setting"]["device"]
     return "\n".join([*lines, "", f"ResNet-20 on {where}. {measured_on(found['made'])}"])

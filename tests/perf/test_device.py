@@ -1,5 +1,9 @@
 """The shares of a device: what is counted, and that the parts do what they are called."""
 
+import shutil
+from copy import deepcopy
+
+import pytest
 import torch
 
 from hkt_lite.benchmarks.cifar10.network import resnet
@@ -24,10 +28,26 @@ def test_the_shares_become_a_table(monkeypatch):
     monkeypatch.setattr(device, "SIDE", 64)
     found = device.everything(rounds=1, where="cpu", compiled=False, count=1, batch=4)
     text = tables.device(found)
-    for line in ("| fp32 | convolutions alone |", "| bf16 | matrix product |", "cpu, 1 thread"):
+    for line in (
+        "| fp32 | plain step | convolutions alone |",
+        "| bf16 | plain step | matrix product |",
+    ):
         assert line in text
+    assert "cpu, 1 thread" in text
     found["together"] = {"count": 2, "times": {"fp32": 1.25}}
-    assert "| fp32 | one training's images a second, 2 at once | 125% | | |" in tables.device(found)
+    assert "| fp32 | images a second, 2 at once | one training | 125% | | |" in tables.device(found)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler for torch.compile here")
+def test_a_compiled_step_does_the_same_work_and_has_a_row_of_its_own(monkeypatch):
+    monkeypatch.setattr(device, "SIDE", 64)
+    made = device.device("fp32", rounds=1, batch=4, compiled=True)
+    assert {name.partition(" / ")[2] for name in made.ratios} == {"plain step", "compiled step"}
+    network, x, y = device._parts("cpu", 4)
+    for model in (torch.compile(copied := deepcopy(network)), network):
+        device.step(model, x, y, "fp32")
+    for one, other in zip(copied.parameters(), network.parameters()):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_a_rate_is_that_of_a_training_in_a_process_of_its_own():
