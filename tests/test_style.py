@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1660,
     "benchmarks": 4350,
     "runs": 2670,
-    "evidence": 2750,
+    "evidence": 2770,
     "book": 1400,
     "cli": 560,
     "": 480,

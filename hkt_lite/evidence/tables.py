@@ -128,7 +128,8 @@ def _parents(groups: list[Group]) -> Iterator[str]:
     task = groups[0].config.task
     metric = get(task).metric
     name, digits = metric_name(task, metric)
-    for _, parent in sorted({parent.sha256: parent for parent in parents}.items()):
+    different = {parent.sha256: parent for parent in parents}.values()
+    for parent in sorted(different, key=lambda one: one.weights):
         said = f"{number(parent.val[metric], digits)} on validation data"
         if metric in parent.train:
             said += f", {number(parent.train[metric], digits)} on training data, not augmented"
