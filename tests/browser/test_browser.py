@@ -31,6 +31,10 @@ RULES = """async ([rules, but]) => {
 NARROW = ["scrollable-region-focusable", "landmark-unique", "target-size"]
 MOST = 1_200_000  # bytes of a page when it opens
 BESIDES = ["search", "genindex", "404"]  # pages of the book that no table of contents lists
+# Each kind of part stands on one of these.  Of the other pages axe looks at the contrast by day only,
+# which takes it half of a page's time: layers that hide each other are the same in the dark, and the
+# colours there are asked of every text by `hkt.contrast`.
+AXE_IN_THE_DARK = ["index", "_generated/04_genetic_attention", "_generated/30_scoreboard", "api"]
 
 
 def axe(page, *rules: str, but: str = "") -> list[str]:
@@ -44,7 +48,7 @@ def axe(page, *rules: str, but: str = "") -> list[str]:
     return [f"axe: {found}" for found in page.evaluate(RULES, [list(rules), but])]
 
 
-def faults(page, theme: str = "light") -> list[str]:
+def faults(page, theme: str = "light", axe_contrast: bool = True) -> list[str]:
     """What a reader would stumble over on a wide screen, on a phone, with a keyboard, on paper."""
     weight = page.evaluate("() => hkt.weight()")
     wrong = [f"{weight:,} bytes when it opens, at most {MOST:,}"] * (weight > MOST)
@@ -54,7 +58,8 @@ def faults(page, theme: str = "light") -> list[str]:
     page.keyboard.press("Tab")
     for check in ("fitting", "focused", "contrast"):
         wrong += page.evaluate(f"() => hkt.{check}()")
-    wrong += axe(page, "color-contrast")
+    if axe_contrast:
+        wrong += axe(page, "color-contrast")
     if theme == "light":
         wrong += axe(page, but="color-contrast")
     page.set_viewport_size(PHONE)
@@ -75,7 +80,7 @@ def faults(page, theme: str = "light") -> list[str]:
 @pytest.mark.parametrize("name", PAGES + BESIDES)
 def test_page_opens_without_a_fault(browser, site, name, theme):
     with opened(browser, site, f"{name}.html", color_scheme=theme) as (page, wrong):
-        found = faults(page, theme)
+        found = faults(page, theme, theme == "light" or name in AXE_IN_THE_DARK)
         assert not (wrong + found), f"{name}:\n  " + "\n  ".join(wrong + found)
 
 
@@ -335,3 +340,22 @@ def test_the_checks_find_planted_faults(browser, tmp_path, fault, sentence):
     with served(tmp_path) as address, opened(browser, address, "page.html") as (page, wrong):
         found = "\n".join(wrong + faults(page))
     assert sentence in found if sentence else found == "", found
+
+
+PARTS = """<style>:root {{ --ground: #121212 }}
+body {{ background: var(--ground) !important }} h1 {{ color: #eee }}
+.x {{ color: INK; fill: INK; background: #181818 }} .x a {{ color: inherit }}</style>
+<p class=x>pale</p> <table class=x><tr><td>pale</td></tr></table> <button class=x>pale</button>
+<pre><span class=x>pale</span></pre> <div class=x><p><a href="#a">pale</a></p></div>
+<svg viewBox="0 0 9 9" width=90 height=90><text class=x y=9>pale</text></svg>"""
+
+
+def test_pale_text_is_found_in_the_dark_without_axe(browser, tmp_path):
+    """And text that can be read is not."""
+    found = {}
+    for ink in ("#444", "#ddd"):
+        text = SOUND.format(PARTS.format().replace("INK", ink))
+        (tmp_path / "page.html").write_text(text, encoding="utf-8")
+        with served(tmp_path) as address, opened(browser, address, "page.html") as (page, _):
+            found[ink] = page.evaluate("() => hkt.contrast()")
+    assert len(found["#444"]) == 6 and found["#ddd"] == [], found
