@@ -22,9 +22,10 @@ from .literature import Variant
 
 TUNED = ("lr", "weight_decay")  # for each method with equal effort
 RECIPE = ("schedule", "sam")  # of controls: the same steps on the same images, taken otherwise
-# parent_updates: of L_p* alone
-VARIANT = ("method", "options", "sites", "parent_updates", *TUNED, *RECIPE)
-PARENT = ("parent", "parent_weights", "parent_source")
+# parent_updates: of L_p* alone; parent_source: what it says of equal views comes from a cache or,
+# where maps would fill the disk, is computed in each step; the two differ by rounding
+VARIANT = ("method", "options", "sites", "parent_updates", "parent_source", *TUNED, *RECIPE)
+PARENT = ("parent", "parent_weights")
 
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 

@@ -333,6 +333,15 @@ def test_a_random_parent_is_a_newborn_of_its_own_seed_and_the_same_one_again(sto
     assert again.parent.sha256 == first.parent.sha256 and again.selected == first.selected
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_cached_and_a_live_parent_say_the_same_of_equal_views(precision):
+    """So children of the two may be compared (`evidence.groups.VARIANT`)."""
+    asked = {"epochs": 1, "views": 2, "precision": precision}
+    cached, live = (run(tiny(**asked, parent_source=source)) for source in ("cached", "live"))
+    rounding = 1e-3 if precision == "fp32" else 2e-2
+    assert cached.epochs[0].train == pytest.approx(live.epochs[0].train, rel=rounding)
+
+
 def test_a_loss_that_explodes_says_which_knob_to_turn():
     with pytest.raises(HKTError, match="smaller lr"):
         run(tiny("plain", lr=1e12, schedule="multistep", epochs=5))

@@ -14,7 +14,7 @@ from hkt_lite.config import nearest, results_home
 from hkt_lite.evidence.differences import compared
 from hkt_lite.evidence.groups import Group, metric_name
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
-from hkt_lite.evidence.outputs import chip, number
+from hkt_lite.evidence.outputs import chip, with_interval
 from hkt_lite.evidence.stats import Paired, holm
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
 from hkt_lite.runs.store import MANIFEST, published
@@ -124,9 +124,8 @@ def gains(records) -> str:
 
 def _gain(title: str, one: Group, metric: str, d: Paired) -> str:
     name, digits = metric_name(one.config.task, metric)
-    mean, low, high = (number(value, digits, True) for value in (d.mean, d.low, d.high))
     method, task = title.removesuffix(" (control)"), get(one.config.task).title
-    return f"{method} ({task}, {name}: {mean} [{low}, {high}])"
+    return f"{method} ({task}, {name}: {with_interval(d._asdict(), digits)})"
 
 
 def _word(n: int) -> str:
