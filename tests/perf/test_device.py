@@ -1,9 +1,5 @@
 """The shares of a device: what is counted, and that the parts do what they are called."""
 
-import shutil
-from copy import deepcopy
-
-import pytest
 import torch
 
 from hkt_lite.benchmarks.cifar10.network import resnet
@@ -38,16 +34,14 @@ def test_the_shares_become_a_table(monkeypatch):
     assert "| fp32 | images a second, 2 at once | one training | 125% | | |" in tables.device(found)
 
 
-@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler for torch.compile here")
-def test_a_compiled_step_does_the_same_work_and_has_a_row_of_its_own(monkeypatch):
+def test_a_compiled_step_has_a_row_of_its_own(monkeypatch):
+    """Compiled in earnest in tests/runs/test_loop.py; here `torch.compile` hands back what it got."""
+    modes = []
     monkeypatch.setattr(device, "SIDE", 64)
+    monkeypatch.setattr(torch, "compile", lambda model, mode: modes.append(mode) or model)
     made = device.device("fp32", rounds=1, batch=4, compiled=True)
     assert {name.partition(" / ")[2] for name in made.ratios} == {"plain step", "compiled step"}
-    network, x, y = device._parts("cpu", 4)
-    for model in (torch.compile(copied := deepcopy(network)), network):
-        device.step(model, x, y, "fp32")
-    for one, other in zip(copied.parameters(), network.parameters()):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+    assert modes == ["default"]  # CUDA graphs are a GPU's
 
 
 def test_a_rate_is_that_of_a_training_in_a_process_of_its_own():
