@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1660,
     "benchmarks": 4350,
-    "runs": 2670,
+    "runs": 2675,
     "evidence": 2770,
     "book": 1400,
     "cli": 560,

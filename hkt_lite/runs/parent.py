@@ -5,6 +5,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,7 @@ from ..config import Config, HKTError, canonical, stream
 from ..files import read_tensors, reserve, sha256, sweep, write_tensors
 from ..methods.parent import Cached, Live, in_memory
 from . import golden
-from .claim import claimed
+from .claim import Busy, claimed
 from .records import ParentInfo
 from .store import Store
 
@@ -84,15 +86,16 @@ def _kept(store: Store, key: list, make: Callable[[Path], Made]) -> Made:
     """What `make(place)` returns, from the store where another run has put it there."""
     place = store.parents / f"{stream(0, canonical(key)).initial_seed():016x}.safetensors"
     found = _read(place)
-    if found is None:
-        with claimed(place.with_suffix(".claim")) as claim:
+    while found is None:
+        # Busy: another process took it over while this one stood still, and is waited for
+        with suppress(Busy), claimed(place.with_suffix(".claim")) as claim:
             found = _read(place)
             if found is None:
                 claim.check()
                 sweep(place.parent, place.name)
                 tensors, facts = make(place)
                 filled = tensors or {"none": torch.zeros(0)}  # a file of tensors needs one
-                write_tensors(place, filled, {**facts, "cache": place.stem})
+                claim.write(partial(write_tensors, place, filled, {**facts, "cache": place.stem}))
                 found = {**tensors, **_mapped(place, facts)}, facts
     return found
 

@@ -120,3 +120,21 @@ def test_a_disk_that_fills_meanwhile_is_a_sentence_and_leaves_nothing_behind(sto
     assert "\n" not in str(error.value)
     left = [path.name for path in store.parents.iterdir()]
     assert not [name for name in left if "half" in name or "part" in name]
+
+
+def test_who_was_taken_over_in_filling_waits_and_has_the_same_cache(store, task, monkeypatch):
+    """The other process, of another machine, swept what was half-written, and then fell silent."""
+    expected, moved = rows(store, task), []
+    shutil.rmtree(store.parents)
+    calls, replace = filled(monkeypatch), os.replace
+
+    def taken_over(source, target):
+        if target.suffix == ".safetensors" and not moved and calls:
+            moved.append(target)
+            target.with_suffix(".claim-2").write_text("0\n1\nanother machine\n")
+            Path(source).unlink()
+        return replace(source, target)
+
+    monkeypatch.setattr("hkt_lite.files.os.replace", taken_over)
+    monkeypatch.setattr("hkt_lite.runs.claim.PATIENCE", 0.2)
+    assert same(rows(store, task), expected) and len(moved) == 1 and len(calls) == 2
