@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,6 +29,7 @@ SIZES = {  # what is measured where nothing else is asked for
     "flow": {"parent": "raft_base", "child": "raft_tiny", "batch_size": 4, "updates": 4},
     "lits": {"parent": "resunet2d-24x4", "child": "resunet2d-6x4", "batch_size": 8},
 }
+Actions = Mapping[str, Callable[[], int]]
 AGAINST = {"hkt": "plain", "kd": "plain", "hkt, cached parent": "plain"}
 
 
@@ -60,9 +61,10 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 
 
 def compared(
-    name: str, unit: str, setting: dict, actions: Mapping[str, Callable[[], int]], against: dict
+    name: str, unit: str, setting: dict, actions: Actions, against: Iterable[tuple[str, str]]
 ) -> Bench:
-    """Time actions, which return how many units they did, in turn; the first does not count."""
+    """Time actions, which return how many units they did, in turn; the first does not count.
+    `against`: pairs of which the ratio is wanted, where both are among the actions."""
     if setting["rounds"] < 1:
         raise HKTError(f"A benchmark needs at least 1 round, got {setting['rounds']}.")
     rounds: dict[str, list[float]] = {key: [] for key in actions}
@@ -74,7 +76,7 @@ def compared(
     rounds = {key: seconds[1:] for key, seconds in rounds.items()}
     ratios = {
         f"{a} / {b}": spread([x / y for x, y in zip(rounds[a], rounds[b])])
-        for a, b in against.items()
+        for a, b in against
         if a in rounds and b in rounds
     }
     return Bench(name, unit, {**setting, "torch": torch.__version__}, rounds, ratios)
@@ -133,7 +135,7 @@ def step(
         memory = {name: kept(partial(_objective, one, batch)) for name, one in methods.items()}
         actions = {name: partial(_step, one, batch) for name, one in methods.items()}
         setting = {"rounds": rounds, **fields, "threads": threads}
-        against = {**dict.fromkeys(ways, "hkt"), **AGAINST}
+        against = [*((way, "hkt") for way in ways), *AGAINST.items()]
         return replace(compared(f"step, {task}", "step", setting, actions, against), memory=memory)
 
 

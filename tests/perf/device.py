@@ -14,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 import torch
@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.config import PROJECT
 from hkt_lite.files import write_json
-from hkt_lite.runs.bench import Bench, compared, spread
+from hkt_lite.runs.bench import Bench, compared
 from tests.perf import tables
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -104,12 +104,8 @@ def device(
 
     actions = {name: partial(timed, name) for name in ways}
     setting = {"rounds": rounds, "device": _name(where), "batch": batch, "precision": precision}
-    timed_all = compared(f"device, {precision}", "10⁹ operations", setting, actions, {})
-    took, shares = timed_all.rounds, {}
-    for one in (STEP, COMPILED)[: 1 + compiled]:
-        for most in (BARE, PRODUCT):
-            shares[f"{most} / {one}"] = spread([x / y for x, y in zip(took[most], took[one])])
-    return replace(timed_all, ratios=shares)
+    shares = [(most, one) for one in (STEP, COMPILED) for most in (BARE, PRODUCT)]
+    return compared(f"device, {precision}", "10⁹ operations", setting, actions, shares)
 
 
 def _parts(where: str, batch: int) -> tuple[nn.Module, Tensor, Tensor]:

@@ -102,7 +102,7 @@ def data(rounds: int = 7, images: int = 10_000, batch: int = 128, workers: int =
 
     actions = {"DataLoader": loaded, "Augment": augmented}
     setting = {"rounds": rounds, "images": images, "batch": batch, "workers": workers}
-    return compared("data", "image", setting, actions, {"DataLoader": "Augment"})
+    return compared("data", "image", setting, actions, [("DataLoader", "Augment")])
 
 
 def _transformed(chain: Callable, arrays: list) -> Tensor:
@@ -130,7 +130,7 @@ def cache(rounds: int = 7, **sizes) -> Bench:
 
     setting = {"rounds": rounds, **fields}
     actions = {"cache filled": fill, "parent's pass": passes}
-    found = compared("cache", "image", setting, actions, {"cache filled": "parent's pass"})
+    found = compared("cache", "image", setting, actions, [("cache filled", "parent's pass")])
     held = sum(values.nbytes for values in made.rows.values()) / 2**20
     return replace(found, memory={"cache": held})
 

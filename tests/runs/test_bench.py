@@ -44,7 +44,7 @@ def test_json_and_table_show_the_same_numbers(steps):
 def test_contestants_take_turns_in_alternating_order():
     order = []
     timers = {name: lambda name=name: order.append(name) or 1.0 for name in "ab"}
-    bench.compared("toy", "step", {"rounds": 2}, timers, {"a": "b"})
+    bench.compared("toy", "step", {"rounds": 2}, timers, [("a", "b")])
     assert order == ["a", "b", "b", "a", "a", "b"]  # the first two are not counted
 
 
@@ -55,7 +55,7 @@ def test_a_benchmark_without_sizes_of_its_own_is_timed_at_smoke_scale(monkeypatc
 
 def test_no_round_is_refused():
     with pytest.raises(HKTError, match="at least 1 round"):
-        bench.compared("toy", "step", {"rounds": 0}, {}, {})
+        bench.compared("toy", "step", {"rounds": 0}, {}, [])
 
 
 def test_what_a_graph_keeps_is_counted_once():
