@@ -292,7 +292,7 @@ def test_a_record_holds_nothing_of_the_environment_or_of_this_machine_s_folders(
 
 
 PRIVATE = re.compile(
-    r"/home/|/root/|/Users/|/tmp/|(?<![\w.])/[A-Za-z][\w.-]*/|[A-Za-z]:\\\\|(?i:api[_-]?key|password|token|secret)|"
+    r"/(?:home|root|Users|tmp)/|(?<![\w.])/[A-Za-z][\w.-]*/|[A-Za-z]:\\\\|(?i:api[_-]?key|password|token|secret)|"
     r"\b[\w.]+@[\w.]+\.\w+\b|\b\d{1,3}(\.\d{1,3}){3}\b"
 )
 

@@ -13,7 +13,7 @@ from . import stats
 from .bundles import recomputable
 from .groups import Group, at, chosen, common, difference, group, metric_name, panels, scope
 from .literature import Variant
-from .outputs import Block, Table, none, number, numeric, sentence
+from .outputs import Block, Table, none, number, numeric, sentence, signed
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
 
 SWAPPED = (
@@ -67,7 +67,7 @@ def _sides(panel: list[Group], pairs: list[list[Side]], purposes) -> list[list[G
 def told(row: dict, digits: int) -> str:
     """What a row behind `show.contrasts` says, with the ends of its interval."""
     d = next(value for key, value in row.items() if key.endswith("[95 %]"))
-    low, high = (number(d[end], digits, True) for end in ("low", "high"))
+    low, high = (signed(d[end], digits) for end in ("low", "high"))
     better, worse = row["better by"].split(" over ")
     if d["low"] <= 0 <= d["high"]:
         return f"whether {better} differs from {worse} is open [{low}, {high}]"
@@ -114,7 +114,7 @@ def _both(a: Group, b: Group, digits: int):
         return None
     first, second = (np.array([_right(text) for text in side]) for side in sides)
     low, high = (100 * bound for bound in stats.bootstrap(first, second))
-    text = f"[{number(low, digits, True)}, {number(high, digits, True)}]"
+    text = f"[{signed(low, digits)}, {signed(high, digits)}]"
     return numeric(text, None)
 
 
