@@ -17,6 +17,11 @@ def attention_map(feature: Tensor) -> Tensor:
     return F.normalize(precise(feature).square().mean(1).flatten(1), dim=1)
 
 
+def apart(c: Tensor, p: Tensor) -> Tensor:
+    """Mean squared difference of two features' attention maps, at the resolution of c."""
+    return (attention_map(c) - attention_map(resized(p, c))).square().mean()
+
+
 class AT(Comparing):
     """L_c + beta / 2 times the mean squared difference of attention maps.
 
@@ -38,5 +43,4 @@ class AT(Comparing):
                 f"Site {site!r}: attention transfer compares maps (B, C, H, W), got "
                 f"{tuple(c.shape)} and {tuple(p.shape)}; choose a site before the pooling."
             )
-        difference = attention_map(c) - attention_map(resized(p, c))
-        return {"L_at": (self.options.beta / 2, difference.square().mean())}
+        return {"L_at": (self.options.beta / 2, apart(c, p))}

@@ -10,6 +10,7 @@ evaluation mode (in the release its batch statistics drift), and running statist
 a step instead of twice.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -39,9 +40,16 @@ class HKT(Method):
         self.check_distinct("parent", "child")
         self.terms = self.options.terms
         self.mixture: Any = self.joint()
-        self.transfers: Any = None  # one a site, fitted on the first batch
-        self.upstream = [path for site in self.sites for path in site.upstream_child]
+        self.transfers: Any = None  # one a mixed site, fitted on the first batch
+        self.read, self.mixed = self.split(self.sites)
+        upstream = [path for site in self.mixed for path in site.upstream_child]
+        self.upstream = [*upstream, *(site.child for site in self.read)]
         self._observed: dict[str, list[dict[str, Tensor]]] = {}  # site -> what each call showed
+
+    @staticmethod
+    def split(sites: Sequence[Site]) -> tuple[Sequence[Site], Sequence[Site]]:
+        """(sites that are only read, which second passes replay; sites that are mixed)."""
+        return (), sites
 
     def joint(self) -> nn.Module:
         return Mixture(self.options.kind, self.options.lam)
@@ -63,8 +71,8 @@ class HKT(Method):
 
     def setup(self, batch) -> None:
         """Fit the Transfers between parent and child; call it before the optimizer is made."""
-        found = [self._fitted(site, c, p) for site, c, p in self.first_features(batch)]
-        self.transfers = nn.ModuleList(found)
+        seen = {site: pair for site, *pair in self.first_features(batch)}
+        self.transfers = nn.ModuleList(self._fitted(site, *seen[site]) for site in self.mixed)
 
     def _fitted(self, site: Site, own: list[Tensor], theirs: list[Tensor]) -> nn.Module:
         c, p = own[0], theirs[0]
@@ -79,7 +87,7 @@ class HKT(Method):
 
     def forward(self, batch) -> dict[str, Tensor]:
         self._need_transfers(batch)
-        pairs = list(zip(self.sites, self.transfers))
+        pairs = list(zip(self.mixed, self.transfers))
         output, own, inherited = self.features(batch, self.upstream)  # Extraction
         theirs = inherited.features
         p = {s.child: list(map(T, theirs[s.parent], own[s.child])) for s, T in pairs}  # Transfer
@@ -88,11 +96,13 @@ class HKT(Method):
             output, c, m = self._mixed_pass(batch, own, p)  # Mixture
             terms["L_c*"] = self.loss(output, batch)
         elif "L_p*" in self.terms:
-            m = {site.child: self._mixtures(site, own, p) for site in self.sites}
+            m = {site.child: self._mixtures(site, own, p) for site in self.mixed}
         if "L_p*" in self.terms:
-            back = {s.parent: list(map(T.back, m[s.child], theirs[s.parent])) for s, T in pairs}
+            back = {site.parent: theirs[site.parent] for site in self.read}
+            for s, T in pairs:
+                back[s.parent] = list(map(T.back, m[s.child], theirs[s.parent]))
             terms["L_p*"] = self.loss(self.parent.tail(back, inherited, batch), batch)
-        for site in self.sites:
+        for site in self.mixed:
             calls = zip(c[site.child], p[site.child], m.get(site.child, ()))
             mixture = self.mixture_at(site)
             self._observed[site.name] = [mixture.observe(*call, site.parts) for call in calls]
@@ -119,9 +129,9 @@ class HKT(Method):
         def mixing(site: Site, c: Tensor, call: int) -> Tensor:
             return self.mixture_at(site)(c, p[site.child][call], site.parts)
 
-        paths = [site.child for site in self.sites]
+        paths = [site.child for site in self.mixed]
         places: dict = {path: own[path] for path in self.upstream}
-        for site in self.sites:
+        for site in self.mixed:
             places[site.child] = partial(mixing, site)
             if site.alone:  # not executed once more
                 places[site.child] = self._mixtures(site, own, p)
@@ -144,4 +154,4 @@ class HKT(Method):
                 apart[f"{name} at {site}"] = values
                 joined.setdefault(name, []).append(values)
         found = {name: torch.cat(values) for name, values in joined.items()}
-        return {**found, **apart} if len(self.sites) > 1 else found
+        return {**found, **apart} if len(self.mixed) > 1 else found

@@ -35,6 +35,7 @@ class Method(nn.Module):
     order: int = 50  # of the rows in tables
     needs_parent = True
     needs_sites = False  # whether features meet anywhere, read as modules run, or outputs only
+    aligns = False  # whether its first site must be a map
     needs_logits = False  # whether the outputs it compares must be logits (B, K) of classes
     calls: tuple[str, ...] = ()  # which of the callables below that may be left out it does need
     parent: Any  # a `Live`, a `Cached` or None

@@ -15,6 +15,12 @@ METHODS = {  # method -> option -> what it may be
         "lam": "0 to 1",
         "terms": ["L_c", "L_c*", "L_p*"],
     },
+    "aligned": {
+        "kind": ("gate", "forward_gate", "static", "softmax"),
+        "lam": "0 to 1",
+        "terms": ["L_c", "L_c*", "L_p*"],
+        "beta": "from 0",
+    },
     "fitnet": {"beta": "from 0"},
     "at": {"beta": "from 0"},
     "rkd": {"distance": "from 0", "angle": "from 0"},
@@ -27,7 +33,7 @@ METHODS = {  # method -> option -> what it may be
     "lepoket": {"terms": ["L_c", "L_c*"]},
 }
 OF_LOGITS = {"dkd", "dist", "lskd"}
-AT_SITES = {"hkt", "fitnet", "at", "rkd", "sp", "simkd", "reviewkd", "lepoket"}
+AT_SITES = {"hkt", "aligned", "fitnet", "at", "rkd", "sp", "simkd", "reviewkd", "lepoket"}
 OF_MAPS = {"at", "reviewkd"}
 NAMES = {
     "scale": ("smoke", "quick", "cpu", "full", "paper"),
@@ -243,6 +249,8 @@ def _cifar10(scale, source, method, value, given, preset) -> str:
     of_maps = method in OF_MAPS or given.get("options", {}).get("kind") == "softmax"
     if of_maps and sites != "layers":
         return "vectors have no positions"
+    if method == "aligned" and sites == "pooled":
+        return "no map to align"
     if method == "plain":
         return ""
     pooled = sites == "pooled" or method not in AT_SITES

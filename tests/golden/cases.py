@@ -60,6 +60,8 @@ LITS_KD = {"options": {"alpha": 0.5, "temperature": 2.0}}
 RELEASED = {"options": {"kind": "gate"}}
 FORWARD = {"options": {"kind": "forward_gate"}}
 STATIC = {"options": {"kind": "static"}}
+HEAD = {"options": {"lam": 0.0, "terms": ["L_c", "L_p*"]}}
+ALL_SITES = {**LIVE, "sites": "layers+pooled"}
 GIVEN = {
     "cifar10": {"parent": "resnet20", "parent_weights": "run:given"},
     "flow": {"parent": "raft_base", "parent_weights": "run:given"},
@@ -97,6 +99,10 @@ RUNS = {
                 "layers and pooled": {**LIVE, "sites": "layers+pooled"},
                 "L_p* alone": {"options": {"terms": ["L_c", "L_p*"], "lam": 0.3}},
             },
+            "aligned": {
+                "forward_gate": {**ALL_SITES, **FORWARD},
+                "parent's head alone": {**ALL_SITES, **HEAD},
+            },
         },
         "real": {
             "plain": {"fixed views": {}, "fresh views": LIVE},
@@ -111,6 +117,7 @@ RUNS = {
                 "gate, live, public": {**LIVE, "parent_weights": "public"},
                 "forward_gate": FORWARD,
             },
+            "aligned": {"parent's head alone": {**ALL_SITES, **HEAD}},
         },
     },
     "flow": {
@@ -128,6 +135,7 @@ RUNS = {
                 "2hkt, forward_gate": {"stages": TWO[:1], "sites": "2hkt", **FORWARD},
                 "2hkt, leaves": {**LEAVES, "sites": "2hkt"},
             },
+            "aligned": {"2hkt": {"stages": TWO[:1], "sites": "2hkt"}},
         },
         "real": {
             "plain": {"curriculum": {"stages": CURRICULUM}, "zero-shot": {"stages": ZERO_SHOT}},
@@ -141,6 +149,7 @@ RUNS = {
                 "2hkt": {"stages": CURRICULUM, "sites": "2hkt"},
                 "3hkt, zero-shot": {"stages": ZERO_SHOT, "sites": "3hkt"},
             },
+            "aligned": {"2hkt, zero-shot": {"stages": ZERO_SHOT, "sites": "2hkt"}},
         },
     },
     "lits": {
@@ -152,6 +161,7 @@ RUNS = {
             **{name: {"defaults": {}} for name in ("sp", "rkd", "reviewkd", "lepoket")},
             "simkd": {"gentle": {"options": {"beta": 0.001}}},
             "hkt": {"gate": RELEASED, "forward_gate": FORWARD},
+            "aligned": {"forward_gate": FORWARD},
         },
         "real": {
             "plain": {
@@ -173,6 +183,7 @@ RUNS = {
             **{name: {"LiTS": {}} for name in ("rkd", "reviewkd", "lepoket")},
             "simkd": {"LiTS": {"options": {"beta": 0.001}}},
             "hkt": {"LiTS": RELEASED, "liver_ct": {**SLICES, **RELEASED}},
+            "aligned": {"LiTS": FORWARD},
         },
     },
 }

@@ -23,6 +23,7 @@ DEFAULTS = {
     "reviewkd": {"beta": 1.0},
     "simkd": {"beta": 1.0, "head": 1.0},
     "lepoket": {"terms": ["L_c*"]},
+    "aligned": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"], "beta": 1000.0},
     "hkt": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
 }
 NO_NUMBERS = (True, "0.5", None, [0.5], math.nan, math.inf, -math.inf, 10**400)
@@ -30,7 +31,7 @@ WEIGHTS = [  # finite numbers of at least 0
     *[("fitnet", "beta"), ("at", "beta"), ("sp", "beta"), ("rkd", "distance"), ("rkd", "angle")],
     *[("dkd", "alpha"), ("dkd", "beta"), ("dist", "beta"), ("dist", "gamma")],
     *[("lskd", "alpha"), ("lskd", "beta"), ("reviewkd", "beta")],
-    *[("simkd", "beta"), ("simkd", "head")],
+    *[("simkd", "beta"), ("simkd", "head"), ("aligned", "beta")],
 ]
 TEMPERATURES = [(name, "temperature") for name in ("kd", "dkd", "dist", "lskd")]
 REFUSED = {
@@ -64,6 +65,10 @@ ACCEPTED = {
     ("lepoket", "terms"): (["L_c"], ("L_c", "L_c*"), ["L_c*"]),
     ("hkt", "terms"): (["L_p*"], ("L_c", "L_p*"), ["L_c", "L_c*", "L_p*"]),
 }
+
+
+for table in (REFUSED, ACCEPTED):
+    table.update({("aligned", name): table["hkt", name] for name in ("kind", "lam", "terms")})
 
 
 def cases(table):
@@ -112,7 +117,9 @@ def test_unknown_names_come_with_the_nearest():
         methods.options("hkt", {"kind": "gates"})
     with pytest.raises(MethodError, match="no method 'fitnt'; known: .* Did you mean 'fitnet'?"):
         methods.get("fitnt")
-    with pytest.raises(MethodError, match="no method 'zzz'; known: plain, kd, .*, hkt, lepoket.$"):
+    with pytest.raises(
+        MethodError, match="no method 'zzz'; known: plain, kd, .*, aligned, lepoket.$"
+    ):
         methods.options("zzz", {})
 
 

@@ -97,6 +97,7 @@ def test_the_methods_are_found_in_the_order_of_tables():
         ("reviewkd", "ReviewKD", 65),
         ("simkd", "SimKD auxiliary", 70),
         ("hkt", "HKT", 100),
+        ("aligned", "aligned HKT", 105),
         ("lepoket", "LePoKet", 110),
     ]
     assert all(
@@ -114,6 +115,7 @@ def test_which_methods_replace_or_record_modules():
         "reviewkd",
         "simkd",
         "hkt",
+        "aligned",
         "lepoket",
     }
 
@@ -129,6 +131,7 @@ def test_which_methods_need_logits():
 def test_which_methods_need_maps():
     needing = {name for name, m in METHODS.items() if m.needs_maps(methods.options(name, {}))}
     assert needing == {"at", "reviewkd"} and METHODS["hkt"].needs_maps({"kind": "softmax"})
+    assert {name for name, m in METHODS.items() if m.aligns} == {"aligned"}
 
 
 def test_the_folder_needs_torch_and_the_standard_library_only():

@@ -107,7 +107,13 @@ class Cifar10(Task):
                 "none to judge on; make train_size smaller."
             )
         sites = config.sites or cls.default_sites
-        if method_class(config.method).needs_maps(config.options) and sites != "layers":
+        method = method_class(config.method)
+        if method.aligns and sites == "pooled":
+            raise HKTError(
+                f"Method {config.method!r} aligns maps while the sites {sites!r} hold none; "
+                "use -s sites=layers+pooled."
+            )
+        if method.needs_maps(config.options) and sites != "layers":
             raise HKTError(
                 f"Method {config.method!r} with these options compares maps while the "
                 f"sites {sites!r} hold the pooled feature; use -s sites=layers."

@@ -1,0 +1,64 @@
+"""Ours: HKT whose maps are aligned with the parent's before its last feature is mixed.
+
+    L_c + L_c* + L_p* + beta / 2 times the mean squared difference of attention maps
+
+HKT joins two features channel by channel, though nothing makes a child's channel mean what its
+parent's does.  What the two can share without being alike is where they are active: so every site
+that is a map learns that, as in attention transfer, and only the last one is mixed, there where
+both speak of the same classes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .at import apart
+from .etm import check_pair
+from .hkt import HKT
+from .options import number
+from .sites import SiteError
+
+
+class Aligned(HKT):
+    """HKT at the last site, and AT at every site that is a map; beta = 1000 as for AT.
+
+    With one site, a map, both at that one.  Raises SiteError where the first site is no map.
+    """
+
+    name, title, order = "aligned", "aligned HKT", 105
+    aligns = True
+
+    class Options(HKT.Options):
+        beta: float = number(1000.0)
+
+    @staticmethod
+    def split(sites):
+        return sites[:-1], sites[-1:]
+
+    @classmethod
+    def label(cls, options: dict, sites: str | None = None) -> str:
+        return super().label(options, sites).replace("parent's head", "aligned, parent's head")
+
+    def setup(self, batch) -> None:
+        for site, (c, *_), (p, *_) in self.first_features(batch):
+            check_pair(c, p, site.name)
+            if site == self.sites[0] and c.ndim < 3:
+                raise SiteError(
+                    f"Site {site.name!r}: {self.title} aligns maps (B, C, H, W), got "
+                    f"{tuple(c.shape)} and {tuple(p.shape)}; let the first site be a map."
+                )
+        super().setup(batch)
+
+    def features(self, batch, upstream=()):
+        self._seen: Any = super().features(batch, upstream)
+        return self._seen
+
+    def forward(self, batch) -> dict[str, Tensor]:
+        terms = super().forward(batch)
+        (_, own, inherited), self._seen = self._seen, None
+        found: list[Tensor] = []
+        for site in self.sites:
+            calls = zip(own[site.child], inherited.features[site.parent])
+            found.extend(apart(c, p) for c, p in calls if c.ndim > 2)
+        return {**terms, "L_at": self.options.beta / 2 * torch.stack(found).sum()}
