@@ -234,14 +234,19 @@ def chosen(
     purposes: Iterable[str] = ("score",),
     parent: str | None = None,
 ) -> Group | None:
-    """The runs that stand for a variant, with the `parent`'s weights where one is named: of several
-    learning rates the one with most seeds, then the best mean validation metric."""
+    """The runs that stand for a variant, with the `parent`'s weights where one is named.
+
+    A variant without sites stands at its scale's usual ones, elsewhere only where nobody ran it
+    there; of several learning rates it is the one with most seeds, then the best mean validation
+    metric.
+    """
     wanted = (variant.method, method_options(variant.method, variant.options), variant.recipe)
 
-    def merit(one: Group) -> tuple[int, float]:
-        task = one.config.task
+    def merit(one: Group) -> tuple[bool, int, float]:
+        task, own = one.config.task, scales(one.config.task).get(one.config.scale, {})
         values = one.scores(get(task).metric, "selected", "val").values()
-        return len(one.runs), sign(task) * fmean(values)
+        usual = one.config.sites == own.get("sites")  # None: the task's only, or first, set
+        return usual, len(one.runs), sign(task) * fmean(values)
 
     fitting = [
         one

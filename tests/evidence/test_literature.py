@@ -7,6 +7,7 @@ import yaml
 
 from hkt_lite.config import PROJECT, HKTError
 from hkt_lite.evidence import literature
+from hkt_lite.evidence.groups import chosen, group
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, judge
 from tests.fabricated import evaluation, family, run
 
@@ -187,6 +188,14 @@ def test_several_learning_rates_are_chosen_by_validation_not_by_test():
     good_val = family("hkt", [60.0, 60.1, 60.2], val=[80.0, 80.0, 80.0])
     good_test = family("hkt", [90.0, 90.1, 90.2], val=[70.0, 70.0, 70.0], lr=0.03)
     assert judge(claim("C2"), family("plain", PLAIN) + good_val + good_test).verdict == NOT
+
+
+def test_a_variant_without_sites_stands_at_the_usual_ones_where_somebody_ran_it_there():
+    """Neither more seeds nor better validation make HKT at the maps the HKT of a claim."""
+    plain, usual = family("plain", PLAIN), family("hkt", [60.0, 60.1, 60.2])
+    better = family("hkt", [90.0, 90.1, 90.2, 90.3], sites="layers", val=[99.0] * 4)
+    assert judge(claim("C2"), plain + usual + better).verdict == NOT
+    assert chosen(group(better), literature.Variant(method="hkt")).config.sites == "layers"
 
 
 def test_other_parents_are_not_compared():
