@@ -62,6 +62,12 @@ def test_without_inheritance_it_is_at_on_the_maps(nets):
     agree(made(Aligned, nets, ALL, terms=["L_c"], beta=7), made(AT, nets, LAYERS, beta=7), nets)
 
 
+def test_at_several_maps_the_parents_head_reads_the_last_one_only(nets):
+    """Why there is no row 'parent's head alone, at layers': it is the method at the vector."""
+    alone = {"lam": 0, "terms": ["L_c", "L_p*"]}
+    agree(made(HKT, nets, LAYERS, **alone), made(HKT, nets, POOLED, **alone), nets)
+
+
 def test_one_site_is_aligned_and_mixed(nets):
     child, parent, batch = nets
     last = LAYERS[2:]
