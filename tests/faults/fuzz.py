@@ -70,7 +70,17 @@ FITTING = {
     "threads": [1, 2, 1024, 1025],
     "device": ["cpu", "cuda", "tpu"],
     "compile": [False],
-    "sites": ["pooled", "layers", "2hkt", "3hkt", "bottleneck", "decoder1+decoder2", "decoder9"],
+    "sites": [
+        "pooled",
+        "layers",
+        "blocks",
+        "blocks+pooled",
+        "2hkt",
+        "3hkt",
+        "bottleneck",
+        "decoder1+decoder2",
+        "decoder9",
+    ],
     "stages": [
         [{"corpus": "layers", "epochs": 2, "crop": [64, 96]}],
         [{"corpus": "kitti", "epochs": 3, "crop": [128, 128], "lr": 0.5}],

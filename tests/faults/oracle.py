@@ -244,10 +244,10 @@ def _cifar10(scale, source, method, value, given, preset) -> str:
     if images == "swap" and value("train_size", SIZES["cifar10"][scale][0]) >= 10_000:
         return "no test image is left"
     sites = value("sites", "pooled")
-    if sites not in ("pooled", "layers", "layers+pooled"):
+    if sites not in ("pooled", "layers", "blocks", "layers+pooled", "blocks+pooled"):
         return "no such sites"
     of_maps = method in OF_MAPS or given.get("options", {}).get("kind") == "softmax"
-    if of_maps and sites != "layers":
+    if of_maps and sites not in ("layers", "blocks"):
         return "vectors have no positions"
     if method == "aligned" and sites == "pooled":
         return "no map to align"

@@ -102,6 +102,7 @@ RUNS = {
             "aligned": {
                 "forward_gate": {**ALL_SITES, **FORWARD},
                 "parent's head alone": {**ALL_SITES, **HEAD},
+                "blocks and pooled": {**LIVE, "sites": "blocks+pooled", **FORWARD},
             },
         },
         "real": {

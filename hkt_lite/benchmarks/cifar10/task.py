@@ -1,6 +1,6 @@
 """CIFAR-10: a ResNet parent and a ResNet child.   hkt run cifar10 hkt --scale cpu
 
-They meet at one pooled site as in the authors' release, or at maps:  -s sites=layers
+They meet at one pooled site as in the authors' release, or at maps:  -s sites=layers, or blocks
 Normalisation is ImageNet's, because the public checkpoints and the release were trained with it.
 """
 
@@ -53,6 +53,24 @@ SITES = {
     "layers": LAYERS,
     "layers+pooled": (*LAYERS, Site("avgpool", "avgpool", STEM, STEM)),
 }
+NAMED = (*SITES, "blocks", "blocks+pooled")
+MAPS = ("layers", "blocks")  # sets without the pooled vector
+
+
+def sites(name: str, parent: str, child: str) -> tuple[Site, ...]:
+    """The set of that name; 'blocks' are the child's residual blocks, or the parent's if it has
+    fewer, each with the other's at the same share of its group's depth."""
+    if name in SITES:
+        return SITES[name]
+    choose("set of CIFAR-10 sites", name, NAMED)
+    theirs, own = ((depth(arch) - 2) // 6 for arch in (parent, child))
+    n = min(theirs, own)
+    blocks = [(f"layer{k}.", b) for k in (1, 2, 3) for b in range(1, n + 1)]
+    found = [
+        Site(f"{layer}{b * theirs // n - 1}", f"{layer}{b * own // n - 1}", STEM, STEM)
+        for layer, b in blocks
+    ]
+    return (*found, *SITES["layers+pooled"][3:]) if name == "blocks+pooled" else tuple(found)
 
 
 class Batch(NamedTuple):
@@ -76,7 +94,7 @@ class Cifar10(Task):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        self.sites = choose("set of CIFAR-10 sites", config.sites or self.default_sites, SITES)
+        self.sites = sites(config.sites or self.default_sites, config.parent, config.child)
 
     @classmethod
     def autos(cls, config: Config) -> dict:
@@ -87,9 +105,9 @@ class Cifar10(Task):
             "parent": config.parent or ("resnet56" if real else "resnet20"),
             "parent_weights": "public" if real else "committed",
         }
-        sites = config.sites or cls.default_sites
-        choose("set of CIFAR-10 sites", sites, SITES)  # also for methods without sites
-        if sites != cls.default_sites and method_class(config.method).needs_sites:
+        given = config.sites or cls.default_sites
+        choose("set of CIFAR-10 sites", given, NAMED)  # also of who has no sites
+        if given != cls.default_sites and method_class(config.method).needs_sites:
             found["parent_source"] = "live"  # a cache of maps fills gigabytes; it may be asked for
         return found
 
@@ -106,17 +124,17 @@ class Cifar10(Task):
                 f"images=swap trains on {config.train_size} of {TESTED} test images and leaves "
                 "none to judge on; make train_size smaller."
             )
-        sites = config.sites or cls.default_sites
+        given = config.sites or cls.default_sites
         method = method_class(config.method)
-        if method.aligns and sites == "pooled":
+        if method.aligns and given == "pooled":
             raise HKTError(
-                f"Method {config.method!r} aligns maps while the sites {sites!r} hold none; "
-                "use -s sites=layers+pooled."
+                f"Method {config.method!r} aligns maps while the sites {given!r} hold none; "
+                "use -s sites=layers+pooled, or blocks+pooled."
             )
-        if method.needs_maps(config.options) and sites != "layers":
+        if method.needs_maps(config.options) and given not in MAPS:
             raise HKTError(
                 f"Method {config.method!r} with these options compares maps while the "
-                f"sites {sites!r} hold the pooled feature; use -s sites=layers."
+                f"sites {given!r} hold the pooled feature; use -s sites=layers, or blocks."
             )
 
     def load(self) -> Cifar10:

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from hkt_lite.benchmarks import get, method_class, names, resolve
 from hkt_lite.benchmarks.cifar10.data import load
-from hkt_lite.benchmarks.cifar10.task import LAYERS, SITES, Cifar10
+from hkt_lite.benchmarks.cifar10.network import depth
+from hkt_lite.benchmarks.cifar10.task import LAYERS, NAMED, SITES, Cifar10, sites
 from hkt_lite.config import Config, HKTError, runs_home
 from hkt_lite.methods.attention import mix
 from hkt_lite.methods.parent import Live
@@ -21,7 +22,10 @@ from tests.writers import write_cifar10
 @pytest.mark.parametrize(
     "fields, words",
     [
-        ({"sites": "zzz"}, "no set of CIFAR-10 sites 'zzz'. Valid: layers, layers.pooled, pooled."),
+        (
+            {"sites": "zzz"},
+            "no set of CIFAR-10 sites 'zzz'. Valid: blocks, blocks.pooled, layers, .*pooled.",
+        ),
         ({"sites": "layer"}, "Did you mean 'layers'?"),
         ({"sites": ""}, "field 'sites': String should have at least 1 character"),
         ({"method": "kd", "sites": "zzz"}, "no set of CIFAR-10 sites 'zzz'"),
@@ -147,13 +151,37 @@ def test_hkt_at_layers_is_the_algorithm_written_plainly(trained):
     child.train()
 
 
-@pytest.mark.parametrize("sites", SITES)
-def test_replaying_what_lies_before_the_sites_changes_nothing(sites, trained):
+@pytest.mark.parametrize(
+    "parent, child, pairs",
+    [
+        ("resnet56", "resnet20", [(2, 0), (5, 1), (8, 2)]),
+        ("resnet20", "resnet14", [(0, 0), (2, 1)]),
+        ("resnet20", "resnet20", [(0, 0), (1, 1), (2, 2)]),
+        ("resnet8", "resnet20", [(0, 2)]),
+    ],
+)
+def test_blocks_meet_at_equal_depth(parent, child, pairs):
+    wanted = [(f"layer{k}.{theirs}", f"layer{k}.{own}") for k in (1, 2, 3) for theirs, own in pairs]
+    assert [(site.parent, site.child) for site in sites("blocks", parent, child)] == wanted
+    assert sites("blocks+pooled", parent, child)[-1].name == "avgpool"
+    assert wanted[-1][1] == f"layer3.{(depth(child) - 2) // 6 - 1}"  # the last of each group
+    with pytest.raises(HKTError, match="set of CIFAR-10 sites 'block'. Did you mean 'blocks'"):
+        sites("block", parent, child)
+
+
+def test_at_blocks_a_task_meets_at_those_of_its_networks():
+    config = tiny("at", sites="blocks", parent="resnet20", child="resnet14")
+    assert get("cifar10")(config).sites == sites("blocks", "resnet20", "resnet14")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_replaying_what_lies_before_the_sites_changes_nothing(name, trained):
     """With nothing inherited the second passes are the first ones, whatever is replayed."""
     task, child, method = trained
-    source = Live(method.parent.parent, task.predict, SITES[sites])
+    meet = sites(name, task.config.parent, task.config.child)
+    source = Live(method.parent.parent, task.predict, meet)
     parts = {"predict": task.predict, "loss": task.loss}
-    still = method_class("hkt")(child, source, sites=SITES[sites], lam=0.0, **parts)
+    still = method_class("hkt")(child, source, sites=meet, lam=0.0, **parts)
     batch = task.batch(torch.arange(16), 0)
     still.setup(batch)
     terms = still(batch)
