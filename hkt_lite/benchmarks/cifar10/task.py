@@ -48,10 +48,11 @@ LAYERS = (  # maps of 16, 32 and 64 channels; what comes out of one changes what
     Site("layer2", "layer2", STEM, STEM),
     Site("layer3", "layer3", STEM, STEM),
 )
+POOLED = Site("avgpool", "avgpool", STEM, STEM)  # after other sites: less is replayed
 SITES = {
     "pooled": (Site("avgpool", "avgpool", BEFORE_POOLING, BEFORE_POOLING),),
     "layers": LAYERS,
-    "layers+pooled": (*LAYERS, Site("avgpool", "avgpool", STEM, STEM)),
+    "layers+pooled": (*LAYERS, POOLED),
 }
 NAMED = (*SITES, "blocks", "blocks+pooled")
 MAPS = ("layers", "blocks")  # sets without the pooled vector
@@ -70,7 +71,7 @@ def sites(name: str, parent: str, child: str) -> tuple[Site, ...]:
         Site(f"{layer}{b * theirs // n - 1}", f"{layer}{b * own // n - 1}", STEM, STEM)
         for layer, b in blocks
     ]
-    return (*found, *SITES["layers+pooled"][3:]) if name == "blocks+pooled" else tuple(found)
+    return (*found, POOLED) if name == "blocks+pooled" else tuple(found)
 
 
 class Batch(NamedTuple):
