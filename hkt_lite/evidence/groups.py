@@ -234,12 +234,9 @@ def chosen(
     purposes: Iterable[str] = ("score",),
     parent: str | None = None,
 ) -> Group | None:
-    """The runs that stand for a variant, with the `parent`'s weights where one is named.
-
-    A variant without sites stands at its scale's usual ones, elsewhere only where nobody ran it
-    there; of several learning rates it is the one with most seeds, then the best mean validation
-    metric.
-    """
+    """The runs that stand for a variant, with the `parent`'s weights where one is named: without
+    sites those at its scale's usual ones, if there are any; of several learning rates the one with
+    most seeds, then the best mean validation metric."""
     wanted = (variant.method, method_options(variant.method, variant.options), variant.recipe)
 
     def merit(one: Group) -> tuple[bool, int, float]:

@@ -33,6 +33,7 @@ LOOKS = {
     "HKT static": (INHERITED, "P", ":"),
     "HKT softmax": (INHERITED, "X", "-."),
     "parent's head alone": (INHERITED, "<", "--"),
+    "aligned HKT": (INHERITED, "H", "-"),
     "parent": (PARENT, "*", "-"),
 }
 PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">", "H", "x", "+", "1")
@@ -79,7 +80,7 @@ def of(label: str) -> dict:
 
     A peer's colour and marker follow its place among the methods; what is no method is grey.
     """
-    peers = [method.title for name, method in METHODS.items() if name not in ("plain", "hkt")]
+    peers = [one.title for one in METHODS.values() if one.title not in {*LOOKS, "HKT"}]
     looks = dict(LOOKS)
     for title, colour, marker in zip(peers, cycle(PEERS), cycle(PEER_MARKERS)):
         looks[title] = (colour, marker, "-.")

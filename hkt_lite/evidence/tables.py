@@ -195,7 +195,7 @@ def _rates(here: list[Group], seed: int) -> Block:
             text = number(val.get(lr), digits) + " ★" * (lr == best)
             row[f"lr {lr:g}"] = numeric(text, val.get(lr))
         where = "at the edge of" if best in (min(val), max(val)) else "inside"
-        row["best (★)"] = f"{where} the grid"
+        row["best (★)"] = f"{where} the grid" if len(val) > 1 else "the only one tried"
         table.row(row, [run.id for run in mine.values()])
         sizes.add(len(val))
     notes = ["The grids differ in size: the tuning effort was not equal."] * (len(sizes) > 1)

@@ -38,7 +38,7 @@ class Aligned(HKT):
 
     @classmethod
     def label(cls, options: dict, sites: str | None = None) -> str:
-        return super().label(options, sites).replace("parent's head", "aligned, parent's head")
+        return super().label(options, sites).replace("parent's", f"{cls.title}, parent's")
 
     def setup(self, batch) -> None:
         for site, (c, *_), (p, *_) in self.first_features(batch):

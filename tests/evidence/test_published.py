@@ -80,7 +80,11 @@ def test_recorded_shares_follow_from_their_gates():
                 expected = {key: lam * (1 - gate[opposite.get(key, key)]) for key in gate}
                 if options["kind"] == "forward_gate":
                     expected = {key: lam * value for key, value in gate.items()}
-                assert share == pytest.approx(expected), (run.id, epoch.epoch, name)
+                halves = (
+                    run.config.precision == "bf16" and run.config.sites
+                )  # maps stay in bfloat16
+                close = pytest.approx(expected, rel=2**-7 if halves else None)
+                assert share == close, (run.id, epoch.epoch, name)
                 checked += 1
     assert checked > 300
 

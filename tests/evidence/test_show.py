@@ -191,7 +191,7 @@ def test_tuning_marks_the_best_on_validation_and_counts_the_effort():
         and "34.0" not in made["text/plain"]
         and "90.0" not in made["text/plain"]
     )
-    assert rows(made, "KD")[0][-1] == "at the edge of the grid"
+    assert rows(made, "KD")[0][-1] == "the only one tried"
 
 
 def test_what_we_measured_ourselves_is_not_called_published():

@@ -126,8 +126,8 @@ def test_its_names_in_tables():
     named = {
         "aligned HKT gate": {},
         "aligned HKT forward_gate, beta 0.5": {"kind": "forward_gate", "beta": 0.5},
-        "aligned, parent's head alone": {"lam": 0, "terms": ["L_c", "L_p*"]},
+        "aligned HKT, parent's head alone": {"lam": 0, "terms": ["L_c", "L_p*"]},
     }
     assert {Aligned.label(options): options for options in named.values()} == named
     alone = Aligned.label({"lam": 0, "terms": ["L_c", "L_p*"]}, "layers+pooled")
-    assert alone == "aligned, parent's head alone, at layers+pooled"
+    assert alone == "aligned HKT, parent's head alone, at layers+pooled"

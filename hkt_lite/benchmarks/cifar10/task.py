@@ -66,10 +66,10 @@ def sites(name: str, parent: str, child: str) -> tuple[Site, ...]:
     choose("set of CIFAR-10 sites", name, NAMED)
     theirs, own = ((depth(arch) - 2) // 6 for arch in (parent, child))
     n = min(theirs, own)
-    blocks = [(f"layer{k}.", b) for k in (1, 2, 3) for b in range(1, n + 1)]
     found = [
-        Site(f"{layer}{b * theirs // n - 1}", f"{layer}{b * own // n - 1}", STEM, STEM)
-        for layer, b in blocks
+        Site(f"layer{k}.{b * theirs // n - 1}", f"layer{k}.{b * own // n - 1}", STEM, STEM)
+        for k in (1, 2, 3)
+        for b in range(1, n + 1)
     ]
     return (*found, POOLED) if name == "blocks+pooled" else tuple(found)
 
@@ -128,10 +128,8 @@ class Cifar10(Task):
         given = config.sites or cls.default_sites
         method = method_class(config.method)
         if method.aligns and given == "pooled":
-            raise HKTError(
-                f"Method {config.method!r} aligns maps while the sites {given!r} hold none; "
-                "use -s sites=layers+pooled, or blocks+pooled."
-            )
+            said = "aligns maps, and the site 'pooled' is none; use -s sites=blocks+pooled"
+            raise HKTError(f"Method {config.method!r} {said}.")
         if method.needs_maps(config.options) and given not in MAPS:
             raise HKTError(
                 f"Method {config.method!r} with these options compares maps while the "
