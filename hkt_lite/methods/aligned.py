@@ -38,7 +38,11 @@ class Aligned(HKT):
 
     @classmethod
     def label(cls, options: dict, sites: str | None = None) -> str:
-        return super().label(options, sites).replace("parent's", f"{cls.title}, parent's")
+        said, beta = super().label(options, sites), cls.Options(**options).beta
+        if not said.startswith("parent's"):
+            return said
+        weight = f", beta {beta}" if beta != cls.Options().beta else ""
+        return f"{cls.title}, {said}{weight}"
 
     def setup(self, batch) -> None:
         for site, (c, *_), (p, *_) in self.first_features(batch):

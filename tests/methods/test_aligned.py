@@ -127,6 +127,11 @@ def test_its_names_in_tables():
         "aligned HKT gate": {},
         "aligned HKT forward_gate, beta 0.5": {"kind": "forward_gate", "beta": 0.5},
         "aligned HKT, parent's head alone": {"lam": 0, "terms": ["L_c", "L_p*"]},
+        "aligned HKT, parent's head alone, beta 0.5": {
+            "lam": 0,
+            "terms": ["L_c", "L_p*"],
+            "beta": 0.5,
+        },
     }
     assert {Aligned.label(options): options for options in named.values()} == named
     alone = Aligned.label({"lam": 0, "terms": ["L_c", "L_p*"]}, "layers+pooled")
