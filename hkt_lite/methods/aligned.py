@@ -8,14 +8,12 @@ that is a map learns that, as in attention transfer, and only the last one is mi
 both speak of the same classes.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from .at import apart
+from .at import map_distance
 from .etm import check_pair
-from .hkt import HKT
+from .hkt import HKT, Calls
 from .options import number
 from .sites import SiteError
 
@@ -44,25 +42,20 @@ class Aligned(HKT):
         weight = f", beta {beta}" if beta != cls.Options().beta else ""
         return f"{cls.title}, {said}{weight}"
 
-    def setup(self, batch) -> None:
-        for site, (c, *_), (p, *_) in self.first_features(batch):
+    def first_features(self, batch):
+        for site, own, theirs in super().first_features(batch):
+            c, p = own[0], theirs[0]
             check_pair(c, p, site.name)
             if site == self.sites[0] and c.ndim < 3:
                 raise SiteError(
                     f"Site {site.name!r}: {self.title} aligns maps (B, C, H, W), got "
                     f"{tuple(c.shape)} and {tuple(p.shape)}; let the first site be a map."
                 )
-        super().setup(batch)
+            yield site, own, theirs
 
-    def features(self, batch, upstream=()):
-        self._seen: Any = super().features(batch, upstream)
-        return self._seen
-
-    def forward(self, batch) -> dict[str, Tensor]:
-        terms = super().forward(batch)
-        (_, own, inherited), self._seen = self._seen, None
+    def further(self, own: Calls, theirs: Calls) -> dict[str, Tensor]:
         found: list[Tensor] = []
         for site in self.sites:
-            calls = zip(own[site.child], inherited.features[site.parent])
-            found.extend(apart(c, p) for c, p in calls if c.ndim > 2)
-        return {**terms, "L_at": self.options.beta / 2 * torch.stack(found).sum()}
+            calls = zip(own[site.child], theirs[site.parent])
+            found.extend(map_distance(c, p) for c, p in calls if c.ndim > 2)
+        return {"L_at": self.options.beta / 2 * torch.stack(found).sum()}

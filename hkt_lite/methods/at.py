@@ -17,7 +17,7 @@ def attention_map(feature: Tensor) -> Tensor:
     return F.normalize(precise(feature).square().mean(1).flatten(1), dim=1)
 
 
-def apart(c: Tensor, p: Tensor) -> Tensor:
+def map_distance(c: Tensor, p: Tensor) -> Tensor:
     """Mean squared difference of two features' attention maps, at the resolution of c."""
     return (attention_map(c) - attention_map(resized(p, c))).square().mean()
 
@@ -43,4 +43,4 @@ class AT(Comparing):
                 f"Site {site!r}: attention transfer compares maps (B, C, H, W), got "
                 f"{tuple(c.shape)} and {tuple(p.shape)}; choose a site before the pooling."
             )
-        return {"L_at": (self.options.beta / 2, apart(c, p))}
+        return {"L_at": (self.options.beta / 2, map_distance(c, p))}

@@ -106,7 +106,11 @@ class HKT(Method):
             calls = zip(c[site.child], p[site.child], m.get(site.child, ()))
             mixture = self.mixture_at(site)
             self._observed[site.name] = [mixture.observe(*call, site.parts) for call in calls]
-        return {name: terms[name] for name in self.terms}
+        return {**{name: terms[name] for name in self.terms}, **self.further(own, theirs)}
+
+    def further(self, own: Calls, theirs: Calls) -> dict[str, Tensor]:
+        """Terms that a kin of HKT adds, of the features of the child's first pass; here none."""
+        return {}
 
     def _need_transfers(self, batch) -> None:
         """Only sites that need no projection can do without `setup`."""
