@@ -64,6 +64,10 @@ class LePoKet(HKT):
     def needs_maps(cls, options: dict) -> bool:
         return False
 
+    @classmethod
+    def label(cls, options: dict, sites: str | None = None) -> str:
+        return super(HKT, cls).label(options, sites)  # it has no form without mixing
+
     def joint(self) -> nn.Module:
         return nn.ModuleDict()
 

@@ -120,6 +120,11 @@ def test_which_methods_replace_or_record_modules():
     }
 
 
+def test_every_method_has_a_name_in_tables_by_its_defaults():
+    assert all(method.label({}, None).startswith(method.title) for method in METHODS.values())
+    assert METHODS["lepoket"].label({"terms": ["L_c", "L_c*"]}) == "LePoKet, terms L_c+L_c*"
+
+
 def test_which_methods_need_logits():
     assert {name for name, method in METHODS.items() if method.needs_logits} == {
         "dkd",
