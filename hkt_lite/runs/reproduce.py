@@ -24,7 +24,8 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     Same bits: every number of the curves and scores is equal.  Inside the interval: the
     validation-selected test metric lies within the 95 % prediction interval of one more run, from
     the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
-    store of its own, so that nothing is overwritten; what came of it is kept in the user's.
+    store of its own, so that nothing is overwritten; what came of it is kept in the user's, and so
+    is its child, unless there is one.
     """
     if record.kind == "again":
         what = f"it says what came of running {record.run} again"
@@ -37,6 +38,7 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     with tempfile.TemporaryDirectory(dir=store.home, prefix=".again-") as folder:
         own = Store(Path(folder), earlier=store.home)
         rerun = run(record.config, record.purpose, store=own, progress=progress).record
+        store.collect(rerun, own)
     verdict, sentence = compare(record, rerun, [*published(), *store.records()])
     made = rerun.provenance
     name = sha256_of(json.dumps([record.id, made.golden, made.commit]).encode())[:12]

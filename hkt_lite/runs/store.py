@@ -165,8 +165,8 @@ def _id(path: Path) -> str:
 
 
 def find(record_id: str) -> Record:
-    """A record by its id or a unique beginning of it, published or of this machine."""
-    paths = [*published_paths(), *Store.default().paths()]
+    """A record by its id or a unique beginning of it, published, else of this machine."""
+    paths = [*Store.default().paths(), *published_paths()]
     return by_prefix(paths, record_id, "published or local")
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hkt_lite.benchmarks import get
 from hkt_lite.benchmarks.cifar10.task import Cifar10
 from hkt_lite.book import check
 from hkt_lite.config import PROJECT, Config, HKTError, runs_home
-from hkt_lite.files import read_tensors, write_tensors
+from hkt_lite.files import read_tensors, sha256, write_tensors
 from hkt_lite.methods import Plain
 from hkt_lite.runs import checkpoint, golden, loop
 from hkt_lite.runs.claim import Busy
@@ -362,8 +363,11 @@ def test_reproduce_says_how_close(monkeypatch, tmp_path):
     record = run(tiny("plain"))
     assert reproduce(record)[0] == "same bits"
     bent = record.selected.model_copy(update={"test": {"accuracy": 12.3, "loss": 9.0}})
+    shutil.rmtree(runs_home() / record.id)
     verdict, sentence = reproduce(record.model_copy(update={"selected": bent}))
     assert verdict == "different" and "12.30" in sentence
+    made = Store.default().weights(record.id)  # what `hkt eval` of another machine's run asks for
+    assert sha256(made) == record.weights["child.safetensors"]
     for seed in (1, 2, 3):
         run(tiny("plain", seed=seed))
     assert reproduce(record.model_copy(update={"selected": bent}))[0] in (
