@@ -160,15 +160,13 @@ def compared(
     records, metrics: dict[str, list[str]]
 ) -> Iterator[tuple[str, Group, str, stats.Paired]]:
     """(title, group, metric, difference to plain, positive where better) of all that have enough
-    seeds and the metric, in the order of the score tables, each once."""
-    told = set()
+    seeds and the metric, in the order of the score tables."""
     for task, names in metrics.items():
-        for panel in panels(group(records, SHOWN, task=task)):
+        for panel in panels(group(records, SHOWN, task=task), parents=True):
             for metric in names:
                 if metric not in panel[0].records[0].selected.test:
                     continue
                 gains = to_plain(panel, metric)
                 for title, one in unique(ready(panel)).items():
-                    if one in gains and (metric, *one.ids) not in told:
-                        told.add((metric, *one.ids))
+                    if one in gains:
                         yield title, one, metric, gains[one]

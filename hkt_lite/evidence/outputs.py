@@ -63,10 +63,14 @@ def with_interval(ends: Mapping[str, float], digits: int = 2) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def ids(records: Sequence[str]) -> Cell:
-    """Record ids, shortened for the eye; the whole id is in the tooltip."""
+def ids(records: Sequence[str], folded: bool = False) -> Cell:
+    """Record ids, shortened for the eye; the whole id is in the tooltip.  Where they are `folded`,
+    more than two stand behind a toggle, as a column of them would make its rows tall."""
     html = " ".join(f'<code title="{name}">{name[:8]}</code>' for name in records)
     text = " ".join(name[:8] for name in records) or "–"
+    if folded and len(records) > 2:
+        toggle = f'<details class="hkt-ids"><summary>all {len(records)}</summary>'
+        return Cell(text, f"{toggle}{html}</details>")
     return Cell(text, f'<div class="hkt-ids">{html}</div>' if html else "–")
 
 
@@ -110,7 +114,8 @@ def cell(value: Any, digits: int = 2) -> Cell:
     if isinstance(value, stats.Paired):
         return numeric(with_interval(value._asdict(), digits), value._asdict())
     if isinstance(value, str):
-        return Cell(value, escape(value, quote=False), value=value)
+        html = escape(value, quote=False)
+        return Cell(value, re.sub(r"(?<=\w)\+(?=\w)", "+<wbr>", html), value=value)
     return numeric(f"{value:,}" if isinstance(value, int) else number(value, digits), value)
 
 
@@ -136,7 +141,9 @@ class Table:
     def row(self, values: dict[str, Any], records: Sequence[str] = ()) -> None:
         cells = {column: cell(value, self.digits) for column, value in values.items()}
         self.values.append({column: one.value for column, one in cells.items()})
-        self.rows.append({**cells, self.ids: ids(records)} if self.ids else cells)
+        if self.ids:
+            cells[self.ids] = ids(records, folded=self.cards is None)
+        self.rows.append(cells)
         self.records += records
 
     def block(self, caption: str, *notes: str, values: dict | None = None) -> Block:

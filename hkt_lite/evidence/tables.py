@@ -52,12 +52,12 @@ def stacked(blocks: list[Block], what: str) -> Block:
 
 
 def unique(groups: list[Group]) -> dict[str, Group]:
-    """Title -> group; the learning rate is named where one label has several."""
+    """Title -> group; of several with one label, with the learning rate, and then the parent."""
     labels = [one.label for one in groups]
-    found = {}
+    found: dict[str, Group] = {}
     for one in groups:
-        several = labels.count(one.label) > 1
-        found[one.title + (f", lr {one.config.lr:g}" if several else "")] = one
+        name = one.title + (f", lr {one.config.lr:g}" if labels.count(one.label) > 1 else "")
+        found[name if name not in found else f"{name}, {one.config.parent_weights}"] = one
     return found
 
 
@@ -85,24 +85,20 @@ def scores(
     in the epoch that `selection` ('selected' or 'last') names."""
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
-    found = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    rows: dict[tuple, list[Group]] = {}  # of two panels with the same rows, the first
-    for panel in found:
-        rows.setdefault(tuple(ready(panel, methods)), panel)
-    parts = [_scores(panel, metric, selection, methods) for key, panel in rows.items() if key]
-    what = where(task, scale, source, runs_of(methods))
-    return stacked(parts, f"{what} with {SEEDS} seeds")
+    found = panels(group(records, SHOWN, task=task, scale=scale, source=source), parents=True)
+    parts = [_scores(one, metric, selection, methods) for one in found if ready(one, methods)]
+    return stacked(parts, f"{where(task, scale, source, runs_of(methods))} with {SEEDS} seeds")
 
 
 def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
     task, groups = panel[0].config.task, ready(panel, methods)
     name, digits = metric_name(task, metric)
     table, gains = Table(digits), to_plain(panel, metric, selection)
-    for one in groups:
+    for title, one in unique(groups).items():
         best, d = one.summary(metric), gains.get(one)
         table.row(
             {
-                "method": one.title,
+                "method": title,
                 "learning rate": numeric(f"{one.config.lr:g}", one.config.lr),
                 "seeds": best.n,
                 f"test {name}, selected on validation": best,
@@ -123,8 +119,9 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
 
 
 def _parents(groups: list[Group]) -> Iterator[str]:
-    """How good the parent is, on validation data and on a run's own training data."""
-    parents = [run.parent for one in groups for run in one.records if run.parent]
+    """How good a trained parent is, on validation data and on a run's own training data."""
+    trained = [one for one in groups if one.config.parent_weights != "random"]
+    parents = [run.parent for one in trained for run in one.records if run.parent]
     task = groups[0].config.task
     metric = get(task).metric
     name, digits = metric_name(task, metric)

@@ -24,12 +24,10 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     Same bits: every number of the curves and scores is equal.  Inside the interval: the
     validation-selected test metric lies within the 95 % prediction interval of one more run, from
     the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
-    store of its own, so that nothing is overwritten; what came of it is kept in the user's, and so
-    is its child, unless there is one.
+    store of its own; the user's keeps what came of it, and the child unless it has one.
     """
     if record.kind == "again":
-        what = f"it says what came of running {record.run} again"
-        raise HKTError(f"{record.id} is not a run; {what}; name that.")
+        raise HKTError(f"{record.id} is no run, but what came of running {record.run} again.")
     if record.kind == "eval":
         again = f"`hkt eval {record.task} {record.checkpoint}`"
         raise HKTError(f"{record.id} is not a run; repeat the evaluation with {again}.")

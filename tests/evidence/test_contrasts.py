@@ -68,15 +68,15 @@ def test_children_of_several_parents_are_compared_where_the_parent_is_asked_abou
     assert means == pytest.approx([2.06667, -1.06667], abs=1e-4)
 
 
-def test_a_table_that_another_parent_would_only_repeat_is_shown_once():
+def test_children_of_several_parents_stand_in_one_table_under_names_of_their_own():
     random = {"parent_weights": "random", "purpose": "control"}
     made = [*records(), *family("hkt", GATE, **random)]
-    of_plain, of_hkt = (
-        show.render("scores", {"methods": [method]}, made)["text/plain"]
-        for method in ("plain", "hkt")
-    )
-    assert of_plain.count("plain ×3 loss") == 1
-    assert of_hkt.count("HKT gate") == 2 and of_hkt.count("random parent (control)") == 1
+    made += [*family("hkt", GATE, parent_weights="committed"), *family("kd", GATE, **random)]
+    shown = show.render("scores", {}, made)
+    names = [row["method"] for row in shown[show.MIME]["values"]]
+    assert len(names) == len(set(names)) == len(made) / 3
+    assert {"HKT gate, random parent (control)", "HKT gate, lr 0.1, committed"} <= set(names)
+    assert shown["text/plain"].count("Mean ± sd") == 1
 
 
 def test_p_is_adjusted_for_the_number_of_comparisons():

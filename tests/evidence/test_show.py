@@ -120,7 +120,7 @@ def test_score_table_shows_the_statistics_of_the_records():
         f"{s.mean - 0.5:.2f} ± {s.sd:.2f}",
         minus(f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]"),
         f"{d.detectable:.2f}",
-        " ".join(r.id[:8] for r in RUNS[6:9]),
+        "all 3" + " ".join(r.id[:8] for r in RUNS[6:9]),  # behind a toggle
     ]
     assert rows(made, ">plain<")[0][5] == "–" and rows(made, "plain ×3 loss (control)")
     assert [row["method"] for row in made[show.MIME]["values"]] == [
