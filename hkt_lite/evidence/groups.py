@@ -294,7 +294,7 @@ def at(record, path: str):
 
 def observed(run: RunRecord, epoch: int, name: str) -> dict[str, float] | None:
     """Quantiles over images of one of OBSERVED in an epoch, counted from 0; None where the method
-    has no such thing, or the site's slices are mixed apart.  Raises HKTError for other names."""
+    has no such thing, or an old record not that of slices.  Raises HKTError for other names."""
     what = name.partition(" at ")[0]
     if what not in OBSERVED:
         raise HKTError(f"Records do not say {what!r} of an epoch.{nearest(what, OBSERVED)}")

@@ -74,7 +74,8 @@ def test_recorded_shares_follow_from_their_gates():
         for epoch in run.epochs if isinstance(run, RunRecord) else ():
             options = method_options(run.config.method, run.config.options)
             for name, share in epoch.inherited.items():
-                if not name.startswith("share"):
+                sliced = run.config.task == "flow" and name != "share at feature_encoder"
+                if not name.startswith("share") or sliced:  # a gate for each slice of the context
                     continue
                 gate, lam = epoch.inherited[name.replace("share", "gate")], options["lam"]
                 expected = {key: lam * (1 - gate[opposite.get(key, key)]) for key in gate}
@@ -89,8 +90,14 @@ def test_recorded_shares_follow_from_their_gates():
     assert checked > 300
 
 
-def test_slices_mixed_apart_have_no_share_of_the_whole_feature():
-    runs = scores("flow", "hkt")
-    for seen in (epoch.inherited for run in runs for epoch in run.epochs):
-        assert "share at feature_encoder" in seen
-        assert "share" not in seen and "share at context_encoder" not in seen
+def test_slices_mixed_apart_share_between_nothing_and_lambda():
+    """Of the context's slices the mean by width; records of November 23 say nothing of them."""
+    said = 0
+    for run in scores("flow", "hkt"):
+        for seen in (epoch.inherited for epoch in run.epochs):
+            assert "share at feature_encoder" in seen
+            assert ("share" in seen) == ("share at context_encoder" in seen)
+            for name in {"share", "share at context_encoder"} & set(seen):
+                assert all(0 <= value <= run.config.options["lam"] for value in seen[name].values())
+                said += 1
+    assert said
