@@ -76,22 +76,27 @@ def test_what_helps_on_real_data_is_said_from_the_records():
     sharp = {"sam": 0.05, "purpose": "control"}
     open_ = family("kd", [73.0, 75.6, 74.4])
     said = answer.gains([*plain, *open_, *family("plain", clear, **sharp)])
-    assert "plain, SAM 0.05 (CIFAR-10, accuracy (%): +1.03 [+0.89, +1.18])" in said
-    assert "KD" not in said and said.endswith("HKT with its mixture is not among them.")
-    assert "correction for all 2 differences to plain on real data, 1 of 1 would stand." in said
+    assert "<b>CIFAR-10</b>, accuracy (%): plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
+    assert "KD" not in said and said.endswith("HKT with its mixture is not among them.</p>")
+    assert (
+        "for all 2 differences to plain on real data 1 of 1 would stand: plain, SAM 0.05." in said
+    )
     said = answer.gains([*plain, *family("hkt", clear)])
-    assert "HKT gate (CIFAR-10" in said and "not among them" not in said
-    assert answer.gains([*plain, *open_]).startswith("On real data no variant's interval lies")
+    assert "accuracy (%): HKT gate +" in said and "not among them" not in said
+    better = family("sp", [score + 1 for score in clear])
+    said = answer.gains([*plain, *family("hkt", clear), *better])
+    assert said.index("SP +") < said.index("HKT gate +")  # the best first
+    assert answer.gains([*plain, *open_]).startswith("<p>On real data no variant's interval lies")
     weak = family("sp", [74.5, 75.5, 74.9], purpose="control")  # +0.70 [+0.20, +1.20], p 0.026
-    assert "differences to plain on real data, none of 1 would stand." in answer.gains(
+    assert "differences to plain on real data none of 1 would stand." in answer.gains(
         [*plain, *open_, *weak]
     )
-    assert answer.gains(plain).startswith("On real data no variant")
+    assert answer.gains(plain).startswith("<p>On real data no variant")
     embedded = [
         family(name, scores, source="synthetic")
         for name, scores in (("plain", [74.0, 74.6, 74.2]), ("hkt", clear))
     ]
-    assert answer.gains([one for made in embedded for one in made]).startswith("On real data no")
+    assert answer.gains([one for made in embedded for one in made]).startswith("<p>On real data no")
 
 
 def test_other_records_give_another_answer(other_results):

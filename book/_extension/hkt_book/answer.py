@@ -12,10 +12,10 @@ from docutils.parsers.rst import Directive
 from hkt_lite.benchmarks import get
 from hkt_lite.config import nearest, results_home
 from hkt_lite.evidence.differences import compared
-from hkt_lite.evidence.groups import Group, metric_name
+from hkt_lite.evidence.groups import metric_name
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip, with_interval
-from hkt_lite.evidence.stats import Paired, holm
+from hkt_lite.evidence.stats import holm
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
 from hkt_lite.runs.store import MANIFEST, published
 
@@ -35,8 +35,8 @@ class Verdicts(Directive):
         link = (
             f'<a href="{up}{VARIANTS}">What these variants are, and what they are held against.</a>'
         )
-        beside = f"<p>{escape(gains(published()))} {link}</p>"
-        return [nodes.raw("", strip(made, up) + beside, format="html")]
+        beside = gains(published()).removesuffix("</p>")
+        return [nodes.raw("", f"{strip(made, up)}{beside} {link}</p>", format="html")]
 
 
 def role(name, rawtext, text, lineno, inliner, options=None, content=()):
@@ -105,27 +105,33 @@ def central(made: Judged) -> Iterator[str]:
 
 
 def gains(records) -> str:
-    """Which variants have an interval above the plain child's on real data, whatever was claimed,
-    and how many of these stand when all such differences are one family."""
+    """As HTML: which variants have an interval above the plain child's on real data, whatever was
+    claimed, the best first, and which stand when all such differences are one family."""
     every = [one for one in compared(records, MEASURED) if one[1].config.source == "real"]
-    found = [one for one in every if one[-1].low > 0]
+    found = sorted((one for one in every if one[-1].low > 0), key=lambda one: -one[-1].mean)
     if not found:
-        return "On real data no variant's interval lies above the plain child's."
-    listed = "; ".join(_gain(*one) for one in found)
+        return "<p>On real data no variant's interval lies above the plain child's.</p>"
+    places: dict[str, list[str]] = {}
+    for title, one, metric, d in found:
+        name, digits = metric_name(one.config.task, metric)
+        said = f"{_variant(title)} {with_interval(d._asdict(), digits)}"
+        places.setdefault(f"<b>{get(one.config.task).title}</b>, {name}", []).append(said)
+    listed = "".join(f"<li>{place}: {'; '.join(here)}</li>" for place, here in places.items())
     adjusted = holm([one[-1].p for one in every])
-    stand = sum(p < 0.05 for one, p in zip(every, adjusted) if one[-1].low > 0)
-    said = f"Better than the plain child on real data, by an interval above 0: {listed}. "
-    said += f"After Holm's correction for all {len(every)} differences to plain on real data, "
-    said += f"{stand or 'none'} of {len(found)} would stand."
-    if not any(title.startswith("HKT") for title, *_ in found):
+    stand = [_variant(one[0]) for one, p in zip(every, adjusted) if p < 0.05 and one[-1].low > 0]
+    said = f"After Holm's correction for all {len(every)} differences to plain on real data "
+    said += f"{len(stand) or 'none'} of {len(found)} would stand"
+    said += f": {'; '.join(stand)}." if stand else "."
+    if not any(title.startswith(("HKT", "aligned HKT")) for title, *_ in found):
         said += " HKT with its mixture is not among them."
-    return said
+    return (
+        "<p>Better than the plain child on real data, by an interval above 0:</p>"
+        f"<ul>{listed}</ul><p>{said}</p>"
+    )
 
 
-def _gain(title: str, one: Group, metric: str, d: Paired) -> str:
-    name, digits = metric_name(one.config.task, metric)
-    method, task = title.removesuffix(" (control)"), get(one.config.task).title
-    return f"{method} ({task}, {name}: {with_interval(d._asdict(), digits)})"
+def _variant(title: str) -> str:
+    return escape(title.removesuffix(" (control)"), quote=False)
 
 
 def _word(n: int) -> str:
