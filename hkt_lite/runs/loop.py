@@ -238,14 +238,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, self.steps)
         terms = self._terms(batch)
-        objective = sum(terms.values())
-        if not torch.isfinite(objective):
-            raise HKTError(
-                f"The loss of run {config.id} became {objective.item()} at step {self.step + 1}; "
-                f"try a smaller lr than {config.lr}."
-            )
         self.optimizer.zero_grad(set_to_none=True)
-        objective.backward()
+        sum(terms.values()).backward()
         observed = self.method.observe()
         if config.sam:
             with climbed(self.trained, config.sam), statistics_kept(self.child):
@@ -264,12 +258,19 @@ class Run:
         """Fetch what the steps since the last call left on the device, in one go for each term.
 
         To ask after each step would make a GPU wait; the sums are the same, in double precision and
-        in the order of the steps.
+        in the order of the steps.  Raises HKTError where a loss was no finite number.
         """
         for name in dict.fromkeys(name for terms in self.new for name in terms):
             values = torch.stack([terms[name] for terms in self.new if name in terms]).tolist()
             for value in values:
                 self.sums[name] = self.sums.get(name, 0.0) + value
+        if not all(map(math.isfinite, self.sums.values())):
+            losses = [sum(terms.values()).item() for terms in self.new]
+            first = next(n for n, loss in enumerate(losses) if not math.isfinite(loss))
+            raise HKTError(
+                f"The loss of run {self.config.id} became {losses[first]} at step "
+                f"{self.step - len(losses) + first + 1}; try a smaller lr than {self.config.lr}."
+            )
         self.new.clear()
         for name, values in self.seen.items():
             self.seen[name] = [torch.cat([value.cpu() for value in values])]

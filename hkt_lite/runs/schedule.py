@@ -13,8 +13,7 @@ def build_optimizer(config: Config, trained: list[nn.Parameter]) -> torch.optim.
     """SGD with momentum, or AdamW with PyTorch's other defaults."""
     if config.optimizer == "adamw":
         return torch.optim.AdamW(trained, config.lr, weight_decay=config.weight_decay)
-    decay = config.weight_decay
-    return torch.optim.SGD(trained, config.lr, config.momentum, weight_decay=decay)
+    return torch.optim.SGD(trained, config.lr, config.momentum, weight_decay=config.weight_decay)
 
 
 def learning_rate(config: Config, step: int, steps: int) -> float:

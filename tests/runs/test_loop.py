@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from hkt_lite.benchmarks import get
+from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.cifar10.task import Cifar10
 from hkt_lite.book import check
 from hkt_lite.config import PROJECT, Config, HKTError, runs_home
@@ -374,6 +374,23 @@ def test_reproduce_says_how_close(monkeypatch, tmp_path):
         "inside the interval",
         "different",
     )
+
+
+@pytest.mark.parametrize("checkpoint_steps", [None, 1])
+def test_a_loss_that_is_no_number_ends_the_run_with_its_step(checkpoint_steps, monkeypatch):
+    """It is seen where losses are fetched: at a checkpoint, or at the end of the epoch."""
+    forward, seen = Plain.forward, []
+
+    def breaking(self, batch):
+        seen.append(batch)
+        worth = float("nan") if len(seen) == 4 else 1.0
+        return {name: worth * term for name, term in forward(self, batch).items()}
+
+    monkeypatch.setattr(Plain, "forward", breaking)
+    config = resolve(tiny("plain"))
+    with pytest.raises(HKTError, match="became nan at step 4; try a smaller lr"):
+        run(config, checkpoint_steps=checkpoint_steps)
+    assert not (runs_home() / config.id / "record.json").exists()
 
 
 def test_bf16_trains_close_to_fp32():
