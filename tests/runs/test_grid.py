@@ -77,7 +77,11 @@ def test_the_committed_grids_can_be_read():
 
 @pytest.mark.parametrize(
     "task, tuning, scores",
-    [("cifar10", "cifar10-cpu-tuning", "cifar10-cpu"), ("flow", "flow-tuning", "flow-synthetic")],
+    [
+        ("cifar10", "cifar10-cpu-tuning", "cifar10-cpu"),
+        ("flow", "flow-tuning", "flow-synthetic"),
+        ("lits", "lits-real-tuning", "lits-real"),
+    ],
 )
 def test_grids_keep_the_protocol(task, tuning, scores):
     protocol = yaml.safe_load((PROJECT / "data" / "protocol.yaml").read_text())[task]
