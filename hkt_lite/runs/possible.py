@@ -42,13 +42,18 @@ def flaws(record: Record) -> Iterator[str]:
 
 
 def unfounded(records: Iterable[Record]) -> Iterator[tuple[Record, str]]:
-    """(record, clause) where one speaks of a run that is not among them: somebody took it out."""
+    """(record, clause) where one rests on a run that is not there, or on another child of it."""
     records = list(records)
-    runs = {record.id for record in records if isinstance(record, RunRecord)}
+    runs = {record.id: record for record in records if isinstance(record, RunRecord)}
     for record in records:
         named = _founded_on(record)
         if named and named not in runs:
             yield record, f"speaks of the run {named}, whose record is not there"
+        elif named:
+            left = runs[named].weights.get("child.safetensors")
+            used = record if isinstance(record, EvalRecord) else getattr(record, "parent", None)
+            if left and used and used.sha256 != left:
+                yield record, f"rests on another child of the run {named} than its record names"
 
 
 def _founded_on(record: Record) -> str:

@@ -147,6 +147,22 @@ def test_a_record_taken_out_is_missed_by_those_made_of_it(results):
     assert found and all(f"speaks of the run {gone}, whose record is not there" in x for x in found)
 
 
+def test_an_evaluation_of_another_child_than_its_run_left_is_a_problem(results):
+    """As after a run was made again, with other bits, and its evaluations were not."""
+    evaluated = set()
+    for path in results.glob("eval-*.json"):
+        checkpoint = json.loads(path.read_text(encoding="utf-8"))["checkpoint"]
+        evaluated.add(checkpoint.removeprefix("run "))
+    path, run = first(results, "flow", lambda run: run.get("weights") and run["id"] in evaluated)
+    run["weights"]["child.safetensors"] = "0" * 64
+    run.pop("checksum", None)
+    write_json(path, run)
+    listed(results)
+    found = said()
+    assert found and all("eval-" in one for one in found)
+    assert all(f"rests on another child of the run {run['id']}" in one for one in found)
+
+
 def test_a_deleted_results_folder_is_a_problem(results):
     shutil.rmtree(results)
     assert said() and f"There is no {results / MANIFEST}" in said()[0]
