@@ -65,11 +65,10 @@ def _bill(panel: list[Group]) -> Block:
         for name in dict.fromkeys(one.label for one in here):
             runs = [run for one in here if one.label == name for run in one.records]
             table.row({"method": name, "for": purpose, **_costs(runs)}, [run.id for run in runs])
-    everything = [run for one in panel for run in one.records]
     return table.block(
         f"What a run cost, {scope(panel)}: median [least, most] over runs. An example counts once "
         "each time it passes through the network in training.",
-        *_total(everything),
+        *_total([run for one in panel for run in one.records]),
     )
 
 

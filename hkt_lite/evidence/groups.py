@@ -72,7 +72,7 @@ class Group:
     def unusual(self) -> list[str]:
         """The parent, in words, where it is not trained, or not the one that is public."""
         weights = self.config.parent_weights or "none"
-        if _newborn(self.config):
+        if newborn(self.config):
             return ["random parent"]
         own = weights.startswith("run:") and self.config.parent in get(self.config.task).public
         return [f"parent of run {weights.removeprefix('run:')}"] if own else []
@@ -146,7 +146,7 @@ def _group(run: RunRecord) -> Group:
     """A group of one."""
     config, parent = run.config, ""
     if run.parent:  # a random one is another for each seed
-        digest = "" if _newborn(config) else run.parent.sha256
+        digest = "" if newborn(config) else run.parent.sha256
         parent = canonical([digest, *(getattr(config, field) for field in PARENT)])
     fixed = config.deciding("seed", *VARIANT, *PARENT)
     setting = canonical([fixed, run.provenance.data])
@@ -154,7 +154,7 @@ def _group(run: RunRecord) -> Group:
     return Group(config, options, run.purpose, setting, parent, {config.seed: run})
 
 
-def _newborn(config: Config) -> bool:
+def newborn(config: Config) -> bool:
     """Whether its parent is a network that has learnt nothing."""
     return config.parent_weights == "random"
 
@@ -260,7 +260,7 @@ def scope(groups: list[Group]) -> str:
     """What was run, in words: 'cpu scale, real data: 10,000 training examples, 16 epochs,
     float32, resnet56 to resnet20'; of a curriculum its corpora, and RAFT's updates."""
     config, taught = groups[0].config, [one for one in groups if one.parent]
-    parents = {"random " * _newborn(one.config) + one.records[0].parent.arch for one in taught}
+    parents = {"random " * newborn(one.config) + one.records[0].parent.arch for one in taught}
     networks = " to ".join(filter(None, [" or ".join(sorted(parents)), config.child]))
     whence = f" from {corpora(config)}" if config.stages else ""
     updates = f"{config.updates} updates, " if config.updates else ""

@@ -14,6 +14,7 @@ from .groups import (
     group,
     label,
     metric_name,
+    newborn,
     panels,
     scope,
     sign,
@@ -120,7 +121,7 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
 
 def _parents(groups: list[Group]) -> Iterator[str]:
     """How good a trained parent is, on validation data and on a run's own training data."""
-    trained = [one for one in groups if one.config.parent_weights != "random"]
+    trained = [one for one in groups if not newborn(one.config)]
     parents = [run.parent for one in trained for run in one.records if run.parent]
     task = groups[0].config.task
     metric = get(task).metric

@@ -27,7 +27,7 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     store of its own; the user's keeps what came of it, and the child unless it has one.
     """
     if record.kind == "again":
-        raise HKTError(f"{record.id} is no run, but what came of running {record.run} again.")
+        raise HKTError(f"{record.id} is what came of running {record.run} again; name that run.")
     if record.kind == "eval":
         again = f"`hkt eval {record.task} {record.checkpoint}`"
         raise HKTError(f"{record.id} is not a run; repeat the evaluation with {again}.")

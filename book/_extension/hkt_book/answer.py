@@ -122,7 +122,7 @@ def gains(records) -> str:
     said = f"After Holm's correction for all {len(every)} differences to plain on real data "
     said += f"{len(stand) or 'none'} of {len(found)} would stand"
     said += f": {'; '.join(stand)}." if stand else "."
-    if not any(title.startswith(("HKT", "aligned HKT")) for title, *_ in found):
+    if not any(one.options.get("lam") for _, one, *_ in found):  # the parent's head alone has 0
         said += " HKT with its mixture is not among them."
     return (
         "<p>Better than the plain child on real data, by an interval above 0:</p>"
