@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1740,
     "benchmarks": 4350,
-    "runs": 2680,
+    "runs": 2730,
     "evidence": 2770,
     "book": 1400,
     "cli": 560,

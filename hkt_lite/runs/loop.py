@@ -30,6 +30,7 @@ from .claim import Claim, claimed
 from .device import check_compile, deterministic, fits, too_large
 from .measure import quantiles
 from .parent import build_parent, parent_file
+from .precision import autocast
 from .records import PURPOSES, Epoch, Purpose, RunRecord, sealed
 from .schedule import build_optimizer, climbed, learning_rate
 from .score import scored
@@ -276,8 +277,7 @@ class Run:
             self.seen[name] = [torch.cat([value.cpu() for value in values])]
 
     def _terms(self, batch) -> dict[str, Tensor]:
-        config = self.config
-        with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bf16"):
+        with autocast(self.config):
             return self.method(batch)
 
     def _try(self, index: Tensor, epoch: int, size: int) -> None:
