@@ -31,8 +31,8 @@ FILE = re.compile(r"(?P<student>[\w.-]+?)__(?P<assignment>\w+?)( ?\(\d+\)|-\d+)?
 COLUMNS = "student assignment points most by_hand open lost".split()
 HOW = """How to work on {name}.ipynb
 
-1. Install Python 3.11 or newer and the package:  pip install hkt-lite
-   (without a network:  pip install --no-index --find-links FOLDER_OF_WHEELS hkt-lite)
+1. Install Python 3.11 or newer, and the package, from the file you were given:  pip install FILE.whl
+   (from a folder, without a network:  pip install --no-index --find-links FOLDER hkt-lite)
 2. Open {name}.ipynb in Jupyter, write where it says YOUR CODE HERE, and run the checks.
 3. Look at it as the grader will:  hkt course check {name}.ipynb
 4. Hand in this one file, {name}.ipynb.

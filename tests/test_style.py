@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1740,
     "benchmarks": 4350,
     "runs": 2730,
-    "evidence": 2770,
+    "evidence": 2820,
     "book": 1400,
     "cli": 560,
     "": 480,

@@ -11,10 +11,21 @@ import numpy as np
 
 from . import stats
 from .bundles import recomputable
-from .groups import Group, at, chosen, common, difference, group, metric_name, panels, scope
+from .groups import (
+    PRECISIONS,
+    Group,
+    at,
+    chosen,
+    common,
+    difference,
+    group,
+    metric_name,
+    panels,
+    scope,
+)
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence, signed
-from .tables import SEEDS, SHOWN, ready, to_plain, unique, where
+from .tables import SEEDS, SHOWN, ready, to_plain, unique, unlearnt, where
 
 SWAPPED = (
     "An audit, no score: the children learnt from test images, which this parent has never seen, "
@@ -96,13 +107,19 @@ def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:
     clear = [p < 0.05 for p in adjusted]
     notes = [SWAPPED] if found[0][0].config.images == "swap" else []
     notes += [f"Clear at 5 % after Holm's correction: {sum(clear)} of {len(clear)}."]
+    rates = [(a, b) for a, b in found if a.config.lr != b.config.lr]
+    if rates:
+        said = [f"{a.label} {a.config.lr:g}, {b.label} {b.config.lr:g}" for a, b in rates]
+        notes.append(f"The learning rate differs, too, where each has its own: {'; '.join(said)}.")
+    notes += unlearnt({one.title: one for pair in found for one in pair}.values())
     if missing:
         wait = "waits" if missing == 1 else "wait"
         notes.append(f"{missing} more of these comparisons {wait} for runs.")
     return table.block(
         f"{found[0][0].config.task}, {scope([one for pair in found for one in pair])}. Paired "
-        "differences, positive where the first is better, with t-intervals over seeds; beside them "
-        "a bootstrap over seeds and test images together.",
+        "differences, positive where the first is better, with t-intervals over seeds. A bootstrap "
+        "over seeds and test images together, beside some, is too short for so few seeds and "
+        "decides nothing.",
         *notes,
     )
 
@@ -125,8 +142,8 @@ def _right(text: str) -> np.ndarray:
 
 @recomputable
 def differences(records, metrics: dict[str, list[str]]) -> Block:
-    """What is clearly better and what is clearly worse than the plain child, by each benchmark's
-    `metrics`, whatever the method; those whose interval contains 0 are counted in a note."""
+    """What is better and what is worse than the plain child by an interval without 0, in each of a
+    benchmark's `metrics`, whatever the method; the others are counted in a note."""
     every = list(compared(records, metrics))
     if not every:
         return none(f"difference to a plain child over {SEEDS} seeds")
@@ -142,10 +159,11 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     table = Table(3)
     for title, one, metric, d in above + below:
         config = one.config
+        half = f", {PRECISIONS['bf16']}" if config.precision == "bf16" else ""
         table.row(
             {
                 "in its favour": "yes" if d.mean > 0 else "no",
-                "benchmark": f"{config.task}, {config.source} data, {config.scale} scale",
+                "benchmark": f"{config.task}, {config.source} data, {config.scale} scale{half}",
                 "method": title,
                 "measured by": metric_name(config.task, metric)[0],
                 "seeds": d.n,

@@ -138,7 +138,9 @@ def _configuration(groups: Sequence[Group], used: Sequence[Record]) -> str:
         values = [getattr(one.config, field) for one in groups]
         row = {one.label: _said(value) for one, value in zip(groups, values)}
         table.row({"field": field, **row})
-    return table.block("Equal in all but what the two methods are, and the seed").html
+    return table.block(
+        "Equal in all but what the two methods are, the rate tuned for each, and the seed"
+    ).html
 
 
 def _said(value) -> str:

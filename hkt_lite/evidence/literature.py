@@ -86,6 +86,7 @@ class Rule(Strict):
     size: float = Field(default=0.0, ge=0)  # of the claimed difference; 0: nobody states one
     fields: list[str] = []
     name: str = ""
+    first: str = ""  # the name for which the rule was committed, where it was changed
     active: float = 0.0
     spread: float = 0.0
     sha256: str = ""

@@ -1,6 +1,6 @@
 """Tables of runs: scores, learning rates tried, networks trained alone, live runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..benchmarks import get
 from ..config import HKTError
@@ -120,18 +120,27 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
 
 
 def _parents(groups: list[Group]) -> Iterator[str]:
-    """How good a trained parent is, on validation data and on a run's own training data."""
+    """How good a trained parent is, on validation data and on a run's own training data, and
+    whether that is more than the plain child is."""
     trained = [one for one in groups if not newborn(one.config)]
     parents = [run.parent for one in trained for run in one.records if run.parent]
     task = groups[0].config.task
     metric = get(task).metric
     name, digits = metric_name(task, metric)
+    plain = chosen(groups, Variant(method="plain"))
+    alone = plain and stats.summary([run.selected.val[metric] for run in plain.records])
     different = {parent.sha256: parent for parent in parents}.values()
     for parent in sorted(different, key=lambda one: one.weights):
         said = f"{number(parent.val[metric], digits)} on validation data"
         if metric in parent.train:
             said += f", {number(parent.train[metric], digits)} on training data, not augmented"
         yield f"Parent {parent.arch} ({parent.weights}): {name} {said}."
+        if alone and sign(task) * (parent.val[metric] - alone.mean) <= alone.mean - alone.low:
+            ends = ", ".join(number(end, digits) for end in (alone.low, alone.high))
+            yield (
+                f"No clear lead over the plain child, {number(alone.mean, digits)} [{ends}] on "
+                "validation data: such rows hardly ask what a better network's knowledge is worth."
+            )
 
 
 def _notes(
@@ -139,13 +148,7 @@ def _notes(
 ) -> Iterator[str]:
     """Of runs that learnt nothing, which stay in the mean; of variants with too few seeds; and
     which differences to plain stand when the table's comparisons are taken as one family."""
-    lost, learnt = [], get(panel[0].config.task).learnt
-    for one in groups:
-        seeds = [str(run.config.seed) for run in one.records if not learnt(run.selected.test)]
-        if seeds:
-            lost.append(f"{one.title}, seed {', '.join(seeds)}")
-    if lost:
-        yield f"{UNLEARNT}{'; '.join(lost)}."
+    yield from unlearnt(groups)
     few = [one for one in panel if len(one.runs) < SEEDS]
     if few:
         said = [f"{one.label}, lr {one.config.lr:g} ({len(one.runs)})" for one in few]
@@ -158,6 +161,18 @@ def _notes(
             f"Of these {len(compared)} differences to plain, clear at 5 % after Holm's correction "
             f"for their number: {'; '.join(clear) or 'none'}."
         )
+
+
+def unlearnt(groups: Iterable[Group]) -> Iterator[str]:
+    """The note on runs that learnt nothing, if there are any."""
+    lost = []
+    for one in groups:
+        learnt = get(one.config.task).learnt
+        seeds = [str(run.config.seed) for run in one.records if not learnt(run.selected.test)]
+        if seeds:
+            lost.append(f"{one.title}, seed {', '.join(seeds)}")
+    if lost:
+        yield f"{UNLEARNT}{'; '.join(lost)}."
 
 
 @recomputable

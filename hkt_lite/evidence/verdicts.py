@@ -25,7 +25,7 @@ from .groups import (
     scope,
     sign,
 )
-from .literature import Claim
+from .literature import Claim, Rule
 from .outputs import with_interval
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
@@ -143,23 +143,34 @@ def _same(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
 
 def _selective(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     rule, (one,) = claim.rule, found
+    verdict, finding, numbers = _selected(rule, one, rule.name)
+    also = []
+    if rule.first:
+        other, said, _ = _selected(rule, one, rule.first)
+        also = [f"by the {rule.first}, for which the rule was first committed: {other}, {said}"]
+    return Verdict(verdict, finding, numbers, tuple(one.ids), tuple(also))
+
+
+def _selected(rule: Rule, one: Group, name: str) -> tuple[str, str, dict]:
+    """Verdict, finding and numbers by the quantiles of `name`.  Raises HKTError where a record has
+    none."""
     medians, spreads = [], []
     for run in one.records:
-        q = observed(run, -1, rule.name)
+        q = observed(run, -1, name)
         if q is None:
-            raise HKTError(f"Record {run.id} does not say what {rule.name} was inherited.")
+            raise HKTError(f"Record {run.id} does not say what {name} was inherited.")
         medians.append(q["q50"])
         spreads.append((q["q95"] - q["q05"]) / q["q50"] if q["q50"] > 0 else 0.0)
     active = [median >= rule.active for median in medians]
-    both = [a and spread >= rule.spread for a, spread in zip(active, spreads)]
-    return Verdict(
-        _graded(all(both), any(active)),
-        f"median {rule.name} {min(medians):.3f} to {max(medians):.3f} (active from "
-        f"{rule.active:g}), middle 90 % of images spread over {min(spreads):.2f} to "
-        f"{max(spreads):.2f} medians (selective from {rule.spread:g}), {len(medians)} seeds",
-        {"medians": medians, "spreads": spreads},
-        tuple(one.ids),
+    selective = [a and spread >= rule.spread for a, spread in zip(active, spreads)]
+    finding = (
+        f"active in {sum(active)} of {len(active)} seeds, selective in {sum(selective)}: median "
+        f"{name} {min(medians):.3f} to {max(medians):.3f} (active from {rule.active:g}), middle "
+        f"90 % of images spread over {min(spreads):.2f} to {max(spreads):.2f} medians (selective "
+        f"from {rule.spread:g})"
     )
+    verdict = _graded(all(selective), any(active))
+    return verdict, finding, {"medians": medians, "spreads": spreads}
 
 
 def _evaluation(claim: Claim, records) -> Verdict:

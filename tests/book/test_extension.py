@@ -66,7 +66,7 @@ def test_every_claim_stands_on_one_side_and_leads_to_its_card():
 def test_each_verdict_has_a_side_and_is_counted(word):
     claim, verdict = answer.judged(published())[0]
     made = [(claim, dataclasses.replace(verdict, verdict=word))]
-    assert answer.strip(made).count(">nothing<") == 2  # the other two sides
+    assert answer.strip(made).count(">nothing<") == 3  # the other three sides
     assert answer.sentence(made).count(" one ") == 2  # claim, and its verdict
 
 

@@ -43,6 +43,15 @@ def test_each_pair_is_a_paired_difference_of_its_own_runs():
     assert "1 more of these comparisons waits for runs." in text
 
 
+def test_where_the_learning_rate_differs_too_and_who_learnt_nothing_is_said():
+    made = records()
+    faster = family("hkt", [10.0, 9.9, 10.1], lr=1.0)
+    text = shown([*records()[:6], *faster])[1]
+    said = "The learning rate differs, too, where each has its own: HKT gate 1, plain 0.1; HKT gate"
+    assert said in text and "Not learnt, no better" in text and "HKT gate, seed 0, 1, 2." in text
+    assert "learning rate" not in shown(made)[1] and "Not learnt" not in shown(made)[1]
+
+
 def test_a_recipe_is_a_variant_of_its_own_and_is_said():
     sharp = family("plain", [75.0, 75.6, 75.2], sam=0.05, purpose="control")
     rows, text = shown([*records(), *sharp])

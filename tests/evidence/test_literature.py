@@ -242,8 +242,11 @@ def test_size_verdict():
 )
 def test_selective_verdict_follows_the_share(share, expected):
     runs = family("hkt", PLAIN, share=share)
-    assert judge(claim("C7"), runs).verdict == expected
-    assert judge(claim("C7"), [moved(run, 50.0) for run in runs]).verdict == expected
+    made = judge(claim("C7"), runs)
+    further = judge(claim("C7"), [moved(run, 50.0) for run in runs])
+    assert made.verdict == further.verdict == expected and made.finding == further.finding
+    assert (further.also != made.also) == any(share)  # what the rule first said stands beside
+    assert further.also[0].startswith("by the displacement, for which the rule was first comm")
 
 
 def moved(run, times):

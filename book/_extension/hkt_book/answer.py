@@ -65,7 +65,8 @@ def strip(made: Judged, up: str = "") -> str:
     """The answer, what speaks for and against the claims, and a chip for each, as HTML; `up` leads
     from the page to the book's root."""
     sides = [
-        ("Speaks for the claims", (REPRODUCED, PARTLY)),
+        ("Speaks for the claims", (REPRODUCED,)),
+        ("In part", (PARTLY,)),
         ("Speaks against them", (NOT,)),
         ("Open", (UNDECIDED, CANNOT)),
     ]
