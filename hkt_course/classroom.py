@@ -27,11 +27,11 @@ from hkt_lite.files import read_json, write_bytes, write_json
 
 from . import grader, source
 
-FILE = re.compile(r"(?P<student>[\w.-]+?)__(?P<assignment>\w+?)( ?\(\d+\)|-\d+)?\.ipynb")
+FILE = re.compile(r"(?P<student>[\w.@-]+?)__(?P<assignment>\w+?)( ?\(\d+\)|-\d+)?\.ipynb")
 COLUMNS = "student assignment points most by_hand open lost".split()
 HOW = """How to work on {name}.ipynb
 
-1. Install Python 3.11 or newer, and the package, from the file you were given:  pip install FILE.whl
+1. Install Python 3.11 or newer and the package, from the file you were given:  pip install FILE.whl
    (from a folder, without a network:  pip install --no-index --find-links FOLDER hkt-lite)
 2. Open {name}.ipynb in Jupyter, write where it says YOUR CODE HERE, and run the checks.
 3. Look at it as the grader will:  hkt course check {name}.ipynb
@@ -166,16 +166,19 @@ class Class:
 
     # -- grade -----------------------------------------------------------------------------------
 
-    def hand_ins(self) -> Iterator[tuple[str, str, Path]]:
-        """(student, assignment, file) of the inbox.  Raises HKTError for a name without these."""
+    def hand_ins(self, unread: list[str]) -> Iterator[tuple[str, str, Path]]:
+        """(student, assignment, file) of the inbox; a file with another name adds a sentence to
+        `unread`.  Raises HKTError for two files of one student."""
         released, seen = self.facts()["assignments"], {}
         for path in sorted((self.root / "inbox").glob("*.ipynb")):
             found = FILE.fullmatch(path.name)
             if not found or found["assignment"] not in released:
-                raise HKTError(
-                    f"{path} should be called STUDENT__ASSIGNMENT.ipynb, with an assignment out of "
+                unread.append(
+                    f"{path} was left out: it should be called STUDENT__ASSIGNMENT.ipynb, with a "
+                    "student of letters, digits and . _ - @ and an assignment out of "
                     f"{', '.join(released)}."
                 )
+                continue
             key = found["student"], found["assignment"]
             if key in seen:
                 raise HKTError(
@@ -193,7 +196,7 @@ class Class:
         Returns a sentence for every hand-in that could not be read; the others are graded.
         """
         readable, unread = [], []
-        for student, name, path in self.hand_ins():
+        for student, name, path in self.hand_ins(unread):
             try:
                 readable.append((student, name, read(path)))
             except HKTError as problem:

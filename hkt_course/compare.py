@@ -43,6 +43,8 @@ def differs(got, wanted, threshold: float, where: str = "") -> str:
 
 
 def _parts(got, wanted, kind: str, threshold: float, where: str) -> str:
+    if kind == "dict":  # has no order
+        got, wanted = (sorted(parts, key=lambda part: part[0]) for parts in (got, wanted))
     for number, (theirs, right) in enumerate(zip(got, wanted), 1):
         label = f"{where} {number}".strip()
         if kind == "dict":

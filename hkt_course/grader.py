@@ -4,6 +4,7 @@ Both notebooks run, each in a process of its own (student.py); a test's last exp
 in both, sent here as plain values and compared here.  Nothing of a hand-in runs in this process.
 """
 
+import base64
 import copy
 import json
 import os
@@ -19,17 +20,20 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib
+
 from hkt_lite.config import HKTError
 
 from . import compare
 
+PNG = b"\x89PNG\r\n\x1a\n"
 HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 
 
 @dataclass(frozen=True)
 class Limits:
     cell: float = 30  # seconds of the clock for one cell or test
-    seconds: int = 110  # of the processor for a hand-in
+    seconds: int = 240  # of the processor for a hand-in
     megabytes: int = 2000  # of memory
 
 
@@ -116,6 +120,7 @@ class Warm:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             "MPLBACKEND": "agg",
+            "MPLCONFIGDIR": matplotlib.get_configdir(),  # where the list of fonts is, or will be
         }
         kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
         self._start = {"env": kept | environment, "cwd": Path(__file__).parents[2]}
@@ -234,13 +239,22 @@ def without_magics(code: str) -> str:
 
 
 def _show(cell, answer: dict) -> None:
-    """What a cell printed and raised, as its outputs."""
+    """What a cell printed, drew and raised, as its outputs.  It comes from the hand-in's process
+    and goes into a page, so only text and pictures, encoded anew, are taken from it."""
     from nbformat import v4
 
     cell.outputs = []
-    if answer["out"]:
-        cell.outputs.append(v4.new_output("stream", name="stdout", text=answer["out"]))
-    if answer["error"]:
+    if answer.get("out"):
+        cell.outputs.append(v4.new_output("stream", name="stdout", text=str(answer["out"])))
+    try:
+        pictures = [base64.b64decode(told) for told in answer.get("figures", [])]
+    except (ValueError, TypeError):
+        pictures = []
+    for data in pictures:
+        if data.startswith(PNG):
+            shown = {"image/png": base64.b64encode(data).decode()}
+            cell.outputs.append(v4.new_output("display_data", data=shown))
+    if answer.get("error"):
         cell.outputs.append(error_output(said(answer["error"])))
 
 

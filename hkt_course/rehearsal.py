@@ -48,6 +48,8 @@ def rehearse(notebook, warm: grader.Warm, limits: grader.Limits = grader.Limits(
                     if answer["error"]:
                         errors.append(f"{label}: {grader.said(answer['error'])}")
             answer = running.ask(probe="check.results", tell=True)
+            if answer.get("error"):
+                errors.append(f"No test can be asked: {grader.said(answer['error'])}.")
         finally:
             running.kill()
     return {"results": dict(answer.get("value", {}).get("dict", [])), "errors": errors}

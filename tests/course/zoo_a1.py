@@ -1,6 +1,6 @@
 """Hand-ins of assignment 1."""
 
-from .hand_ins import HandIn
+from .hand_ins import HandIn, first_cell, last_cell
 
 ALL_S = "similarity_vectors similarity_maps gate share mix displacement"
 ON_SHARE = "share mix displacement"
@@ -85,5 +85,26 @@ ZOO = [
             "    return d * (1 - rho), d * rho\n"
         },
         "gradient_parent gradient_child",
+    ),
+    HandIn(
+        "gradients by autograd",
+        {
+            "write_mix_gradients": "def mix_gradients(c, p, d):\n"
+            "    c, p = c.clone().requires_grad_(), p.clone().requires_grad_()\n"
+            "    return torch.autograd.grad((mix(c, p) * d).sum(), [c, p])\n"
+        },
+        "gradient_parent gradient_child",
+    ),
+    HandIn(
+        "all in double precision from the first cell on",
+        trick=first_cell("import torch\ntorch.set_default_dtype(torch.float64)"),
+        kind="right",
+    ),
+    HandIn(
+        "draws and shows what it found",
+        trick=last_cell(
+            "import matplotlib.pyplot as plt\nplt.plot([1, 2])\ndisplay('two', 2)\nshare(c, p).mean()"
+        ),
+        kind="right",
     ),
 ]

@@ -1,6 +1,6 @@
 """Hand-ins of assignment 2."""
 
-from .hand_ins import HandIn
+from .hand_ins import HandIn, last_cell
 
 LEAVE = "    finally:\n        for handle in handles:\n            handle.remove()"
 
@@ -95,5 +95,55 @@ ZOO = [
         "corners aligned",
         {"write_principal": [("align_corners=False", "align_corners=True")]},
         "resolution",
+    ),
+    HandIn(
+        "a dict that the hooks fill in the order of the calls",
+        {
+            "write_record": [
+                ("{path: [] for path in paths}", "{}"),
+                ("seen[path].append(", "seen.setdefault(path, []).append("),
+            ]
+        },
+        kind="right",
+    ),
+    HandIn(
+        "all in double precision at the end",
+        trick=last_cell("torch.set_default_dtype(torch.float64)"),
+        kind="right",
+    ),
+    HandIn(
+        "two passes",
+        {"write_record": [("return model(x), ", "model(x)\n        return model(x), ")]},
+        "record_values record_leaves_nothing",
+    ),
+    HandIn(
+        "one pass for each path",
+        {
+            "write_record": [
+                (
+                    "        for path in paths:\n",
+                    "        for path in paths:\n            model(x)\n",
+                )
+            ]
+        },
+        "record_values record_leaves_nothing",
+    ),
+    HandIn(
+        "sweeps all hooks of the model away",
+        {"write_record": [("handle.remove()", "model._forward_hooks.clear(), handle.remove()")]},
+        "record_leaves_nothing",
+    ),
+    HandIn(
+        "freezes a copy",
+        {
+            "write_freeze": [
+                (
+                    "    parent.requires_grad_(False)",
+                    "    import copy\n    parent = copy.deepcopy(parent)\n"
+                    "    parent.requires_grad_(False)",
+                )
+            ]
+        },
+        "freeze_parameters",
     ),
 ]

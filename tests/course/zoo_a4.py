@@ -18,6 +18,17 @@ ONE_SITE = """def test_pkt(methods):
     term.backward()
     assert child.stem.weight.grad.abs().max() > 0
 """
+CARD = """def test_pkt(methods):
+    child, parent, batch = networks(3)
+    sites = [methods.Site(path, path) for path in ("stem", "body")]
+    cls = methods.get("pkt")
+    assert (cls.name, cls.title, cls.needs_sites) == ("pkt", "PKT", True)
+    assert cls.order in (31, 33, 37, 39) and methods.options("pkt", {})["beta"] != 1
+    term = cls(child, parent, sites=sites, beta=1.3, **PARTS)(batch)["L_pkt"]
+    maps = [(net.stem(batch[0]), net.body(torch.relu(net.stem(batch[0])))) for net in (child, parent)]
+    assert torch.isclose(term, 1.3 * sum(divergence(c, p) for c, p in zip(*maps)) / 2, rtol=1e-8)
+    assert term.requires_grad
+"""
 
 ZOO = [
     HandIn(
@@ -119,4 +130,38 @@ ZOO = [
     ),
     HandIn("a test that only runs it", {"write_own_test": ONLY_RUNS}, "own_test_wrong"),
     HandIn("a test with a single site", {"write_own_test": ONE_SITE}, "own_test_wrong"),
+    HandIn(
+        "the terms in another order",
+        {
+            "write_file": [
+                (
+                    'return {"L_c": self.loss(output, batch), "L_pkt": L_pkt}',
+                    'return {"L_pkt": L_pkt, "L_c": self.loss(output, batch)}',
+                )
+            ]
+        },
+        kind="right",
+    ),
+    HandIn(
+        "an own test that asks for the card, too",
+        {"write_own_test": CARD},
+        kind="right",
+    ),
+    HandIn(
+        "an own test that asks whether a gradient is there",
+        {"write_own_test": [(" and child.stem.weight.grad.abs().max() > 0", "")]},
+        kind="right",
+    ),
+    HandIn(
+        "the first call of each module only",
+        {
+            "write_file": [
+                (
+                    "for c, p in zip(own[site.child], inherited.features[site.parent])",
+                    "for c, p in zip(own[site.child][:1], inherited.features[site.parent])",
+                )
+            ]
+        },
+        "terms",
+    ),
 ]
