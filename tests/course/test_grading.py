@@ -7,7 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from hkt_course import compare, fence, grader, source
+from hkt_course import compare, fence, grader, rehearsal, source
 from hkt_course.student import encode
 from hkt_lite.config import PROJECT, HKTError
 from tests.course import zoo
@@ -208,3 +208,19 @@ def test_a_name_that_the_variant_does_not_define_is_said(tmp_path, warm):
     (tmp_path / "a1.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
     with pytest.raises(HKTError, match="a1 uses V.kappa, which its variant does not define"):
         source.instance(tmp_path / "a1.ipynb", 1, warm)
+
+
+def test_the_own_look_says_when_no_test_can_be_asked(judges, warm):
+    replaces = last_cell("torch.nn.functional.relu = print")
+    handed = make(judges(NAME).source, HandIn("a library function is replaced", trick=replaces))
+    said = "No test can be asked: Stopped: torch.nn.functional.relu was replaced"
+    assert rehearsal.rehearse(handed, warm)["errors"][-1].startswith(said)
+
+
+def test_what_is_no_picture_is_not_shown():
+    """Whatever a hand-in's process may send in the place of one."""
+    cell = nbformat.v4.new_code_cell()
+    for told in (["%%%"], [5], 5, "<script>", ['iVBORw0KGgo" onload="'], None):
+        grader._show(cell, {"out": "text", "figures": told, "error": None})
+        shown = [dict(output.get("data", {})) for output in cell.outputs[1:]]
+        assert not any('"' in text for one in shown for text in one.values()), told
