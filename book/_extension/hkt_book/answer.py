@@ -35,8 +35,8 @@ class Verdicts(Directive):
         link = (
             f'<a href="{up}{VARIANTS}">What these variants are, and what they are held against.</a>'
         )
-        beside = gains(published()).removesuffix("</p>")
-        return [nodes.raw("", f"{strip(made, up)}{beside} {link}</p>", format="html")]
+        beside = gains(published(), f" {link}")
+        return [nodes.raw("", f"{strip(made, up)}{beside}", format="html")]
 
 
 def role(name, rawtext, text, lineno, inliner, options=None, content=()):
@@ -105,13 +105,14 @@ def central(made: Judged) -> Iterator[str]:
             )
 
 
-def gains(records) -> str:
+def gains(records, more: str = "") -> str:
     """As HTML: which variants have an interval above the plain child's on real data, whatever was
-    claimed, the best first, and which stand when all such differences are one family."""
+    claimed, the best first, and which stand when all such differences are one family; `more` ends
+    the paragraph."""
     every = [one for one in compared(records, MEASURED) if one[1].config.source == "real"]
     found = sorted((one for one in every if one[-1].low > 0), key=lambda one: -one[-1].mean)
     if not found:
-        return "<p>On real data no variant's interval lies above the plain child's.</p>"
+        return f"<p>On real data no variant's interval lies above the plain child's.{more}</p>"
     places: dict[str, list[str]] = {}
     for title, one, metric, d in found:
         name, digits = metric_name(one.config.task, metric)
@@ -127,7 +128,7 @@ def gains(records) -> str:
         said += " HKT with its mixture is not among them."
     return (
         "<p>Better than the plain child on real data, by an interval above 0:</p>"
-        f"<ul>{listed}</ul><p>{said}</p>"
+        f"<ul>{listed}</ul><p>{said}{more}</p>"
     )
 
 
