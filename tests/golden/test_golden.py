@@ -115,6 +115,20 @@ def test_a_version_rises_only_where_something_differs(empty):
     assert [path.name for path in empty.iterdir()] == ["toy-plain-real.json"]
 
 
+@pytest.mark.parametrize("said, same", [(51.25, True), (48.75, True), (52.5, False), (47.5, False)])
+def test_one_image_may_tip_over_after_training_and_not_two(empty, said, same):
+    """On another processor; before training, and in another number, nothing of the kind."""
+    image = {"x": ["float32 [80, 3, 32, 32]", 0.5]}
+    values = {"a": {"batches": {"test": image}, "test": {"last": {"accuracy": 50.0}}}}
+    compare.accept("toy-plain-real", values, "first")
+    moved = {"a": {**values["a"], "test": {"last": {"accuracy": said}}}}
+    assert (compare.differences("toy-plain-real", moved) == []) == same
+    before = {"a": {**values["a"], "untrained": {"test": {"accuracy": 50.0}}}}
+    compare.accept("toy-plain-synthetic", before, "first")
+    moved = {"a": {**before["a"], "untrained": {"test": {"accuracy": said}}}}
+    assert compare.differences("toy-plain-synthetic", moved)
+
+
 def test_no_acceptance_without_a_reason(empty):
     with pytest.raises(HKTError, match="reason"):
         compare.accept("toy-plain-real", VALUES, "  ")
