@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -239,21 +240,17 @@ def without_magics(code: str) -> str:
 
 
 def _show(cell, answer: dict) -> None:
-    """What a cell printed, drew and raised, as its outputs.  It comes from the hand-in's process
-    and goes into a page, so only text and pictures, encoded anew, are taken from it."""
+    """What a cell printed, drew and raised, as its outputs: text, and pictures encoded anew."""
     from nbformat import v4
 
     cell.outputs = []
     if answer.get("out"):
         cell.outputs.append(v4.new_output("stream", name="stdout", text=str(answer["out"])))
-    try:
-        pictures = [base64.b64decode(told) for told in answer.get("figures", [])]
-    except (ValueError, TypeError):
-        pictures = []
-    for data in pictures:
-        if data.startswith(PNG):
-            shown = {"image/png": base64.b64encode(data).decode()}
-            cell.outputs.append(v4.new_output("display_data", data=shown))
+    with suppress(ValueError, TypeError):  # no text in base64
+        for data in map(base64.b64decode, answer.get("figures", [])):
+            if data.startswith(PNG):
+                shown = {"image/png": base64.b64encode(data).decode()}
+                cell.outputs.append(v4.new_output("display_data", data=shown))
     if answer.get("error"):
         cell.outputs.append(error_output(said(answer["error"])))
 
@@ -264,10 +261,14 @@ def error_output(sentence: str):
     return v4.new_output("error", ename="Error", evalue=sentence, traceback=[sentence])
 
 
-def said(error: dict) -> str:
-    where = f" (in {', '.join(error['where'])})" if error["where"] else ""
-    text = f": {error['text']}" if error["text"] else ""
-    return f"{error['name']}{text}{where}"
+def said(error) -> str:
+    """What was raised, as a sentence; a hand-in's process may say anything in its place."""
+    try:
+        where = f" (in {', '.join(error['where'])})" if error["where"] else ""
+        text = f": {error['text']}" if error["text"] else ""
+        return f"{error['name']}{text}{where}"
+    except (LookupError, TypeError):
+        return "its process answered what nobody asked"
 
 
 class Judge:

@@ -224,3 +224,8 @@ def test_what_is_no_picture_is_not_shown():
         grader._show(cell, {"out": "text", "figures": told, "error": None})
         shown = [dict(output.get("data", {})) for output in cell.outputs[1:]]
         assert not any('"' in text for one in shown for text in one.values()), told
+
+
+@pytest.mark.parametrize("error", [5, "x", [], {"name": "E"}, {"name": 1, "text": 2, "where": [3]}])
+def test_whatever_a_process_says_was_raised_grading_goes_on(error):
+    assert grader.said(error) == "its process answered what nobody asked"
