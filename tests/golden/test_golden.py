@@ -118,8 +118,8 @@ def test_a_version_rises_only_where_something_differs(empty):
 @pytest.mark.parametrize("said, same", [(51.25, True), (48.75, True), (52.5, False), (47.5, False)])
 def test_one_image_may_tip_over_after_training_and_not_two(empty, said, same):
     """On another processor; before training, and in another number, nothing of the kind."""
-    image = {"x": ["float32 [80, 3, 32, 32]", 0.5]}
-    values = {"a": {"batches": {"test": image}, "test": {"last": {"accuracy": 50.0}}}}
+    labels = {"y": ["int64 [80]", 270, 9]}
+    values = {"a": {"batches": {"test": labels}, "test": {"last": {"accuracy": 50.0}}}}
     compare.accept("toy-plain-real", values, "first")
     moved = {"a": {**values["a"], "test": {"last": {"accuracy": said}}}}
     assert (compare.differences("toy-plain-real", moved) == []) == same
