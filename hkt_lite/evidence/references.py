@@ -117,7 +117,7 @@ def criteria(records) -> Block:
         )
         errata += [f"{claim.id}, corrected {one.date}: {one.text}" for one in claim.errata]
     return table.block(
-        "Criteria, committed before the runs they judge (data/claims.yaml)."
+        "Criteria, committed before the runs they judge, and their corrections (data/claims.yaml)."
         + (" Corrections made later stand below." if errata else ""),
         *errata,
         values=values,
