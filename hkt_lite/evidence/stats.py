@@ -7,6 +7,7 @@ Intervals and tests are two-sided at `level` = 0.95; sd is the sample standard d
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -94,13 +95,24 @@ def bootstrap(
     if a.shape != b.shape or a.ndim != 2 or not a.size:
         raise ValueError(f"bootstrap compares two (seeds, examples), got {a.shape} and {b.shape}.")
     seeds, examples = a.shape
-    d, random, means = a - b, np.random.default_rng(seed), []
-    for _ in range(draws):
-        rows = random.integers(seeds, size=seeds)
-        counts = np.bincount(random.integers(examples, size=examples), minlength=examples)
-        means.append(float(d[rows].mean(0) @ counts) / examples)
+    taken = _taken(examples, draws, seed)
+    parts = [(a - b) @ part.T.astype(np.float32) for part in np.array_split(taken, 16)]
+    totals = np.concatenate(parts, axis=1)  # of each seed in each draw
+    rows = np.random.default_rng((seed, 1)).integers(seeds, size=(seeds, draws))
+    means = np.take_along_axis(totals, rows, axis=0).mean(0) / examples
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=2)
+def _taken(examples: int, draws: int, seed: int) -> np.ndarray:
+    """How often each draw takes each example (draws, examples): the same for every comparison of a
+    page, so kept.  A byte is enough: 256 times happens in one of 256! draws."""
+    random, taken = np.random.default_rng(seed), np.empty((draws, examples), np.uint8)
+    for counts in taken:
+        drawn = random.integers(examples, size=examples)
+        counts[:] = np.bincount(drawn, minlength=examples)
+    return taken
 
 
 def detectable(sd: float, n: float, power: float = 0.8, alpha: float = 0.05) -> float:

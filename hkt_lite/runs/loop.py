@@ -277,7 +277,8 @@ class Run:
             self.seen[name] = [torch.cat([value.cpu() for value in values])]
 
     def _terms(self, batch) -> dict[str, Tensor]:
-        with autocast(self.config):
+        c = self.config
+        with autocast(c.device, c.precision, c.compile):
             return self.method(batch)
 
     def _try(self, index: Tensor, epoch: int, size: int) -> None:

@@ -14,8 +14,6 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-from ..config import Config
-
 PRODUCTS = {linear, torch.matmul, torch.mm, torch.bmm, torch.conv1d, torch.conv2d, torch.conv3d}
 PRODUCTS |= {torch.conv_transpose2d, torch.conv_transpose3d, Tensor.matmul, Tensor.__matmul__}
 
@@ -36,11 +34,11 @@ def _rounded(x):
     return x.bfloat16().float() if isinstance(x, Tensor) else x
 
 
-def autocast(config: Config) -> ExitStack:
-    """The context of a step in the configured precision."""
-    half, context = config.precision == "bf16", ExitStack()
-    context.enter_context(torch.autocast(config.device, torch.bfloat16, enabled=half))
-    if half and config.device == "cpu" and not (config.compile or native()):
+def autocast(device: str, precision: str, compiled: bool = False) -> ExitStack:
+    """The context of a step in a precision: "fp32" or "bf16"."""
+    half, context = precision == "bf16", ExitStack()
+    context.enter_context(torch.autocast(device, torch.bfloat16, enabled=half))
+    if half and device == "cpu" and not (compiled or native()):
         context.enter_context(Bfloat16InFloat32())
     return context
 

@@ -26,6 +26,7 @@ from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.config import PROJECT
 from hkt_lite.files import write_json
 from hkt_lite.runs.bench import Bench, compared
+from hkt_lite.runs.precision import autocast
 from tests.perf import tables
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -42,7 +43,7 @@ class Convolutions(nn.Module):
         self.layers = nn.ModuleList(m for m in network.modules() if isinstance(m, nn.Conv2d))
         self.pictures: list[Tensor] = []
         hooks = [one.register_forward_pre_hook(self._keep) for one in self.layers]
-        with torch.no_grad(), _autocast(x, precision):
+        with torch.no_grad(), autocast(x.device.type, precision):
             network(x)
         for hook in hooks:
             hook.remove()
@@ -62,14 +63,12 @@ def operations(action) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def _autocast(x: Tensor, precision: str) -> torch.autocast:
-    return torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-def step(model: nn.Module, x: Tensor, y: Tensor | None, precision: str) -> None:
+def step(
+    model: nn.Module, x: Tensor, y: Tensor | None, precision: str, compiled: bool = False
+) -> None:
     """Forward and backward; with `y` also cross-entropy and an update, as in training."""
     model.zero_grad()
-    with _autocast(x, precision):
+    with autocast(x.device.type, precision, compiled):
         out = model(x)
         loss = out if y is None else F.cross_entropy(out, y)
     loss.backward()
@@ -94,7 +93,7 @@ def device(
     work = {name: operations(way) for name, way in ways.items()}
     if compiled:
         faster = torch.compile(network, mode="default" if where == "cpu" else "reduce-overhead")
-        ways[COMPILED] = partial(step, faster, x, y, precision)
+        ways[COMPILED] = partial(step, faster, x, y, precision, compiled)
         work[COMPILED] = work[STEP]
 
     def timed(name: str) -> float:

@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hkt_lite.config import Config
 from hkt_lite.runs import precision
 from hkt_lite.runs.precision import Bfloat16InFloat32, autocast
 
@@ -90,9 +89,9 @@ def test_only_a_processor_without_bfloat16_takes_this_way(fast, monkeypatch):
     layer, x, used = nn.Linear(4, 2), drawn(3, 4), []
     monkeypatch.setattr(precision, "native", lambda: fast)
     monkeypatch.setattr(precision, "_rounded", lambda x: used.append(x) or x)
-    with autocast(Config(task="cifar10", method="plain", precision="fp32", device="cpu")):
+    with autocast("cpu", "fp32"):
         assert layer(x).dtype == torch.float32
     assert not used
-    with autocast(Config(task="cifar10", method="plain", precision="bf16", device="cpu")):
+    with autocast("cpu", "bf16"):
         assert layer(x).dtype == torch.bfloat16
     assert bool(used) is not fast
