@@ -141,7 +141,9 @@ class Task:
             name = choose("public checkpoint of", config.parent, self.public)
             return data_home() / "weights" / name
         if weights == "committed":
-            return COMMITTED / f"{config.task}-{self.seen}-{config.parent}.safetensors"
+            name = f"{config.task}-{self.seen}-{config.parent}.safetensors"
+            known = [path.name for path in COMMITTED.glob("*.safetensors")]
+            return COMMITTED / choose("committed parent", name, known)
         raise HKTError(
             f"parent_weights {weights!r} are no file of the benchmark; ask `runs.parent`."
         )

@@ -80,7 +80,7 @@ def test_the_committed_grids_can_be_read():
     [
         ("cifar10", "cifar10-cpu-tuning", "cifar10-cpu"),
         ("flow", "flow-tuning", "flow-synthetic"),
-        ("lits", "lits-real-tuning", "lits-real"),
+        ("lits", "lits-few-tuning", "lits-few"),
     ],
 )
 def test_grids_keep_the_protocol(task, tuning, scores):

@@ -1,7 +1,7 @@
 """Liver and tumour in CT: a residual U-Net parent, a U-Net child of an eighth or less, named sites.
 
     hkt run lits hkt --scale quick                            # phantoms, two cores, no network
-    hkt run lits hkt --scale cpu --parent-weights run:ID      # real data, parent from a plain run
+    hkt run lits hkt --scale cpu -s parent_weights=run:ID     # real data, parent from a plain run
     hkt eval lits FILE --protocol own-volumes                 # on any labelled CT under HKT_DATA
 
 The paper names LiTS and nothing more; all of this is our choice.  Real data is LiTS or Task03_Liver
@@ -115,6 +115,10 @@ class Lits(Task):
         if "dice_lesion" in metrics:
             return metrics["dice_lesion"] > 0.16
         return metrics["dice"] > 0.5
+
+    @property
+    def seen(self) -> str:
+        return self.corpus if self.config.source == "real" else super().seen
 
     def network(self, arch: str) -> nn.Module:
         return unet.unet(arch, self.classes)
