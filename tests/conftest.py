@@ -23,6 +23,11 @@ from hkt_lite.runs import golden
 from tests import toy
 
 
+def pytest_xdist_auto_num_workers(config) -> int:
+    """One more than there are processors: many of the longest tests wait for other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
     """The longest chain first, then what is slow: so all workers are busy until the end."""
     chain = ("smoke_pages", "html", "toy_template")

@@ -21,9 +21,9 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1740,
-    "benchmarks": 4350,
+    "benchmarks": 4352,
     "runs": 2730,
-    "evidence": 2820,
+    "evidence": 2832,
     "book": 1400,
     "cli": 560,
     "": 480,

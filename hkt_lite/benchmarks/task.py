@@ -141,9 +141,8 @@ class Task:
             name = choose("public checkpoint of", config.parent, self.public)
             return data_home() / "weights" / name
         if weights == "committed":
-            name = f"{config.task}-{self.seen}-{config.parent}.safetensors"
-            known = [path.name for path in COMMITTED.glob("*.safetensors")]
-            return COMMITTED / choose("committed parent", name, known)
+            known = {path.stem: path for path in COMMITTED.glob("*.safetensors")}
+            return choose("committed parent", f"{config.task}-{self.seen}-{config.parent}", known)
         raise HKTError(
             f"parent_weights {weights!r} are no file of the benchmark; ask `runs.parent`."
         )
@@ -151,7 +150,8 @@ class Task:
     @property
     def seen(self) -> str:
         """The data that a committed parent has learnt from, as in its file's name."""
-        return self.config.source
+        stages = self.config.stages if self.config.source == "real" else None
+        return stages[0].corpus if stages else self.config.source
 
     @property
     def layout(self) -> torch.memory_format:

@@ -42,6 +42,7 @@ def contrasts(
     scale: str | None = None,
     source: str | None = None,
     audit: bool = False,
+    train_size: int | None = None,
 ) -> Block:
     """Paired differences of the first minus the second variant of each pair, positive where the
     first is better; p adjusted for all of them (Holm).
@@ -53,10 +54,10 @@ def contrasts(
     the sets were swapped.
     """
     purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
-    asked = {"task": task, "scale": scale, "source": source, "images": images}
+    asked = {"task": task, "scale": scale, "source": source, "train_size": train_size}
     wanted = [[Side(**side) for side in pair] for pair in pairs]
     parents = any(side.parent for pair in wanted for side in pair)
-    found = panels(group(records, purposes, **asked), parents)
+    found = panels(group(records, purposes, **asked, images=images), parents)
     best = max((_sides(panel, wanted, purposes) for panel in found), key=len, default=[])
     if not best:
         return none(f"{where(task, scale, source, 'pair of runs')} with {SEEDS} common seeds")

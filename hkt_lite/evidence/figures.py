@@ -30,10 +30,12 @@ def dots(
     difference: bool = False,
     scale: str | None = None,
     source: str | None = None,
+    train_size: int | None = None,
 ) -> Block:
     """The score table as a picture: means with t-intervals over seeds, or with `difference` the
     paired differences to plain."""
-    for panel in panels(group(records, SHOWN, task=task, scale=scale, source=source)):
+    asked = {"task": task, "scale": scale, "source": source, "train_size": train_size}
+    for panel in panels(group(records, SHOWN, **asked)):
         groups, gains, rows = ready(panel), to_plain(panel, metric), []
         for name, one in unique(groups).items():
             s = gains.get(one) if difference else one.summary(metric)

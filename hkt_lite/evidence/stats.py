@@ -106,13 +106,11 @@ def bootstrap(
 
 @lru_cache(maxsize=2)
 def _taken(examples: int, draws: int, seed: int) -> np.ndarray:
-    """How often each draw takes each example (draws, examples): the same for every comparison of a
-    page, so kept.  A byte is enough: 256 times happens in one of 256! draws."""
-    random, taken = np.random.default_rng(seed), np.empty((draws, examples), np.uint8)
-    for counts in taken:
-        drawn = random.integers(examples, size=examples)
-        counts[:] = np.bincount(drawn, minlength=examples)
-    return taken
+    """How often each draw takes each example (draws, examples), kept: a page asks for it again and
+    again.  A byte is enough: 256 times happens in one of 256! draws."""
+    random = np.random.default_rng(seed)
+    takes = (random.integers(examples, size=examples) for _ in range(draws))
+    return np.stack([np.bincount(one, minlength=examples).astype(np.uint8) for one in takes])
 
 
 def detectable(sd: float, n: float, power: float = 0.8, alpha: float = 0.05) -> float:

@@ -116,10 +116,6 @@ class Lits(Task):
             return metrics["dice_lesion"] > 0.16
         return metrics["dice"] > 0.5
 
-    @property
-    def seen(self) -> str:
-        return self.corpus if self.config.source == "real" else super().seen
-
     def network(self, arch: str) -> nn.Module:
         return unet.unet(arch, self.classes)
 
