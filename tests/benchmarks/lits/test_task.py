@@ -500,6 +500,26 @@ def test_a_quick_child_sees_lesions():
     assert record.selected.test["dice_liver"] > 0.85 and Lits.learnt(record.selected.test)
 
 
+def real(**fields):
+    """A child of the slice collection, whose data nobody looks at yet."""
+    stages = [{"corpus": slices.FOLDER, "epochs": 1, "crop": [128, 128]}]
+    pair = {"parent": "resunet2d-24x4", "child": "resunet2d-6x4", "parent_weights": "committed"}
+    asked = {"task": "lits", "method": "kd", "scale": "cpu", "source": "real", "stages": stages}
+    return Lits(resolve(Config(**asked, **pair, **fields)))
+
+
+def test_the_committed_parent_of_real_slices_has_their_classes():
+    parent, path = real().parent()
+    assert path.name == "lits-liver_ct-resunet2d-24x4.safetensors"
+    assert parent(torch.zeros(1, 1, 32, 32)).shape == (1, 2, 32, 32)
+
+
+def test_a_parent_that_is_not_committed_is_named():
+    config = real().config.but(parent="resunet2d-24x5", child="resunet2d-6x5")
+    with pytest.raises(HKTError, match="no committed parent 'lits-liver_ct-resunet2d-24x5'"):
+        Lits(config).parent()
+
+
 @pytest.mark.real
 @pytest.mark.skipif(not slices.present(REAL), reason="HKT_DATA holds no liver_ct")
 def test_real_slices_are_one_class_and_split_by_volume(monkeypatch):
