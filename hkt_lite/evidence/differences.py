@@ -160,11 +160,12 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     table = Table(3)
     for title, one, metric, d in above + below:
         config = one.config
-        half = f", {PRECISIONS['bf16']}" if config.precision == "bf16" else ""
+        budget = f"{config.scale} scale, {config.train_size:,} examples"
+        budget += f", {PRECISIONS['bf16']}" if config.precision == "bf16" else ""
         table.row(
             {
                 "in its favour": "yes" if d.mean > 0 else "no",
-                "benchmark": f"{config.task}, {config.source} data, {config.scale} scale{half}",
+                "benchmark": f"{config.task}, {config.source} data, {budget}",
                 "method": title,
                 "measured by": metric_name(config.task, metric)[0],
                 "seeds": d.n,

@@ -76,7 +76,9 @@ def test_what_helps_on_real_data_is_said_from_the_records():
     sharp = {"sam": 0.05, "purpose": "control"}
     open_ = family("kd", [73.0, 75.6, 74.4])
     said = answer.gains([*plain, *open_, *family("plain", clear, **sharp)])
-    assert "<b>CIFAR-10</b>, accuracy (%): plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
+    size = plain[0].config.train_size
+    at = f"<b>CIFAR-10</b>, {size:,} training examples, accuracy (%): "
+    assert f"{at}plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
     assert "KD" not in said and said.endswith("HKT with its mixture is not among them.</p>")
     assert (
         "for all 2 differences to plain on real data 1 of 1 would stand: plain, SAM 0.05." in said

@@ -117,7 +117,9 @@ def gains(records, more: str = "") -> str:
     for title, one, metric, d in found:
         name, digits = metric_name(one.config.task, metric)
         said = f"{_variant(title)} {with_interval(d._asdict(), digits)}"
-        places.setdefault(f"<b>{get(one.config.task).title}</b>, {name}", []).append(said)
+        size = f"{one.config.train_size:,} training examples"
+        place = f"<b>{get(one.config.task).title}</b>, {size}, {name}"
+        places.setdefault(place, []).append(said)
     listed = "".join(f"<li>{place}: {'; '.join(here)}</li>" for place, here in places.items())
     adjusted = holm([one[-1].p for one in every])
     stand = [_variant(one[0]) for one, p in zip(every, adjusted) if p < 0.05 and one[-1].low > 0]
