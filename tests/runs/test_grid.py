@@ -97,8 +97,9 @@ def test_grids_keep_the_protocol(task, tuning, scores):
     assert named[1] <= named[0] and {one.lr for one in scored} <= {one.lr for one in tried}
 
 
-def test_every_method_is_tuned_with_equal_effort():
-    configs, _ = grid.read(PROJECT / "data" / "grids" / "cifar10-cpu-tuning.yaml")
+@pytest.mark.parametrize("name", ["cifar10-cpu-tuning", "lits-few-tuning"])
+def test_every_method_is_tuned_with_equal_effort(name):
+    configs, _ = grid.read(PROJECT / "data" / "grids" / f"{name}.yaml")
     effort = {}
     for config in configs:
         effort.setdefault((config.method, str(config.options)), set()).add(
