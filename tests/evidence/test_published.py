@@ -84,7 +84,8 @@ def test_recorded_shares_follow_from_their_gates():
                 halves = (
                     run.config.precision == "bf16" and run.config.sites
                 )  # maps stay in bfloat16
-                close = pytest.approx(expected, rel=2**-7 if halves else None)
+                # float32 leaves 1 - g few digits where g is near 1
+                close = pytest.approx(expected, rel=2**-7 if halves else None, abs=2**-24)
                 assert share == close, (run.id, epoch.epoch, name)
                 checked += 1
     assert checked > 300
