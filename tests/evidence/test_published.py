@@ -84,8 +84,8 @@ def test_recorded_shares_follow_from_their_gates():
                 halves = (
                     run.config.precision == "bf16" and run.config.sites
                 )  # maps stay in bfloat16
-                # float32 leaves 1 - g few digits where g is near 1
-                close = pytest.approx(expected, rel=2**-7 if halves else 1e-6, abs=2**-24)
+                # 1 - g and quantiles in between are rounded to float32, as numbers near 1 are
+                close = pytest.approx(expected, rel=2**-7 if halves else 1e-6, abs=2**-22)
                 assert share == close, (run.id, epoch.epoch, name)
                 checked += 1
     assert checked > 300
