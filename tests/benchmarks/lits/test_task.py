@@ -500,12 +500,12 @@ def test_a_quick_child_sees_lesions():
     assert record.selected.test["dice_liver"] > 0.85 and Lits.learnt(record.selected.test)
 
 
-def real(**fields):
+def real() -> Lits:
     """A child of the slice collection, whose data nobody looks at yet."""
     stages = [{"corpus": slices.FOLDER, "epochs": 1, "crop": [128, 128]}]
     pair = {"parent": "resunet2d-24x4", "child": "resunet2d-6x4", "parent_weights": "committed"}
     asked = {"task": "lits", "method": "kd", "scale": "cpu", "source": "real", "stages": stages}
-    return Lits(resolve(Config(**asked, **pair, **fields)))
+    return Lits(resolve(Config(**asked, **pair)))
 
 
 def test_the_committed_parent_of_real_slices_has_their_classes():
