@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1740,
     "benchmarks": 4352,
     "runs": 2730,
-    "evidence": 2833,
+    "evidence": 2839,
     "book": 1400,
     "cli": 560,
     "": 480,

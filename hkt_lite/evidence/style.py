@@ -6,6 +6,7 @@ fig, ax = style.axes();  ax.plot(x, y, **style.of("HKT gate"), label="HKT gate")
 
 import base64
 import io
+import re
 from itertools import cycle
 
 import matplotlib
@@ -36,6 +37,9 @@ LOOKS = {
     "aligned HKT": (INHERITED, "H", "-"),
     "parent": (PARENT, "*", "-"),
 }
+# What a drawing does without, and a place, with more digits than a screen shows, as group 1; the
+# factor in scale(0.015625) is no place.
+SPARE = r"<metadata>.*?</metadata>|<!(?:DOCTYPE|--).*?>|\r|(?<=\n)\s+|(?<!scale\()(\d+\.\d{3,})"
 PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">", "H", "x", "+", "1")
 
 
@@ -70,9 +74,8 @@ def axes(rows: int = 1, columns: int = 1, height: float = 3.2, width: float = WI
 def legend(fig, ax, most: int = 4) -> None:
     """The legend of `ax` under the whole figure, so that it never lies on the data."""
     handles, labels = ax.get_legend_handles_labels()
-    fig.legend(
-        handles, labels, loc="outside lower left", ncols=min(most, len(labels)), fontsize=8.5
-    )
+    columns = min(most, len(labels))
+    fig.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8.5)
 
 
 def of(label: str) -> dict:
@@ -92,14 +95,17 @@ def of(label: str) -> dict:
 
 
 def svg(figure) -> str:
-    """The figure as SVG text without date or software version, then closed: the same figure gives
-    the same bytes."""
+    """The figure as SVG text without metadata, comments and indents, places to a hundredth of a
+    point, then closed: the same figure gives the same bytes, a sixth fewer than as drawn."""
     use()
     buffer = io.BytesIO()
-    metadata = {"Date": None, "Creator": None}
-    figure.savefig(buffer, format="svg", metadata=metadata, facecolor="white")
+    figure.savefig(buffer, format="svg")
     plt.close(figure)
-    return buffer.getvalue().decode().replace("\r\n", "\n")
+
+    def kept(found: re.Match) -> str:
+        return f"{round(float(found[1]), 2):.6g}" if found[1] else ""
+
+    return re.sub(SPARE, kept, buffer.getvalue().decode(), flags=re.DOTALL)
 
 
 def png(pixels) -> str:
