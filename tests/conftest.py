@@ -23,6 +23,7 @@ from hkt_lite.runs import golden
 from tests import toy
 
 
+@pytest.hookimpl(optionalhook=True)  # the tests also run without xdist
 def pytest_xdist_auto_num_workers(config) -> int:
     """One more than there are processors: many of the longest tests wait for other processes."""
     return (os.cpu_count() or 1) + 1

@@ -80,6 +80,7 @@ def test_the_committed_grids_can_be_read():
     [
         ("cifar10", "cifar10-cpu-tuning", "cifar10-cpu"),
         ("flow", "flow-tuning", "flow-synthetic"),
+        ("flow-leaves", "flow-leaves-tuning", "flow-leaves"),
         ("lits", "lits-few-tuning", "lits-few"),
     ],
 )
@@ -97,7 +98,7 @@ def test_grids_keep_the_protocol(task, tuning, scores):
     assert named[1] <= named[0] and {one.lr for one in scored} <= {one.lr for one in tried}
 
 
-@pytest.mark.parametrize("name", ["cifar10-cpu-tuning", "lits-few-tuning"])
+@pytest.mark.parametrize("name", ["cifar10-cpu-tuning", "flow-leaves-tuning", "lits-few-tuning"])
 def test_every_method_is_tuned_with_equal_effort(name):
     configs, _ = grid.read(PROJECT / "data" / "grids" / f"{name}.yaml")
     effort = {}
