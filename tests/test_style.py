@@ -21,7 +21,7 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1740,
-    "benchmarks": 4352,
+    "benchmarks": 4353,
     "runs": 2730,
     "evidence": 2839,
     "book": 1400,

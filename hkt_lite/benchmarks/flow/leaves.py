@@ -71,20 +71,22 @@ def picture(*key) -> np.ndarray:
         reach = int(radius[leaf] * longer[leaf] * 1.5) + 1
         (cx, cy), (a, b) = centre[leaf], along[leaf]
         columns, rows = (np.arange(int(c) - reach, int(c) + reach + 1)[:SIDE] for c in (cx, cy))
-        x, y = (columns - cx)[None, :], (rows - cy)[:, None]
+        bare = np.nonzero(free[(rows & (SIDE - 1))[:, None], columns & (SIDE - 1)])
+        if not len(bare[0]):
+            continue  # leaves in front cover all of it
+        rows, columns = rows[bare[0]], columns[bare[1]]
+        x, y = columns - cx, rows - cy
         u = (a * x + b * y) / (radius[leaf] * longer[leaf])
         v = (a * y - b * x) / radius[leaf]
         if square[leaf]:
             inside = (np.abs(u) < 0.8) & (np.abs(v) < 0.8)
         else:
             inside = u * u + v * v < 1
-        place = np.ix_(rows & (SIDE - 1), columns & (SIDE - 1))
-        inside &= free[place]
+        u, v = u[inside], v[inside]
+        place = rows[inside] & (SIDE - 1), columns[inside] & (SIDE - 1)
         shade = grey[leaf] + slope[leaf, 0] * u + slope[leaf, 1] * v + grain[leaf] * noise[place]
-        image[place] = np.where(inside[..., None], shade[..., None] + tint[leaf], image[place])
-        free[place] &= ~inside
-        if not free.any():
-            break
+        image[place] = shade[:, None] + tint[leaf]
+        free[place] = False
     return image
 
 
