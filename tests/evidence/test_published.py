@@ -63,8 +63,10 @@ def test_recorded_children_find_lesions_better_than_who_cannot_see_them():
 
 @pytest.mark.parametrize("method", ["plain", "kd", "at", "hkt"])
 def test_recorded_children_on_real_slices_find_the_liver(method):
+    """One child of KD does not: it had gone over to background early, and the table names it."""
     runs = scores("lits", method, "real")
-    assert len(runs) >= 3 and all(get("lits").learnt(run.selected.test) for run in runs)
+    lost = [run.config.seed for run in runs if not get("lits").learnt(run.selected.test)]
+    assert len(runs) >= 10 and lost == ([4] if method == "kd" else [])
 
 
 def test_recorded_shares_follow_from_their_gates():
