@@ -10,7 +10,7 @@ GATE_NOT_INVERTED = (
 
 ZOO = [
     HandIn(
-        "T squared missing",
+        "τ squared missing",
         {"write_kd": [("return loss *", "return loss + 0 *")]},
         "kd_value kd_gradient",
         kind="mutant",
