@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1740,
     "benchmarks": 4353,
     "runs": 2730,
-    "evidence": 2839,
+    "evidence": 2854,
     "book": 1400,
     "cli": 560,
     "": 480,

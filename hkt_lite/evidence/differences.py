@@ -18,6 +18,7 @@ from .groups import (
     chosen,
     common,
     difference,
+    examples,
     group,
     metric_name,
     panels,
@@ -42,7 +43,7 @@ def contrasts(
     scale: str | None = None,
     source: str | None = None,
     audit: bool = False,
-    train_size: int | None = None,
+    only: dict | None = None,
 ) -> Block:
     """Paired differences of the first minus the second variant of each pair, positive where the
     first is better; p adjusted for all of them (Holm).
@@ -51,10 +52,10 @@ def contrasts(
     `sites` and `recipe`; with `parent` ('public', 'random', 'run:ID') in each variant that has
     one, children of several parents are compared.  Pairs with too few seeds are counted below the
     table.  With `audit`, of the runs whose parent has never seen the child's images, because
-    the sets were swapped.
+    the sets were swapped; `only` of runs whose configuration has these fields.
     """
     purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
-    asked = {"task": task, "scale": scale, "source": source, "train_size": train_size}
+    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
     wanted = [[Side(**side) for side in pair] for pair in pairs]
     parents = any(side.parent for pair in wanted for side in pair)
     found = panels(group(records, purposes, **asked, images=images), parents)
@@ -160,7 +161,7 @@ def differences(records, metrics: dict[str, list[str]]) -> Block:
     table = Table(3)
     for title, one, metric, d in above + below:
         config = one.config
-        budget = f"{config.scale} scale, {config.train_size:,} examples"
+        budget = f"{config.scale} scale, {examples(config)}"
         budget += f", {PRECISIONS['bf16']}" if config.precision == "bf16" else ""
         table.row(
             {

@@ -30,11 +30,11 @@ def dots(
     difference: bool = False,
     scale: str | None = None,
     source: str | None = None,
-    train_size: int | None = None,
+    only: dict | None = None,
 ) -> Block:
     """The score table as a picture: means with t-intervals over seeds, or with `difference` the
-    paired differences to plain."""
-    asked = {"task": task, "scale": scale, "source": source, "train_size": train_size}
+    paired differences to plain; `only` of runs whose configuration has these fields."""
+    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
     for panel in panels(group(records, SHOWN, **asked)):
         groups, gains, rows = ready(panel), to_plain(panel, metric), []
         for name, one in unique(groups).items():
@@ -50,13 +50,14 @@ def dots(
 
 
 def at_hand(
-    records, runs, task: str, scale, source, methods=None, purposes=("score",)
+    records, runs, task: str, scale, source, methods=None, purposes=("score",), only=None
 ) -> list[Group]:
     """Of the page's `runs`, or of the largest published budget that has enough seeds (of
     `methods`); of published runs those that score: with all controls no line could be told."""
     if runs is not None:
         return group(records, {run.purpose for run in records})
-    found = panels(group(records, purposes, task=task, scale=scale, source=source))
+    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
+    found = panels(group(records, purposes, **asked))
     return next(filter(None, (ready(panel, methods) for panel in found)), [])
 
 
@@ -69,10 +70,12 @@ def curves(
     scale: str | None = None,
     source: str | None = None,
     methods: list[str] | None = None,
+    only: dict | None = None,
 ) -> Block:
     """A quantity of the epochs, such as 'val.accuracy' or 'train.L_c', for each method: of `runs`
-    of this page or of published records; of all methods or of those named."""
-    groups, series = at_hand(records, runs, task, scale, source, methods), {}
+    of this page or of published records; of all methods or of those named, and `only` of runs
+    whose configuration has these fields."""
+    groups, series = at_hand(records, runs, task, scale, source, methods, only=only), {}
     split, _, metric = path.partition(".")
     for name, one in unique(groups).items():
         if metric in getattr(one.records[0].epochs[0], split, {}):
@@ -94,10 +97,12 @@ def inherited(
     task: str = "cifar10",
     scale: str | None = None,
     source: str | None = None,
+    only: dict | None = None,
 ) -> Block:
     """How much was inherited in each epoch: quantiles over images, mean over seeds, of the
-    displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'."""
-    groups, series, idle = at_hand(records, runs, task, scale, source), {}, []
+    displacement |m - c| / |c|, of the 'share' ρ or of the 'gate' g; also 'share at SITE'; `only`
+    of runs whose configuration has these fields."""
+    groups, series, idle = at_hand(records, runs, task, scale, source, only=only), {}, []
     for label, one in unique(groups).items():
         if epochs := _bands(one, name):
             series[label] = epochs

@@ -123,9 +123,12 @@ def group(
 ) -> list[Group]:
     """Groups of the runs with one of `purposes` whose configuration has the fields `where`
     (None: any), in table order.  Runs marked `audit` enter only where that purpose is asked for;
-    HKTError for a run given twice.
+    HKTError for a run given twice, or a field that there is not.
     """
     wanted = {field: value for field, value in where.items() if value is not None}
+    for field in wanted.keys() - Config.model_fields.keys():
+        close = nearest(field, Config.model_fields)
+        raise HKTError(f"A configuration has no field {field!r}.{close}")
     found: dict[str, Group] = {}
     for run in records:
         if run.kind != "run" or run.purpose not in purposes or run.audit != ("audit" in purposes):
@@ -262,12 +265,17 @@ def scope(groups: list[Group]) -> str:
     config, taught = groups[0].config, [one for one in groups if one.parent]
     parents = {"random " * newborn(one.config) + one.records[0].parent.arch for one in taught}
     networks = " to ".join(filter(None, [" or ".join(sorted(parents)), config.child]))
-    whence = f" from {corpora(config)}" if config.stages else ""
     updates = f"{config.updates} updates, " if config.updates else ""
     return (
-        f"{config.scale} scale, {config.source} data: {config.train_size:,} training examples"
-        f"{whence}, {config.epochs} epochs, {updates}{PRECISIONS[config.precision]}, {networks}"
+        f"{config.scale} scale, {config.source} data: {examples(config)}, {config.epochs} epochs, "
+        f"{updates}{PRECISIONS[config.precision]}, {networks}"
     )
+
+
+def examples(config: Config) -> str:
+    """How many training examples, and of a curriculum whence."""
+    whence = f" from {corpora(config)}" if config.stages else ""
+    return f"{config.train_size:,} training examples{whence}"
 
 
 def corpora(config: Config) -> str:

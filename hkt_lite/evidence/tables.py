@@ -81,13 +81,14 @@ def scores(
     scale: str | None = None,
     source: str | None = None,
     methods: list[str] | None = None,
-    train_size: int | None = None,
+    only: dict | None = None,
 ) -> Block:
     """Test scores of every method over at least three seeds, and the difference to the plain child
-    in the epoch that `selection` ('selected' or 'last') names."""
+    in the epoch that `selection` ('selected' or 'last') names; `only` of runs whose configuration
+    has these fields, such as {"train_size": 24}."""
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
-    asked = {"task": task, "scale": scale, "source": source, "train_size": train_size}
+    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
     found = panels(group(records, SHOWN, **asked), parents=True)
     parts = [_scores(one, metric, selection, methods) for one in found if ready(one, methods)]
     return stacked(parts, f"{where(task, scale, source, runs_of(methods))} with {SEEDS} seeds")

@@ -629,6 +629,31 @@ def test_children_elsewhere_stand_beside_an_answer_without_looking():
     assert "run " not in show.render("evals", {}, [*FLOWS, *found])["text/plain"]
 
 
+def test_only_runs_with_the_fields_asked_for_are_shown():
+    def more(run):
+        config = run.config.but(updates=12)
+        return run.model_copy(update={"id": config.id, "config": config})
+
+    both, few, many = [*FLOWS, *map(more, FLOWS[:6])], {"updates": 4}, {"updates": 12}
+    assert {run.config.updates for run in FLOWS} == {4}
+    for name, args in {
+        "scores": {"metric": "sintel_epe"},
+        "dots": {"metric": "sintel_epe", "difference": True},
+        "contrasts": {
+            "metric": "sintel_epe",
+            "pairs": [[{"method": "hkt", "sites": "2hkt"}, {"method": "plain"}]],
+        },
+        "curves": {"path": "val.epe"},
+    }.items():
+        asked = {"task": "flow", **args}
+        for only, runs in ((few, FLOWS), (many, both[9:])):
+            made = show.render(name, {**asked, "only": only}, both)
+            assert made[show.MIME]["values"] == show.render(name, asked, runs)[show.MIME]["values"]
+            assert set(made[show.MIME]["records"]) <= {run.id for run in runs}
+    with pytest.raises(HKTError, match=r"no field 'update'.* 'updates'"):
+        show.render("scores", {"task": "flow", "only": {"update": 4}}, FLOWS)
+
+
 def test_the_embedded_datas_difficulty_is_the_gap_to_the_biggest_network():
     big = family(
         "plain",
