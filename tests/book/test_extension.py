@@ -8,8 +8,11 @@ import re
 import shutil
 
 import pytest
+import yaml
 from docutils import nodes
 from hkt_book import address, answer, api, dress, formulas, records
+from pygments.styles import get_style_by_name
+from pygments.token import Token
 from sphinx.errors import ConfigError
 
 import hkt_lite
@@ -211,6 +214,17 @@ def test_a_picture_becomes_a_file_with_its_size(tmp_path):
     (path,) = (tmp_path / "_images").glob("*.svg")
     assert path.read_bytes() == svg
     assert f'src="../_images/{path.name}"' in made and 'width="96" height="48"' in made
+
+
+def test_code_that_has_the_colour_of_the_text_needs_no_mark():
+    code = '<span class="k">if</span><span class="w"> </span><span class="n">a</span><span class="p">:</span>'
+    assert dress.PLAIN.sub(r"\1", code) == '<span class="k">if</span> a:'
+    config = yaml.safe_load((PROJECT / "_config.yml").read_text(encoding="utf-8"))
+    options = config["sphinx"]["config"]["html_theme_options"]
+    for theme in ("light", "dark"):
+        style = get_style_by_name(options[f"pygments_{theme}_style"])
+        plain = (Token.Text, Token.Text.Whitespace, Token.Name, Token.Punctuation)
+        assert len({style.style_for_token(kind)["color"] for kind in plain}) == 1
 
 
 def test_styles_of_parts_that_no_page_uses_are_left_out():

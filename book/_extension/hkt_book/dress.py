@@ -11,6 +11,8 @@ from . import address, records
 
 PICTURE = re.compile(r'<img src="data:image/(svg\+xml|png);base64,([^"]+)"([^>]*)>')
 SIZE = re.compile(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', re.DOTALL)
+# names, punctuation and blanks of code have the colour of the text around them
+PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
 ID = re.compile(r'<code[^>]*>(?:<span class="pre">)?([0-9a-f]{8,12})(?:</span>)?</code>')
 DATA = re.compile(r'data-live="(\w+)"><script type="application/json">(.*?)</script>', re.DOTALL)
 VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
@@ -51,6 +53,7 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
     body = ID.sub(lambda found: _linked(found, known, up), body)
     for old, new in BETTER.items():
         body = body.replace(old, new)
+    body = PLAIN.sub(r"\1", body)
     body = SOLUTION.sub(r"\1 \2", body)
     context["body"] = NOTE.sub(r'<div role="note" class="\1">\2</div>', body)
 
