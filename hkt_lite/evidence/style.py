@@ -96,7 +96,7 @@ def of(label: str) -> dict:
 
 def svg(figure) -> str:
     """The figure as SVG text without metadata, comments and indents, places to a hundredth of a
-    point, then closed: the same figure gives the same bytes, a sixth fewer than as drawn."""
+    point, then closed: the same figure gives the same bytes, a seventh fewer than as drawn."""
     use()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg")
