@@ -11,22 +11,11 @@ import numpy as np
 
 from . import stats
 from .bundles import recomputable
-from .groups import (
-    PRECISIONS,
-    Group,
-    at,
-    chosen,
-    common,
-    difference,
-    examples,
-    group,
-    metric_name,
-    panels,
-    scope,
-)
+from .groups import Group, at, chosen, common, difference, group, panels, scope
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence, signed
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, unlearnt, where
+from .words import PRECISIONS, examples, metric_name
 
 SWAPPED = (
     "An audit, no score: the children learnt from test images, which this parent has never seen, "
@@ -55,10 +44,10 @@ def contrasts(
     the sets were swapped; `only` of runs whose configuration has these fields.
     """
     purposes, images = (("audit",), "swap") if audit else (SHOWN, None)
-    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
     wanted = [[Side(**side) for side in pair] for pair in pairs]
     parents = any(side.parent for pair in wanted for side in pair)
-    found = panels(group(records, purposes, **asked, images=images), parents)
+    asked = {"task": task, "scale": scale, "source": source, "images": images}
+    found = panels(group(records, purposes, only, **asked), parents)
     best = max((_sides(panel, wanted, purposes) for panel in found), key=len, default=[])
     if not best:
         return none(f"{where(task, scale, source, 'pair of runs')} with {SEEDS} common seeds")

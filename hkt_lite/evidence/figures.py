@@ -10,11 +10,12 @@ from ..config import HKTError
 from ..runs.records import QUANTILES, RunRecord
 from . import plots
 from .bundles import recomputable
-from .groups import OBSERVED, Group, chosen, group, metric_name, observed, panels, scope
+from .groups import OBSERVED, Group, chosen, group, observed, panels, scope
 from .literature import Variant
 from .outputs import Block, none, picture, sentence
 from .stats import Paired, Summary
 from .tables import SEEDS, SHOWN, ready, runs_of, to_plain, unique, where
+from .words import metric_name
 
 IDLE = 0.05  # median below which HKT is called inactive, as in claim C7
 LEAD = 0.1  # of a probability: from where on the parent's part of the mixture is said to answer
@@ -34,8 +35,7 @@ def dots(
 ) -> Block:
     """The score table as a picture: means with t-intervals over seeds, or with `difference` the
     paired differences to plain; `only` of runs whose configuration has these fields."""
-    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
-    for panel in panels(group(records, SHOWN, **asked)):
+    for panel in panels(group(records, SHOWN, only, task=task, scale=scale, source=source)):
         groups, gains, rows = ready(panel), to_plain(panel, metric), []
         for name, one in unique(groups).items():
             s = gains.get(one) if difference else one.summary(metric)
@@ -56,8 +56,7 @@ def at_hand(
     `methods`); of published runs those that score: with all controls no line could be told."""
     if runs is not None:
         return group(records, {run.purpose for run in records})
-    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
-    found = panels(group(records, purposes, **asked))
+    found = panels(group(records, purposes, only, task=task, scale=scale, source=source))
     return next(filter(None, (ready(panel, methods) for panel in found)), [])
 
 

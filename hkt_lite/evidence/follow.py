@@ -13,10 +13,11 @@ from scipy import stats as distributions
 
 from ..runs.records import EvalRecord, Record, filename
 from ..runs.store import manifest
-from .groups import Group, at, common, label, metric_name, observed, sign
+from .groups import Group, at, common, observed
 from .literature import Claim
 from .outputs import Cell, Table, moving, number
 from .verdicts import Verdict
+from .words import label, metric_name, sign
 
 SHOWN = (  # of a configuration, whether or not it differs
     *("task", "source", "scale", "parent", "child", "train_size", "epochs", "batch_size"),

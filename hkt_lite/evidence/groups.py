@@ -11,6 +11,7 @@ Whatever else `Config` holds, now or later, must be equal.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import starmap
 from statistics import fmean
 
 from ..benchmarks import get, method_class, method_options
@@ -19,6 +20,7 @@ from ..config import Config, HKTError, canonical, nearest
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
 from .literature import Variant
+from .words import PRECISIONS, deviation, examples, label, newborn, sign
 
 TUNED = ("lr", "weight_decay")  # for each method with equal effort
 RECIPE = ("schedule", "sam")  # of controls: the same steps on the same images, taken otherwise
@@ -27,25 +29,8 @@ RECIPE = ("schedule", "sam")  # of controls: the same steps on the same images, 
 VARIANT = ("method", "options", "sites", "parent_updates", "parent_source", *TUNED, *RECIPE)
 PARENT = ("parent", "parent_weights")
 
-PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
-
 # what a record says of an epoch, also 'share at SITE', and how an axis calls it
 OBSERVED = {"displacement": "displacement |m − c| / |c|", "share": "share ρ", "gate": "gate g"}
-
-
-def metric_name(task: str, metric: str) -> tuple[str, int]:
-    """A metric's name with its unit, and the decimals it is shown with."""
-    return get(task).shown.get(metric, (metric, 3))
-
-
-def sign(task: str) -> int:
-    """1 where a larger metric is better, else -1."""
-    return 1 if get(task).higher_is_better else -1
-
-
-def label(variant: Config | Variant) -> str:
-    """The name of a variant in tables and figures."""
-    return method_class(variant.method).label(variant.options, variant.sites)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +50,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        said = [label(self.config), *map(_said, self.recipe.items())]
+        said = [label(self.config), *starmap(deviation, self.recipe.items())]
         return ", ".join(said + self.unusual)
 
     @property
@@ -119,13 +104,16 @@ class Group:
 
 
 def group(
-    records: Iterable[RunRecord | EvalRecord], purposes: Iterable[str] = ("score",), **where
+    records: Iterable[RunRecord | EvalRecord],
+    purposes: Iterable[str] = ("score",),
+    only: dict | None = None,
+    **where,
 ) -> list[Group]:
     """Groups of the runs with one of `purposes` whose configuration has the fields `where`
-    (None: any), in table order.  Runs marked `audit` enter only where that purpose is asked for;
-    HKTError for a run given twice, or a field that there is not.
+    (None: any) and those of `only`, in table order.  Runs marked `audit` enter only where that
+    purpose is asked for; HKTError for a run given twice, or a field that there is not.
     """
-    wanted = {field: value for field, value in where.items() if value is not None}
+    wanted = {field: value for field, value in where.items() if value is not None} | (only or {})
     for field in wanted.keys() - Config.model_fields.keys():
         close = nearest(field, Config.model_fields)
         raise HKTError(f"A configuration has no field {field!r}.{close}")
@@ -155,11 +143,6 @@ def _group(run: RunRecord) -> Group:
     setting = canonical([fixed, run.provenance.data])
     options = method_options(config.method, config.options)
     return Group(config, options, run.purpose, setting, parent, {config.seed: run})
-
-
-def newborn(config: Config) -> bool:
-    """Whether its parent is a network that has learnt nothing."""
-    return config.parent_weights == "random"
 
 
 def _position(one: Group) -> tuple:
@@ -225,12 +208,6 @@ def difference(
     return d, [one.runs[seed].id for one in (a, b) for seed in seeds]
 
 
-def _said(item: tuple[str, object]) -> str:
-    field, value = item
-    words = {"sam": "SAM", "weight_decay": "weight decay"}
-    return value if field == "schedule" else f"{words[field]} {value:g}"
-
-
 def chosen(
     groups: list[Group],
     variant: Variant,
@@ -270,18 +247,6 @@ def scope(groups: list[Group]) -> str:
         f"{config.scale} scale, {config.source} data: {examples(config)}, {config.epochs} epochs, "
         f"{updates}{PRECISIONS[config.precision]}, {networks}"
     )
-
-
-def examples(config: Config) -> str:
-    """How many training examples, and of a curriculum whence."""
-    whence = f" from {corpora(config)}" if config.stages else ""
-    return f"{config.train_size:,} training examples{whence}"
-
-
-def corpora(config: Config) -> str:
-    """What a child learnt from, in order: the corpora of a curriculum, else the source."""
-    stages = dict.fromkeys(stage.corpus for stage in config.stages or ())
-    return ", then ".join(stages) or config.source
 
 
 def at(record, path: str):

@@ -7,10 +7,11 @@ from ..config import HKTError
 from . import stats
 from .bundles import recomputable
 from .follow import drawer
-from .groups import at, corpora, label, metric_name
+from .groups import at
 from .literature import Claim, Value, read_claims, read_values
 from .outputs import Block, Table, chip, interval, none, number, numeric, sentence
 from .verdicts import judge
+from .words import corpora, label, metric_name
 
 KNOWN = {"read": "read there", "second-hand": "second-hand", "measured": "measured by us"}
 

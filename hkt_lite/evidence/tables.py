@@ -6,21 +6,10 @@ from ..benchmarks import get
 from ..config import HKTError
 from . import stats
 from .bundles import recomputable
-from .groups import (
-    Group,
-    chosen,
-    corpora,
-    difference,
-    group,
-    label,
-    metric_name,
-    newborn,
-    panels,
-    scope,
-    sign,
-)
+from .groups import Group, chosen, difference, group, panels, scope
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence
+from .words import corpora, label, metric_name, newborn, sign
 
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked
@@ -88,8 +77,8 @@ def scores(
     has these fields, such as {"train_size": 24}."""
     if selection not in ("selected", "last"):
         raise HKTError(f"selection must be 'selected' or 'last', got {selection!r}.")
-    asked = {"task": task, "scale": scale, "source": source, **(only or {})}
-    found = panels(group(records, SHOWN, **asked), parents=True)
+    asked = group(records, SHOWN, only, task=task, scale=scale, source=source)
+    found = panels(asked, parents=True)
     parts = [_scores(one, metric, selection, methods) for one in found if ready(one, methods)]
     return stacked(parts, f"{where(task, scale, source, runs_of(methods))} with {SEEDS} seeds")
 

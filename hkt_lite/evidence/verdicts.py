@@ -12,21 +12,10 @@ from dataclasses import dataclass, field, replace
 from ..config import HKTError
 from ..runs.records import EvalRecord, RunRecord
 from . import stats
-from .groups import (
-    Group,
-    at,
-    chosen,
-    common,
-    difference,
-    group,
-    label,
-    observed,
-    panels,
-    scope,
-    sign,
-)
+from .groups import Group, at, chosen, common, difference, group, observed, panels, scope
 from .literature import Claim, Rule
 from .outputs import with_interval
+from .words import label, sign
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
 UNDECIDED = "undecided"

@@ -4,17 +4,9 @@ import pytest
 
 from hkt_lite.benchmarks import get, names
 from hkt_lite.config import Config, HKTError
-from hkt_lite.evidence.groups import (
-    PARENT,
-    VARIANT,
-    difference,
-    group,
-    label,
-    metric_name,
-    observed,
-    panels,
-)
+from hkt_lite.evidence.groups import PARENT, VARIANT, difference, group, observed, panels
 from hkt_lite.evidence.literature import Variant
+from hkt_lite.evidence.words import label, metric_name
 from hkt_lite.runs.store import published
 from tests.fabricated import family, run
 

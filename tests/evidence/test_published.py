@@ -8,7 +8,7 @@ import pytest
 from hkt_lite.benchmarks import get, method_options
 from hkt_lite.benchmarks.flow import curriculum
 from hkt_lite.evidence import show
-from hkt_lite.evidence.groups import label
+from hkt_lite.evidence.words import label
 from hkt_lite.runs.records import RunRecord
 from hkt_lite.runs.store import published
 

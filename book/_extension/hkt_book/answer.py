@@ -12,11 +12,11 @@ from docutils.parsers.rst import Directive
 from hkt_lite.benchmarks import get
 from hkt_lite.config import nearest, results_home
 from hkt_lite.evidence.differences import compared
-from hkt_lite.evidence.groups import metric_name
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip, with_interval
 from hkt_lite.evidence.stats import holm
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
+from hkt_lite.evidence.words import metric_name
 from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"

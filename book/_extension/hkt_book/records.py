@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hkt_lite.book.notebook import known_records, read
 from hkt_lite.evidence import release
-from hkt_lite.evidence.groups import label, metric_name
 from hkt_lite.evidence.outputs import number
+from hkt_lite.evidence.words import label, metric_name
 from hkt_lite.files import write_json
 
 NAMES = {
