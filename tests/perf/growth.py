@@ -112,7 +112,7 @@ def _cache(views: int) -> tuple[Callable, float]:
 
 
 def _sites(number: int) -> tuple[Callable, float]:
-    """A step of HKT at the last `number` of the three layers, the whole step with its graph."""
+    """A step of HKT at the first `number` of the three layers, the whole step with its graph."""
     task = _task(sites="layers", batch_size=64)
     parent, child = (task.placed(task.network(name)) for name in ("resnet20", "resnet8"))
     parts = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
