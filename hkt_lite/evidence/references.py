@@ -202,26 +202,32 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
             [one.id for one in found],
         )
     return table.block(
-        f"Recorded {task} children on real data they were not trained for; training was small and "
-        "on embedded data."
+        f"Recorded {task} children and their parents on real data they were not trained for; "
+        "training was small and on embedded data."
     )
 
 
 def _evaluated(records, task: str) -> dict[tuple, list]:
     """(data, place in tables, label, learning rate, training data, all but the seed) -> evaluations
-    of children of score runs."""
-    scored = (one for one in records if one.kind == "run" and one.purpose == "score")
+    of children of score runs, and before them of their parents."""
+    scored = [one for one in records if one.kind == "run" and one.purpose == "score"]
     runs = {f"run {one.id}": one.config for one in scored}
+    lent = {one.parent.sha256: one.config for one in scored if one.parent}
     groups: dict[tuple, list] = {}
     for one in records:
-        if one.kind != "eval" or one.task != task or one.checkpoint not in runs:
+        if one.kind != "eval" or one.task != task:
             continue
-        config, corpus = runs[one.checkpoint], str(one.protocol.get("corpus"))
+        config = runs.get(one.checkpoint) or lent.get(one.sha256)
+        if not config:
+            continue
+        place = method_class(config.method).order, label(config), config.lr
+        if one.checkpoint not in runs:
+            place = -1, f"the parent, {one.arch}", 0.0
+        corpus = str(one.protocol.get("corpus"))
         if pairs := one.protocol.get("pairs", 0):
             corpus += f", {pairs} pair{'s' * (pairs > 1)}"
         if times := one.protocol.get("shrunk"):
             corpus += f", shrunk {times} times"
-        place = method_class(config.method).order, label(config), config.lr
         key = (corpus, *place, corpora(config), config.but(seed=0).id)
         groups.setdefault(key, []).append(one)
     return groups

@@ -609,6 +609,13 @@ def test_children_elsewhere_stand_beside_an_answer_without_looking():
         "no",
     ]
     assert rows(made, "at 2hkt")[0][3:7] == ["1", "9.500 ± –", "10.000", "no"]
+    lender = next(run.parent for run in FLOWS if run.parent)
+    parents = abroad(FLOWS[3], 2.0).model_copy(
+        update={"id": "ba9876543210", "checkpoint": "any.safetensors", "sha256": lender.sha256}
+    )
+    with_it = show.render("elsewhere", {"task": "flow"}, [*FLOWS, *found, parents])
+    assert rows(with_it, "sintel-clean")[0][1] == f"the parent, {parents.arch}"
+    assert rows(with_it, "the parent")[0][3:7] == ["1", "2.000 ± –", "10.000", "yes"]
     other = FLOWS[0].config.but(seed=7, train_size=FLOWS[0].config.train_size // 2)
     smaller = FLOWS[0].model_copy(update={"id": other.id, "config": other})
     apart = show.render(
