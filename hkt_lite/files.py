@@ -8,6 +8,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +17,27 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel
 from pydantic_core import from_json
 
 from .config import HKTError, canonical
 
 T = TypeVar("T")
+
+
+class NumbersSafeLoader(yaml.SafeLoader):
+    """In which 1e-2 is a number, as in YAML 1.2; YAML 1.1 asks for 1.0e-2."""
+
+
+NumbersSafeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("+-0123456789")
+)
+
+
+def from_yaml(text: str) -> Any:
+    """What people write in a grid or after `-s`.  Raises yaml.YAMLError or ValueError."""
+    return yaml.load(text, NumbersSafeLoader)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

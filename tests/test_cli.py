@@ -52,6 +52,8 @@ def test_help_needs_no_torch(tmp_path):
         (["run", "cifar10", "hkt", "--sede", "1"], "--sede"),
         (["run", "cifar10", "hkt", "--seed", "x"], "'--seed'"),
         (["run", "cifar10", "hkt", "--scale", "huge"], "'huge'"),
+        (["run", "lits", "hkt", "--source", "real"], "-s parent_weights=committed, public"),
+        (["pages", "10_cifar10", "--scale", "huge"], "no scale 'huge'"),
         (["runs", "show", "ffff"], "beginning with 'ffff'"),
         (["grid", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["bench", "cifar01"], "Did you mean 'cifar10'"),
@@ -106,6 +108,22 @@ def test_dry_run_trains_nothing(tmp_path):
         and plan["disk_mb"] > 0
         and not list(tmp_path.iterdir())
     )
+
+
+def test_a_dry_run_without_the_data_tells_what_is_known(tmp_path):
+    """The configuration, with numbers as people write them; a grid lists all its runs."""
+    words = ("run", "cifar10", "plain", "--scale", "cpu", "--source", "real", "-s", "lr=3e-1")
+    ended = hkt(*words, "--dry-run", store=tmp_path / "runs", HKT_DATA=str(tmp_path))
+    plan = json.loads(ended.stdout)
+    assert plan["config"]["lr"] == 0.3 and plan["seconds"] is None
+    assert "CIFAR-10 is not complete" in plan["unknown"]
+    base = "base: {task: cifar10, scale: cpu, source: real, method: plain, seed: {each: [0, 1]}}"
+    (tmp_path / "grid.yaml").write_text(f"{base}\nruns: [{{lr: 1e-1}}, {{lr: +3.E-2}}]\n")
+    words = ("grid", str(tmp_path / "grid.yaml"), "--dry-run")
+    ended = hkt(*words, store=tmp_path / "runs", HKT_DATA=str(tmp_path))
+    *rows, total = ended.stdout.splitlines()
+    assert [row.split("lr=")[1].split()[0] for row in rows] == ["0.1", "0.1", "0.03", "0.03"]
+    assert json.loads(total)["runs"] == 4 and "not complete" in json.loads(total)["unknown"]
 
 
 def test_the_dry_run_of_a_grid_is_of_all_its_runs(tmp_path):

@@ -21,12 +21,12 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1740,
-    "benchmarks": 4353,
-    "runs": 2730,
+    "benchmarks": 4355,
+    "runs": 2738,
     "evidence": 2854,
-    "book": 1400,
-    "cli": 560,
-    "": 480,
+    "book": 1403,
+    "cli": 566,
+    "": 493,
 }
 FILE, FUNCTION = 310, 40
 

@@ -137,7 +137,9 @@ def _check(config: Config, task: type[Task]) -> None:
     """What no benchmark can run, or not this one as it says itself."""
     if config.unresolved:
         where = f"Task {config.task!r} at scale {config.scale!r}"
-        raise HKTError(f"{where} leaves {config.unresolved[0]!r} open; give it a value.")
+        field = config.unresolved[0]
+        known = "committed, public, random, run:ID or a file" if field == "parent_weights" else "…"
+        raise HKTError(f"{where} leaves {field!r} open; give it a value: -s {field}={known}.")
     if config.batch_size > config.train_size:
         sizes = f"batch_size {config.batch_size} is more than train_size {config.train_size}"
         raise HKTError(f"{sizes}; make one smaller or the other larger.")

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import config
-from ..config import HKTError, nearest
+from ..benchmarks import scales
+from ..benchmarks.task import choose
+from ..config import HKTError
 from ..files import read_json, sha256, write_json
 from .check import check
 from .execute import execute_all, sources
@@ -35,9 +37,10 @@ def build(
     root = config.PROJECT if out is None else _copy_book(Path(out))
     generated = root / "book" / "_generated"
     known = {notebook.stem: notebook for notebook in sources()}
-    for name in names or []:
-        if name not in known:
-            raise HKTError(f"There is no notebook {name!r}.{nearest(name, known)}")
+    every = {one for task in scales.names() for one in scales.scales(task)}
+    asked = [("scale", scale, every), *(("notebook", name, known) for name in names or [])]
+    for what, name, there in asked:
+        choose(what, name, there)
     for page in set(generated.glob("*.ipynb")) - {generated / path.name for path in known.values()}:
         page.unlink()  # of a notebook that is gone, or a failed copy
     chosen = [known[name] for name in names or known]

@@ -159,7 +159,7 @@ def environment(**changes: str) -> dict[str, str]:
 def _culprit(error: Exception) -> str:
     """' in code cell 3 with KeyError: …' of papermill's report, or what became of the kernel."""
     if hasattr(error, "ename"):
-        said = plain(error.evalue).strip() or "no message"
+        said = plain(error.evalue).strip().rstrip(".") or "no message"
         return f" in code cell {error.exec_count} with {error.ename}: {said}"
     said = plain(str(error)).strip() or "no message"
     return f" with {type(error).__name__}: {said.splitlines()[0]}"

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 from typer import Argument, Option
+from yaml import YAMLError
 
 from ..config import Config, HKTError, nearest
+from ..files import from_yaml
 from ..runs import golden as goldens
 from ..runs import store
 from ..runs.records import flat
@@ -21,16 +23,14 @@ Settings = Annotated[list[str], Option("--set", "-s", help="Any field of Config:
 
 def values(pairs: list[str]) -> dict:
     """KEY=VALUE words as typed values (YAML scalars and lists)."""
-    import yaml
-
     found = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
             raise HKTError(f"{pair!r} is not KEY=VALUE.")
         try:
-            found[key] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as error:
+            found[key] = from_yaml(text)
+        except (YAMLError, ValueError) as error:
             what = str(error).splitlines()[0]
             raise HKTError(f"The value of {pair!r} cannot be read ({what}).") from None
     return found
@@ -142,7 +142,6 @@ def grid(
     """Run every configuration of a grid file, skipping what is finished (exit 1 if one fails)."""
     from ..runs import executors
     from ..runs.grid import label, read, sweep
-    from ..runs.measure import estimate
 
     configs, purpose = read(file)
     if index is not None and not 0 <= index < len(configs):
@@ -151,15 +150,9 @@ def grid(
         raise HKTError("Either --jobs or --dask says where the runs are made, not both.")
     configs = configs if index is None else [configs[index]]
     if dry_run:
-        known: dict[str, dict] = {}  # seeds and rates cost the same
-        total = {"seconds": 0, "disk_mb": 0.0}
         for number, one in enumerate(configs):
             print(number, label(one))
-            alike = one.but(seed=0, lr=0.1).id
-            if alike not in known:
-                known[alike] = estimate(one)
-            total = {key: round(value + known[alike][key], 1) for key, value in total.items()}
-        print(json.dumps({**known[alike], **total, "runs": len(configs)}))
+        print(json.dumps(_bill(configs)))
         return
     executor = executors.processes(jobs) if jobs else executors.here
     executor = executors.dask(dask) if dask else executor
@@ -170,6 +163,24 @@ def grid(
     if failed:
         print(f"{failed} of {len(answers)} runs failed; the same command tries them again.")
     raise typer.Exit(bool(failed))
+
+
+def _bill(configs: list[Config]) -> dict:
+    """What all runs of a grid will take; None where that of one is not known, and then why."""
+    from ..runs.measure import estimate
+
+    known: dict[str, dict] = {}  # seeds and rates cost the same
+    asked = []
+    for one in configs:
+        alike = one.but(seed=0, lr=0.1).id
+        if alike not in known:
+            known[alike] = estimate(one)
+        asked.append(known[alike])
+    total = {key: value for facts in asked for key, value in facts.items()}
+    for key in ("seconds", "disk_mb"):
+        each = [facts[key] for facts in asked]
+        total[key] = None if None in each else round(sum(each), 1)
+    return {**total, "runs": len(configs)}
 
 
 def export(

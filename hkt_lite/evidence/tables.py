@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..benchmarks import get
+from ..benchmarks import get, method_class
+from ..benchmarks.scales import scales
+from ..benchmarks.task import choose
 from ..config import HKTError
 from . import stats
 from .bundles import recomputable
@@ -11,12 +13,18 @@ from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence
 from .words import corpora, label, metric_name, newborn, sign
 
+SOURCES = ("synthetic", "real")
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked
 UNLEARNT = "Not learnt, no better than an answer without looking: "
 
 
 def where(task: str, scale: str | None, source: str | None, kind: str = "run") -> str:
+    """What is looked for, in words.  Raises HKTError for a task, scale or source there is not."""
+    get(task)
+    for what, name, known in (("scale", scale, scales(task)), ("source", source, SOURCES)):
+        if name:
+            choose(what, name, list(known))
     parts = [source and f"{source}-data", task, kind, scale and f"at {scale} scale"]
     return " ".join(filter(None, parts))
 
@@ -32,7 +40,10 @@ def named(one: Group, methods: Sequence[str] | None) -> bool:
 
 
 def runs_of(methods: Sequence[str] | None) -> str:
-    """What is looked for, in the sentence that says that there is none."""
+    """What is looked for, in the sentence that says that there is none.  HKTError for a method that
+    there is not."""
+    for name in methods or ():
+        method_class(name)
     return f"run of {', '.join(methods)}" if methods else "run"
 
 

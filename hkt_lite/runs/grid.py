@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ..benchmarks import get, resolve
 from ..config import Checked, Config, HKTError
+from ..files import from_yaml
 from .executors import Answer, Executor, Job, here
 from .records import Purpose
 
@@ -53,7 +54,7 @@ def read(path: Path) -> tuple[list[Config], Purpose]:
 
 def _parsed(path: Path) -> Grid:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = from_yaml(path.read_text(encoding="utf-8"))
         return Grid(**(value if isinstance(value, dict) else {}))
     except OSError as error:
         raise HKTError(f"The grid file {path} cannot be read ({error.strerror}).") from None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..benchmarks import get, method_class
 from ..benchmarks.weights import parameters
-from ..config import Config
+from ..config import Config, HKTError
 from ..methods.parent import Cached
 from .device import deterministic
 from .parent import cache_bytes, parent_file
@@ -75,11 +75,19 @@ def flops(model: nn.Module, example: tuple) -> int:
 
 
 def estimate(config: Config) -> dict:
-    """{'seconds', 'disk_mb', 'free_mb'} of a run, from three plain steps of the child.
+    """{'seconds', 'disk_mb', 'free_mb'} of a run, from three plain steps of the child; of one whose
+    data or parent is not here {'seconds': None, 'disk_mb': None, 'unknown': why}.
 
     The parent is counted as one forward pass for every image and cached view, or every image and
     epoch; other methods' own work is not.
     """
+    try:
+        return _estimate(config)
+    except HKTError as error:
+        return {"seconds": None, "disk_mb": None, "unknown": str(error)}
+
+
+def _estimate(config: Config) -> dict:
     task, store = get(config.task)(config).load(), Store.default()
     with deterministic(config):
         child = task.child().train()

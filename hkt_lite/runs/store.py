@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import HKTError, nearest, results_home, runs_home
+from ..config import HKTError, results_home, runs_home
 from ..files import (
     by_state,
     json_bytes,
@@ -66,8 +66,8 @@ class Store:
                     raise HKTError(f"{path} was altered since its record; delete its folder.")
                 return path
         raise HKTError(
-            f"Run {run_id} has no weights in {self.home}; only runs made on this machine have: "
-            f"`hkt reproduce {run_id}` makes them, or name other weights."
+            f"Run {run_id} has no weights in {self.home}; only runs made on this machine have. If "
+            f"it is published, `hkt reproduce {run_id}` makes them; else name other weights."
         )
 
     def finished(self, run_id: str) -> RunRecord | None:
@@ -155,7 +155,7 @@ def by_prefix(paths: Iterable[Path], wanted: str, where: str) -> Record:
     hits = [path for name, path in known.items() if name.startswith(wanted)]
     if len(hits) != 1:
         how_many = "More than one" if hits else "No"
-        hint = "" if hits or not known else nearest(wanted, known)
+        hint = f" `hkt runs list` has the {len(known):,} that there are." if known else ""
         raise HKTError(f"{how_many} {where} record has an id beginning with {wanted!r}.{hint}")
     return load(hits[0])
 

@@ -330,6 +330,10 @@ def test_without_published_records_one_sentence_says_so(call, results):
     [
         ("score", {}, "Did you mean 'scores'"),
         ("scores", {"metrics": 1}, "Did you mean 'metric'"),
+        ("scores", {"task": "cifar01"}, "Did you mean 'cifar10'"),
+        ("scores", {"scale": "quik"}, "Did you mean 'quick'"),
+        ("curves", {"source": "reel"}, "Did you mean 'real'"),
+        ("scores", {"methods": ["hdk"]}, "There is no method 'hdk'"),
         ("claims", {"only": ["C22"]}, "no claim 'C22'"),
         ("scores", {"selection": "best"}, "'selected' or 'last'"),
         ("scores", {"metric": "acuracy"}, "no test metric 'acuracy'"),
