@@ -138,7 +138,7 @@ def _check(config: Config, task: type[Task]) -> None:
     if config.unresolved:
         where = f"Task {config.task!r} at scale {config.scale!r}"
         field = config.unresolved[0]
-        known = "committed, public, random, run:ID or a file" if field == "parent_weights" else "…"
+        known = "committed, public, random or run:ID" if field == "parent_weights" else "…"
         raise HKTError(f"{where} leaves {field!r} open; give it a value: -s {field}={known}.")
     if config.batch_size > config.train_size:
         sizes = f"batch_size {config.batch_size} is more than train_size {config.train_size}"

@@ -27,6 +27,7 @@ import yaml
 from hkt_lite import cli
 from hkt_lite.benchmarks import method_class, resolve
 from hkt_lite.config import PROJECT, Config, HKTError
+from hkt_lite.files import from_yaml
 from hkt_lite.runs import device, measure
 from tests.faults.oracle import METHODS, why_not
 
@@ -228,7 +229,7 @@ class Fuzz:
         path.write_bytes(text.encode(errors="surrogateescape"))
         if given:
             try:
-                expected = yaml.safe_load(path.read_text())["runs"][0]
+                expected = from_yaml(path.read_text())["runs"][0]
             except (yaml.YAMLError, ValueError):
                 expected = None
             if expected is None or any(_axis(value) for value in given.values()):
@@ -341,7 +342,7 @@ def _axis(value) -> bool:
 def _survives(value, text: str) -> bool:
     """Whether YAML, and an argument of a process, say what was meant."""
     try:
-        return "\0" not in text and repr(yaml.safe_load(text)) == repr(value)
+        return "\0" not in text and repr(from_yaml(text)) == repr(value)
     except (yaml.YAMLError, ValueError):
         return False
 
