@@ -101,7 +101,10 @@ def test_what_helps_on_real_data_is_said_from_the_records():
         family(name, scores, source="synthetic")
         for name, scores in (("plain", [74.0, 74.6, 74.2]), ("hkt", clear))
     ]
-    assert answer.gains([one for made in embedded for one in made]).startswith("<p>On real data no")
+    said = answer.gains([one for made in embedded for one in made])
+    assert said.startswith("<p>On real data no")
+    painted = said.partition("And on embedded data, painted for this book:")[2]
+    assert f"{at}HKT gate +" in painted and "Holm" not in said
 
 
 def test_other_records_give_another_answer(other_results):

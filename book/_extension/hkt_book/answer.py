@@ -16,7 +16,7 @@ from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip, with_interval
 from hkt_lite.evidence.stats import holm
 from hkt_lite.evidence.verdicts import CANNOT, NOT, PARTLY, REPRODUCED, UNDECIDED, Verdict, judge
-from hkt_lite.evidence.words import metric_name
+from hkt_lite.evidence.words import examples, metric_name
 from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
@@ -106,21 +106,19 @@ def central(made: Judged) -> Iterator[str]:
 
 
 def gains(records, more: str = "") -> str:
-    """As HTML: which variants have an interval above the plain child's on real data, whatever was
-    claimed, the best first, and which stand when all such differences are one family; `more` ends
-    the paragraph."""
-    every = [one for one in compared(records, MEASURED) if one[1].config.source == "real"]
-    found = sorted((one for one in every if one[-1].low > 0), key=lambda one: -one[-1].mean)
+    """As HTML: which variants have an interval above the plain child's, whatever was claimed, the
+    best first: on real data, and which stand when all such differences are one family, and on
+    embedded data; `more` ends the paragraph on real data."""
+    both = list(compared(records, MEASURED))
+    embedded = _above([one for one in both if one[1].config.source != "real"])
+    beside = ""
+    if embedded:
+        beside = "<p>And on embedded data, painted for this book:</p>" + _listed(embedded)
+    every = [one for one in both if one[1].config.source == "real"]
+    found = _above(every)
     if not found:
-        return f"<p>On real data no variant's interval lies above the plain child's.{more}</p>"
-    places: dict[str, list[str]] = {}
-    for title, one, metric, d in found:
-        name, digits = metric_name(one.config.task, metric)
-        said = f"{_variant(title)} {with_interval(d._asdict(), digits)}"
-        size = f"{one.config.train_size:,} training examples"
-        place = f"<b>{get(one.config.task).title}</b>, {size}, {name}"
-        places.setdefault(place, []).append(said)
-    listed = "".join(f"<li>{place}: {'; '.join(here)}</li>" for place, here in places.items())
+        none = f"On real data no variant's interval lies above the plain child's.{more}"
+        return f"<p>{none}</p>{beside}"
     adjusted = holm([one[-1].p for one in every])
     stand = [_variant(one[0]) for one, p in zip(every, adjusted) if p < 0.05 and one[-1].low > 0]
     said = f"After Holm's correction for all {len(every)} differences to plain on real data "
@@ -130,8 +128,27 @@ def gains(records, more: str = "") -> str:
         said += " HKT with its mixture is not among them."
     return (
         "<p>Better than the plain child on real data, by an interval above 0:</p>"
-        f"<ul>{listed}</ul><p>{said}{more}</p>"
+        f"{_listed(found)}<p>{said}{more}</p>{beside}"
     )
+
+
+def _above(every: list) -> list:
+    """Of `compared`, those above the plain child, the best first."""
+    return sorted((one for one in every if one[-1].low > 0), key=lambda one: -one[-1].mean)
+
+
+def _listed(found: list) -> str:
+    places: dict[str, list[str]] = {}
+    for title, one, metric, d in found:
+        name, digits = metric_name(one.config.task, metric)
+        said = f"{_variant(title)} {with_interval(d._asdict(), digits)}"
+        size = f"{one.config.train_size:,} training examples"
+        if one.config.source != "real":
+            size = examples(one.config)  # from which painted scenes
+        place = f"<b>{get(one.config.task).title}</b>, {size}, {name}"
+        places.setdefault(place, []).append(said)
+    listed = (f"<li>{place}: {'; '.join(here)}</li>" for place, here in places.items())
+    return f"<ul>{''.join(listed)}</ul>"
 
 
 def _variant(title: str) -> str:
