@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1740,
     "benchmarks": 4355,
-    "runs": 2738,
+    "runs": 2745,
     "evidence": 2854,
     "book": 1403,
     "cli": 566,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.utils import deterministic as fills
 
 from ..config import Config, HKTError, stream
 from ..methods.method import MethodError
@@ -14,7 +15,9 @@ from ..methods.method import MethodError
 def deterministic(config: Config) -> Iterator[None]:
     """Threads and kernels as configured; the caller's settings and random state afterwards.
 
-    Raises HKTError where the device is missing, and in place of a method's own errors.
+    Fresh memory is not filled, as torch would with deterministic kernels: that takes a tenth of a
+    step, and changes only what reads memory that nobody wrote.  Raises HKTError where the device
+    is missing, and in place of a method's own errors.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise HKTError("device is 'cuda', but torch sees no GPU here; use -s device=cpu.")
@@ -22,8 +25,11 @@ def deterministic(config: Config) -> Iterator[None]:
         raise HKTError("device is 'mps', but torch sees no Apple GPU here; use -s device=cpu.")
     threads = torch.get_num_threads()
     before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = fills.fill_uninitialized_memory
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    fills.fill_uninitialized_memory = False
     try:
         with torch.random.fork_rng():
             torch.manual_seed(stream(config.seed, "method").initial_seed())
@@ -32,7 +38,8 @@ def deterministic(config: Config) -> Iterator[None]:
         raise HKTError(f"Method {config.method!r}: {error}") from error
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(before, warn_only=warned)
+        fills.fill_uninitialized_memory = filled
 
 
 def check_compile(config: Config, at_sites: bool) -> None:

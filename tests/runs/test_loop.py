@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils import deterministic as fills
 
 from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.cifar10.task import Cifar10
@@ -60,6 +61,27 @@ def test_the_same_config_gives_the_same_bits_whatever_happened_before(
     again = run(config, checkpoint_steps=1)
     torch.set_num_threads(1)
     assert numbers(first) == numbers(again) and equal(weights_first, weights(config, runs_home()))
+
+
+def test_no_number_depends_on_memory_that_nobody_wrote(tmp_path, monkeypatch):
+    found = []
+
+    def fill(*seen):
+        found.append(fills.fill_uninitialized_memory)
+        fills.fill_uninitialized_memory = True  # with what is not a number; `run` puts it back
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, weights_first = run(tiny("hkt")), weights(tiny("hkt"), runs_home())
+        monkeypatch.setenv("HKT_RUNS", str(tmp_path / "other"))
+        again = run(tiny("hkt"), inspect=fill)
+        assert not found[0]
+        assert numbers(first) == numbers(again)
+        assert equal(weights_first, weights(tiny("hkt"), runs_home()))
+        assert fills.fill_uninitialized_memory and torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_methods_start_from_one_child_and_see_the_same_batches():
