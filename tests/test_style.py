@@ -20,10 +20,10 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1740,
+    "methods": 1745,
     "benchmarks": 4355,
     "runs": 2745,
-    "evidence": 2854,
+    "evidence": 2863,
     "book": 1403,
     "cli": 566,
     "": 493,

@@ -13,7 +13,7 @@ from . import stats
 from .bundles import recomputable
 from .groups import Group, at, chosen, common, difference, group, panels, scope
 from .literature import Variant
-from .outputs import Block, Table, none, number, numeric, sentence, signed
+from .outputs import Block, Table, none, number, numeric, sentence, signed, with_interval
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, unlearnt, where
 from .words import PRECISIONS, examples, metric_name
 
@@ -76,6 +76,18 @@ def told(row: dict, digits: int) -> str:
     which = "better" if d["mean"] > 0 else "worse"
     firm = "" if row["p, Holm"] < 0.05 else ", though not after Holm's correction"
     return f"{better} is {which} than {worse} [{low}, {high}]{firm}"
+
+
+def beside_plain(row: dict, unit: str, digits: int) -> str:
+    """What a row behind `show.scores` says of its method beside the plain child; "" for its own."""
+    d = row["better than plain by [95 %]"]
+    if not d:
+        return ""
+    said = f"{row['method']}: {with_interval(d, digits)} {unit} over plain"
+    if d["low"] <= 0 <= d["high"]:
+        detectable = number(row["detectable"], digits)
+        return f"{said}, open: {detectable} {unit} would have been detectable"
+    return f"{said}, {'above' if d['low'] > 0 else 'below'} 0"
 
 
 def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:

@@ -9,7 +9,7 @@ show.render("scores", {"task": "cifar10"})                                     #
 from . import MIME
 from .accounts import costs, fidelity
 from .bundles import figure, measured, render
-from .differences import contrasts, differences, told
+from .differences import beside_plain, contrasts, differences, told
 from .figures import curves, dots, inherited, replay, shares
 from .outputs import signed, with_interval
 from .references import claims, criteria, elsewhere, evals, literature

@@ -39,7 +39,7 @@ class Aligned(HKT):
         said, beta = super().label(options, sites), cls.Options(**options).beta
         if not said.startswith("parent's"):
             return said
-        weight = f", beta {beta}" if beta != cls.Options().beta else ""
+        weight = f", beta {beta:g}" if beta != cls.Options().beta else ""
         return f"{cls.title}, {said}{weight}"
 
     def first_features(self, batch):

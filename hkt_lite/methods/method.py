@@ -97,7 +97,7 @@ class Method(nn.Module):
             if name in cls.Options.choices():
                 title += f" {value}"
             elif value != getattr(default, name):
-                words.append(f"{name} {'+'.join(value) if isinstance(value, tuple) else value}")
+                words.append(f"{name} {_short(value)}")
         return ", ".join([title, *words])
 
     @classmethod
@@ -173,3 +173,10 @@ class Comparing(Method):
                     found.setdefault(name, []).append(value)
         sums = {name: weights[name] * torch.stack(values).sum() for name, values in found.items()}
         return {"L_c": self.loss(output, batch), **sums}
+
+
+def _short(value: Any) -> str:
+    """An option's value in a label: terms with a plus between them, a number without needless 0."""
+    if isinstance(value, tuple):
+        return "+".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

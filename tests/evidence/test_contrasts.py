@@ -133,6 +133,21 @@ def test_a_row_is_told_by_where_its_interval_lies():
     )
 
 
+def test_a_row_of_scores_is_told_beside_plain_and_plain_itself_is_not():
+    def told(d):
+        row = {"method": "KD", "better than plain by [95 %]": d, "detectable": 0.125}
+        return show.beside_plain(row, "px", 2)
+
+    assert told(None) == ""
+    for mean, low, high, words in (
+        (0.1, 0.05, 0.15, "KD: +0.10 [+0.05, +0.15] px over plain, above 0"),
+        (-0.1, -0.15, -0.05, "KD: −0.10 [−0.15, −0.05] px over plain, below 0"),
+        (0.1, -0.05, 0.25, "over plain, open: 0.12 px would have been detectable"),
+        (0.1, 0.0, 0.2, "over plain, open: 0.12 px would have been detectable"),
+    ):
+        assert told({"mean": mean, "low": low, "high": high}).endswith(words)
+
+
 def test_runs_on_swapped_sets_are_compared_where_they_are_asked_for_and_nowhere_else():
     swapped = {"purpose": "audit", "audit": True, "images": "swap", "train_size": 8000}
     made = [*family("plain", PLAIN, **swapped), *family("hkt", [53.0, 53.9, 53.1], **swapped)]

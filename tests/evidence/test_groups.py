@@ -141,7 +141,7 @@ def test_published_records_form_groups_of_equal_seeds():
         ("plain", {}, "plain"),
         ("plain", {"weight": 3.0}, "plain ×3 loss"),
         ("kd", {}, "KD"),
-        ("kd", {"temperature": 2.0}, "KD, temperature 2.0"),
+        ("kd", {"temperature": 2.0}, "KD, temperature 2"),
         ("hkt", {}, "HKT gate"),
         ("hkt", {"kind": "forward_gate"}, "HKT forward_gate"),
         ("hkt", {"lam": 0.3}, "HKT gate, lam 0.3"),
