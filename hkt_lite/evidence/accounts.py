@@ -48,13 +48,19 @@ def _followed(one: Group, split: str, what: str, digits: int) -> Cell:
 
 @recomputable
 def costs(
-    records, task: str = "cifar10", scale: str | None = None, source: str | None = None
+    records,
+    task: str = "cifar10",
+    scale: str | None = None,
+    source: str | None = None,
+    only: dict | None = None,
 ) -> Block:
-    """What the published runs of each method cost: seconds, passes of child and parent, sizes.
+    """What the published runs of each method cost: seconds, passes of child and parent, sizes;
+    `only` of runs whose configuration has these fields.
 
     Seconds are the machine's of that day; passes and sizes are the design's.
     """
-    found = panels(group(records, PURPOSES, task=task, scale=scale, source=source))
+    asked = group(records, PURPOSES, only, task=task, scale=scale, source=source)
+    found = panels(asked, parents=True)
     return stacked([_bill(panel) for panel in found], where(task, scale, source))
 
 

@@ -35,7 +35,8 @@ def dots(
 ) -> Block:
     """The score table as a picture: means with t-intervals over seeds, or with `difference` the
     paired differences to plain; `only` of runs whose configuration has these fields."""
-    for panel in panels(group(records, SHOWN, only, task=task, scale=scale, source=source)):
+    asked = group(records, SHOWN, only, task=task, scale=scale, source=source)
+    for panel in panels(asked, parents=True):
         groups, gains, rows = ready(panel), to_plain(panel, metric), []
         for name, one in unique(groups).items():
             s = gains.get(one) if difference else one.summary(metric)
@@ -113,10 +114,9 @@ def inherited(
     what, at_site, site = name.partition(" at ")
     axis, said = OBSERVED[what] + at_site + site, f"{scope(groups)}."
     if idle:
-        said += (
-            f" At the end next to nothing is inherited for the median image: {', '.join(idle)} "
-            "is inactive."
-        )
+        be = "is" if len(idle) == 1 else "are"
+        said += " At the end next to nothing is inherited for the median image: "
+        said += f"{' and '.join(idle)} {be} inactive."
     return picture(plots.inherited(series, axis), _ids(groups)) + sentence(said)
 
 

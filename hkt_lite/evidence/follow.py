@@ -43,7 +43,7 @@ def steps(claim: Claim, verdict: Verdict, records: Sequence[Record]) -> dict[str
     groups = verdict.groups
     used = [one.runs[seed] for one in groups for seed in common(*groups)]
     used = used or [one for one in records if one.id in verdict.records]
-    rule = f"{claim.criterion} Committed {claim.committed}. So: {verdict.verdict}"
+    rule = f"{claim.criterion} Committed {claim.dates}. So: {verdict.verdict}"
     if not used:
         return {"Rule": _paragraph(f"{rule}, for {verdict.finding}.")}
     again = _paragraph("Each line makes one of these records again:")

@@ -117,6 +117,11 @@ class Claim(Strict):
     committed: datetime.date
     errata: list[Erratum] = []
 
+    @property
+    def dates(self) -> str:
+        """When its rule was committed, and when corrected."""
+        return ", ".join([str(self.committed), *(f"corrected {one.date}" for one in self.errata)])
+
 
 @lru_cache
 def _parsed(text: str):

@@ -218,7 +218,9 @@ def _card(columns: list[str], row: list[Cell], prefix: str) -> str:
 
 
 def sentence(text: str) -> Block:
-    return Block(text, f'<p class="hkt-note">{escape(text, quote=False)}</p>')
+    """A line of text; what stands between backticks is code."""
+    html = re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    return Block(text, f'<p class="hkt-note">{html}</p>')
 
 
 def none(what: str, how: str = "make runs with `hkt grid` and publish them") -> Block:

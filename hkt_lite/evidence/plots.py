@@ -56,11 +56,11 @@ def curves(series: Mapping[str, Sequence[Sequence[float]]], axis: str, title: st
     """One line a label through the mean over its runs, each run a sequence over epochs 1, 2, …; a
     band from the lowest to the highest run."""
     fig, ax = style.axes(height=3.4)
-    table, said = {}, []
+    table, said, looks = {}, [], style.together(series)
     for name, runs in series.items():
         values = np.array([list(run) for run in runs], dtype=float)  # (runs, epochs)
         epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(0)
-        look, several = style.of(name), len(values) > 1
+        look, several = looks[name], len(values) > 1
         label = f"{name} ({len(values)})" if several else name
         ax.plot(epochs, mean, **look, label=label, markevery=max(1, len(epochs) // 12))
         if several:

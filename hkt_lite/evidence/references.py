@@ -105,8 +105,7 @@ def criteria(records) -> Block:
     and every correction of a rule."""
     table, values, errata = Table(ids="", cards="rule-"), {}, []
     for claim in read_claims():
-        dates = [str(claim.committed), *(f"corrected {one.date}" for one in claim.errata)]
-        values[claim.id] = ", ".join(dates)
+        values[claim.id] = claim.dates
         table.row(
             {
                 "claim": f"{claim.id} · {claim.title}",

@@ -7,6 +7,8 @@ fig, ax = style.axes();  ax.plot(x, y, **style.of("HKT gate"), label="HKT gate")
 import base64
 import io
 import re
+from collections import Counter
+from collections.abc import Iterable
 from itertools import cycle
 
 import matplotlib
@@ -92,6 +94,20 @@ def of(label: str) -> dict:
     fitting = [name for name in looks if base == name or base.startswith(f"{name} ")]
     colour, marker, dash = looks[max(fitting, key=len)] if fitting else (TRUTH, "h", "-.")
     return {"color": colour, "marker": marker, "linestyle": dash if label in looks else ":"}
+
+
+def together(labels: Iterable[str]) -> dict[str, dict]:
+    """The looks of lines in one figure: of variants that look alike, each further one has a dash of
+    its own and open markers."""
+    looks, alike = {}, Counter()
+    for label in labels:
+        look = of(label)
+        known = tuple(look.values())
+        if alike[known]:
+            look |= {"linestyle": (0, (7, 1 + 2 * alike[known])), "markerfacecolor": "white"}
+        alike[known] += 1
+        looks[label] = look
+    return looks
 
 
 def svg(figure) -> str:

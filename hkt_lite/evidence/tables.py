@@ -150,19 +150,22 @@ def _notes(
     panel: list[Group], groups: list[Group], gains: dict[Group, stats.Paired]
 ) -> Iterator[str]:
     """Of runs that learnt nothing, which stay in the mean; of variants with too few seeds; and
-    which differences to plain stand when the table's comparisons are taken as one family."""
+    which differences to plain stand when all of their setting, shown or not, are one family."""
     yield from unlearnt(groups)
     few = [one for one in panel if len(one.runs) < SEEDS]
     if few:
         said = [f"{one.label}, lr {one.config.lr:g} ({len(one.runs)})" for one in few]
         yield f"Without a number for want of {SEEDS} seeds: {'; '.join(said)}."
     compared = {name: gains[one] for name, one in unique(groups).items() if one in gains}
-    if len(compared) > 1:
-        adjusted = stats.holm([d.p for d in compared.values()])
-        clear = [name for name, p in zip(compared, adjusted) if p < 0.05]
+    if compared and len(gains) > 1:
+        adjusted = dict(zip(gains, stats.holm([d.p for d in gains.values()])))
+        clear = [name for name, one in unique(groups).items() if adjusted.get(one, 1) < 0.05]
+        which = f"these {len(gains)} differences to plain"
+        if len(compared) < len(gains):
+            which = f"the {len(gains)} differences to plain that there are ({len(compared)} here)"
         yield (
-            f"Of these {len(compared)} differences to plain, clear at 5 % after Holm's correction "
-            f"for their number: {'; '.join(clear) or 'none'}."
+            f"Of {which}, clear at 5 % after Holm's correction for their number: "
+            f"{'; '.join(clear) or 'none'}."
         )
 
 
@@ -256,7 +259,7 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
     that did not learn is called so.  HKTError for a metric that the runs lack."""
     if not records:
         return sentence("No run was made on this page.")
-    groups, lost = group(records, {run.purpose for run in records}), []
+    groups = group(records, {run.purpose for run in records})
     task = records[0].config.task
     kind, (name, digits) = get(task), metric_name(task, metric)
     chooses, _ = metric_name(task, kind.metric)
@@ -267,7 +270,6 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
             config, best, test = run.config, run.selected, tests[run.config.seed]
             said = number(test, digits)
             if not kind.learnt(best.test):
-                lost.append(label(config))
                 said += " (not learnt)"
             table.row(
                 {
@@ -282,6 +284,4 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
                 [run.id],
             )
     notes = ["Live: one run a row, so no interval and no verdict."]
-    if lost:
-        notes.append(f"{UNLEARNT}{', '.join(lost)}.")
-    return table.block(f"Runs of this page, {scope(groups)}.", *notes)
+    return table.block(f"Runs of this page, {scope(groups)}.", *notes, *unlearnt(groups))

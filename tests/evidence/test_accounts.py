@@ -75,3 +75,13 @@ def test_runs_of_one_seed_pay_for_one_cache():
     assert "All 4 runs together: 2.0 hours, 2 fillings of a cache among them." in text
     alone = show.render("costs", {}, [costing(one, 1800.0) for one in family("plain", [74.0] * 2)])
     assert alone["text/plain"].endswith("All 2 runs together: 1.0 hours.")
+
+
+def test_a_run_without_parent_is_on_the_bill_once_and_a_bill_of_some_is_theirs():
+    plain, kd = family("plain", [74.0] * 3), family("kd", [79.0] * 3)
+    blind = family("kd", [73.0] * 3, parent_weights="random", purpose="control")
+    half = family("plain", [74.0] * 2, precision="bf16")
+    known = [*plain, *kd, *blind, *half]
+    assert sum(row["runs"] for row in values("costs", known)) == len(known)
+    (row,) = values("costs", known, only={"precision": "bf16"})
+    assert (row["method"], row["runs"]) == ("plain", 2)

@@ -155,6 +155,18 @@ def test_a_table_is_one_family_of_comparisons():
     told = show.render("scores", {}, [*single, *sum(noise, [])])["text/plain"]
     assert "Of these 5 differences to plain, clear at 5 % after Holm's correction" in told
     assert "for their number: none." in told
+    alone = show.render("scores", {"methods": ["kd"]}, [*single, *sum(noise, [])])["text/plain"]
+    assert "Of the 5 differences to plain that there are (1 here), clear at 5 % after" in alone
+    assert "for their number: none." in alone  # as in the whole table, whatever is shown of it
+
+
+def test_a_picture_has_a_dot_for_each_row_of_its_table_whatever_the_parent():
+    blind = family("kd", [73.0, 73.5, 73.1], parent_weights="random", purpose="control")
+    known = [*family("plain", PLAIN), *family("kd", [75.0, 76.0, 75.0]), *blind]
+    table, picture = (show.render(call, {}, known) for call in ("scores", "dots"))
+    drawn = [row[""] for row in picture[show.MIME]["values"]]
+    assert drawn == [row["method"] for row in table[show.MIME]["values"]]
+    assert drawn == ["plain", "KD", "KD, random parent (control)"]
 
 
 LAMS = list(enumerate([0.2, 0.4, 0.8, 1.0]))
@@ -283,7 +295,8 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
     assert (
         "no interval and no verdict" in made["text/plain"]
-        and "Not learnt, no better than an answer without looking: plain." in made["text/plain"]
+        and "Not learnt, no better than an answer without looking: plain, seed 0."
+        in made["text/plain"]
     )
 
 
@@ -482,6 +495,14 @@ def test_methods_look_different_without_colour():
     names += ["plain ×3 loss", "HKT gate", "HKT forward_gate", "parent"]
     looks = [(style.of(name)["marker"], style.of(name)["linestyle"]) for name in names]
     assert len(set(looks)) == len(looks) and style.of("HKT gate")["color"] == style.INHERITED
+
+
+def test_lines_of_variants_in_one_figure_can_be_told_apart():
+    names = ["plain", "AT", "AT, at layers", "AT, at blocks", "AT, at blocks, beta 333"]
+    looks = style.together(names)
+    assert all(looks[name] == style.of(name) for name in names[:3])
+    assert len({(str(one["linestyle"]), one["color"]) for one in looks.values()}) == len(names)
+    assert looks["AT, at blocks"]["markerfacecolor"] == "white"
 
 
 def test_a_method_keeps_its_look_and_a_new_one_gets_its_own(monkeypatch):

@@ -20,7 +20,7 @@ from hkt_lite.evidence.words import examples, metric_name
 from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
-VARIANTS = "_generated/21_ablations.html"
+VARIANTS = "_generated/26_method_cards.html"
 CENTRAL = "C2"
 MEASURED = {"cifar10": ["accuracy"], "flow": ["sintel_epe", "kitti_epe"], "lits": ["dice"]}
 NUMBERS = "none one two three four five six seven eight nine ten".split()
