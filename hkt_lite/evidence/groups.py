@@ -242,9 +242,10 @@ def scope(groups: list[Group]) -> str:
     config, taught = groups[0].config, [one for one in groups if one.parent]
     parents = {"random " * newborn(one.config) + one.records[0].parent.arch for one in taught}
     networks = " to ".join(filter(None, [" or ".join(sorted(parents)), config.child]))
+    epochs = f"{config.epochs} epoch{'s' * (config.epochs > 1)}"
     updates = f"{config.updates} updates, " if config.updates else ""
     return (
-        f"{config.scale} scale, {config.source} data: {examples(config)}, {config.epochs} epochs, "
+        f"{config.scale} scale, {config.source} data: {examples(config)}, {epochs}, "
         f"{updates}{PRECISIONS[config.precision]}, {networks}"
     )
 
