@@ -1,6 +1,7 @@
 """A class: a folder in nbgrader's layout with a database of its own.   hkt course release FOLDER
 
 course.json                    variant and assignments
+nbgrader_config.py             what nbgrader's pages need to know of this folder
 source/  release/              the class's version with solutions, and without
 zips/                          what students get: the notebook and how to work with it
 inbox/                         hand-ins as they came in: STUDENT__ASSIGNMENT.ipynb
@@ -13,9 +14,7 @@ import csv
 import os
 import re
 import shutil
-import sysconfig
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from hkt_lite.book.notebook import read
 from hkt_lite.config import HKTError
 from hkt_lite.files import read_json, write_bytes, write_json
 
-from . import grader, source
+from . import gradebook, grader, source
 
 FILE = re.compile(r"(?P<student>[\w.@-]+?)__(?P<assignment>\w+?)( ?\(\d+\)|-\d+)?\.ipynb")
 COLUMNS = "student assignment points most by_hand open lost".split()
@@ -33,7 +32,8 @@ HOW = """How to work on {name}.ipynb
 
 1. Install Python 3.11 or newer and the package, from the file you were given:  pip install FILE.whl
    (from a folder, without a network:  pip install --no-index --find-links FOLDER hkt-lite)
-2. Open {name}.ipynb in Jupyter, write where it says YOUR CODE HERE, and run the checks.
+2. Open {name}.ipynb in Jupyter (pip install jupyterlab), write where it says YOUR CODE HERE,
+   and run the checks.
 3. Look at it as the grader will:  hkt course check {name}.ipynb
 4. Hand in this one file, {name}.ipynb.
 """
@@ -67,6 +67,7 @@ class Class:
         """
         for name in names:
             source.path_of(name)
+        gradebook.needed()
         known = self.facts() if (self.root / "course.json").exists() else {"assignments": []}
         if known.get("variant", seed) != seed:
             raise HKTError(
@@ -84,6 +85,7 @@ class Class:
             part._move(names, self.root)
         facts = {"variant": seed, "assignments": sorted({*known["assignments"], *names})}
         write_json(self.root / "course.json", facts)
+        write_bytes(self.root / gradebook.FILE, gradebook.text().encode())
         return [self.root / "zips" / f"{name}.zip" for name in names]
 
     def _make(self, part: "Class", name: str, seed: int, warm: grader.Warm) -> None:
@@ -96,11 +98,14 @@ class Class:
             raise HKTError(f"{name} cannot be released. {' '.join(wrong)}")
         path = part.root / "source" / name / f"{name}.ipynb"
         write_bytes(path, nbformat.writes(made).encode())
-        _succeeded(part._nbgrader().generate_assignment(name, force=True), f"release of {name}")
+        _succeeded(
+            gradebook.api(part.root).generate_assignment(name, force=True), f"release of {name}"
+        )
         released = part.root / "release" / name / f"{name}.ipynb"
         pack(part.root / "zips" / f"{name}.zip", released)
         kept = source.secrets(made)
-        found = source.leaks(part.root / "zips", kept) + source.leaks(released, kept)
+        zipped = part.root / "zips" / f"{name}.zip"  # others' may have such a line among the given
+        found = source.leaks(zipped, kept) + source.leaks(released, kept)
         if found:
             raise HKTError(f"{name} cannot be released. {' '.join(sorted(set(found)))}")
 
@@ -131,38 +136,6 @@ class Class:
                 if (root / part).is_dir():
                     shutil.rmtree(root / part)
                 os.replace(self.root / part, root / part)
-
-    def _nbgrader(self, results: dict | None = None):
-        """nbgrader on this folder; with `results` its grading plays back what was graded here."""
-        from nbgrader import preprocessors
-        from nbgrader.apps import NbGraderAPI
-        from nbgrader.coursedir import CourseDirectory
-        from traitlets.config import Config
-
-        from .playback import playback
-
-        warnings.filterwarnings("ignore", module="nbgrader")  # SQLAlchemy's, of every hand-in
-        scripts = sysconfig.get_path("scripts")  # nbgrader calls alembic by its name
-        if scripts not in os.environ["PATH"].split(os.pathsep):
-            os.environ["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
-        config = Config()
-        config.CourseDirectory.root = str(self.root.resolve())
-        config.ClearSolutions.code_stub = {"python": source.STUB}
-        config.ClearSolutions.text_stub = source.TEXT_STUB
-        config.Autograde.autograde_preprocessors = [
-            playback(results or {}),
-            preprocessors.LimitOutput,
-            preprocessors.SaveAutoGrades,
-            preprocessors.AssignLatePenalties,
-            preprocessors.CheckCellMetadata,
-        ]
-        config.ClearHiddenTests.enforce_metadata = False
-        config.GenerateFeedback.preprocessors = [
-            preprocessors.ClearHiddenTests,
-            preprocessors.GetGrades,
-            "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
-        ]
-        return NbGraderAPI(CourseDirectory(config=config), config=config)
 
     # -- grade -----------------------------------------------------------------------------------
 
@@ -195,6 +168,8 @@ class Class:
 
         Returns a sentence for every hand-in that could not be read; the others are graded.
         """
+        self.facts()
+        gradebook.needed()
         readable, unread = [], []
         for student, name, path in self.hand_ins(unread):
             try:
@@ -202,7 +177,7 @@ class Class:
             except HKTError as problem:
                 unread.append(str(problem))
         results = self._results(readable, workers or os.cpu_count() or 1, limits)
-        api = self._nbgrader(results)
+        api = gradebook.api(self.root, results)
         for (student, name), result in results.items():
             self._submit(student, name, result)
             _succeeded(api.autograde(name, student, force=True), f"grading of {student}'s {name}")
@@ -247,9 +222,10 @@ class Class:
 
     def table(self) -> list[dict]:
         """One row a hand-in: COLUMNS.  `open` counts answers that nobody has read yet."""
+        self.facts()
+        gradebook.needed()
         from nbgrader.api import Gradebook, MissingEntry
 
-        self.facts()
         rows = []
         with Gradebook(f"sqlite:///{self.root.resolve() / 'gradebook.db'}") as book:
             for submission in book.db.query(_submissions()).all():

@@ -74,11 +74,16 @@ def table(
 
 
 @app.command()
-def slides(out: Path = Path("slides")) -> None:
+def slides(
+    names: Annotated[
+        list[str], Argument(help="Pages, such as 04_genetic_attention; else all.")
+    ] = [],
+    out: Path = Path("slides"),
+) -> None:
     """One deck from the rendered book: slides.html, and slides.pdf where Chromium is found."""
     from hkt_lite import config
 
     from .slides import deck
 
-    for path in deck(config.PROJECT / "book" / "_build" / "html", out):
+    for path in deck(config.PROJECT / "book" / "_build" / "html", out, names):
         print(path)

@@ -7,6 +7,7 @@ from hkt_lite.book.notebook import read
 from hkt_lite.config import HKTError
 
 from . import grader
+from .source import TEXT_STUB
 
 
 def problems(path: Path) -> tuple[list[str], int]:
@@ -25,6 +26,9 @@ def problems(path: Path) -> tuple[list[str], int]:
     for test in facts["points"]:
         if test not in here:
             found.append(f"The cell {test!r} is missing; it will be put back when it is graded.")
+    for cell in notebook.cells:
+        if grader.role(cell) == "essay" and TEXT_STUB in cell.source:
+            found.append(f"The answer {grader.name(cell)!r} is not written yet.")
     with grader.Warm() as warm:
         seen = rehearse(notebook, warm)
     found += seen["errors"]

@@ -9,10 +9,10 @@ import html
 import mimetypes
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hkt_lite.config import HKTError
+from hkt_lite.config import HKTError, nearest
 from hkt_lite.files import write_bytes
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -40,19 +40,24 @@ addEventListener('keydown', event => {
 """
 
 
-def deck(book: Path, out: Path) -> list[Path]:
-    """Write slides.html, and slides.pdf where there is a browser, from the rendered `book`.
+def deck(book: Path, out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Write slides.html, and slides.pdf where there is a browser, from the rendered `book`: of all
+    pages, or of those named, in their order.
 
-    Raises HKTError where the book has not been built.
+    Raises HKTError where the book has not been built, and for a page that it does not have.
     """
     from bs4 import BeautifulSoup
 
     pages = sorted((book / "_generated").glob("*.html"))
     if not pages:
         raise HKTError(f"There is no rendered book in {book}; make it with `hkt book`.")
+    known = {path.stem: path for path in pages}
+    for name in names:
+        if name not in known:
+            raise HKTError(f"The book has no page {name!r}.{nearest(name, known)}")
     slides = [
         slide
-        for path in pages
+        for path in ([known[name] for name in names] or pages)
         for slide in _slides(path, BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser"))
     ]
     body = "\n".join(f"<section>{slide}</section>" for slide in slides)

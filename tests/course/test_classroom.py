@@ -12,8 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from hkt_course import grader, source
-from hkt_lite.config import PROJECT
+from hkt_course import gradebook, grader, source
+from hkt_course.classroom import Class
+from hkt_lite.config import PROJECT, HKTError
 from tests.course import cheats, zoo, zoo_a1
 from tests.course.class_python import hkt, python
 from tests.course.hand_ins import make
@@ -42,10 +43,11 @@ def rows(folder: Path) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory) -> Path:
-    """A class that has been given assignment 1."""
+    """A class that has been given all assignments."""
     folder = tmp_path_factory.mktemp("class") / "class"
-    made = hkt("course", "release", folder, NAME, "--variant", 2027)
+    made = hkt("course", "release", folder, "--variant", 2027)
     assert made.returncode == 0, made.stdout + made.stderr
+    assert [Path(line).stem for line in made.stdout.split()] == source.names()
     return folder
 
 
@@ -138,6 +140,31 @@ def test_points_given_by_hand_survive_another_grading(graded, tmp_path):
     assert done.returncode == 0 and hkt("course", "grade", folder).returncode == 0
     assert float(rows(folder)["ada"]["points"]) == 23
     assert float(rows(folder)["cleo"]["points"]) == 14  # graded before, still there
+
+
+def test_nbgraders_own_grading_finds_nothing_and_changes_nothing(graded, tmp_path):
+    """It would run hand-ins without the fence, and count hidden tests as right."""
+    folder = shutil.copytree(graded, tmp_path / "class")
+    asked = ["autograde", NAME, "--student", "ben", "--force"]
+    made = subprocess.run(
+        [python(), "-m", "nbgrader", *asked],
+        env=child_environment(tmp_path),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode != 0 and "grade with hkt course grade" in made.stderr, made.stderr
+    assert hkt("course", "table", folder).stdout == hkt("course", "table", graded).stdout
+    assert (folder / "autograded" / "ben" / NAME / f"{NAME}.ipynb").exists()
+
+
+def test_without_nbgrader_one_sentence_says_where_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(gradebook, "find_spec", lambda name: None)
+    for work in (lambda: Class(tmp_path).release([NAME], 1), lambda: gradebook.api(tmp_path)):
+        with pytest.raises(HKTError, match=r"needs nbgrader.*\.venv/course/bin/hkt"):
+            work()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_test_that_is_gone_is_refused_where_somebody_has_handed_in(graded, tmp_path):

@@ -41,6 +41,20 @@ def test_a_deck_holds_question_figures_and_conclusions(book, tmp_path):
     assert not re.search(r'(src|href)="(?!data:)', text)
 
 
+def test_a_lecture_takes_the_pages_that_it_names_in_their_order(book, tmp_path):
+    other = PAGE.replace("Gate", "Losses")
+    (book / "_generated" / "05_losses.html").write_text(other, encoding="utf-8")
+
+    def titles(*names):
+        text = slides.deck(book, tmp_path / "out", names)[0].read_text(encoding="utf-8")
+        return re.findall(r"<h1>(\w+)", text)
+
+    assert titles() == ["Gate", "Losses"] and titles("05_losses") == ["Losses"]
+    assert titles("05_losses", "04_gate") == ["Losses", "Gate"]
+    with pytest.raises(HKTError, match="no page '05_loses'.*05_losses"):
+        titles("05_loses")
+
+
 @pytest.mark.browser
 def test_a_pdf_is_printed_where_there_is_a_browser(book, tmp_path):
     if not any(map(shutil.which, slides.BROWSERS)):

@@ -76,6 +76,7 @@ def test_unzip_work_check_hand_in(clean, judges):
     empty = look()
     assert empty.returncode == 1, empty.stdout + empty.stderr
     assert "NotImplementedError" in empty.stdout and "0 checks are right" in empty.stdout
+    assert "The answer 'essay' is not written yet." in empty.stdout
     work.write_text(nbformat.writes(make(judge.source, _inverted())), encoding="utf-8")
     wrong = look()
     assert (
