@@ -64,6 +64,45 @@ ZOO = [
         "displacement",
     ),
     HandIn(
+        "the gate of a batch of one has no axis left",
+        {
+            "write_share": [
+                (
+                    "torch.sigmoid(similarity(c, p))",
+                    "torch.sigmoid(similarity(c, p).squeeze()).unsqueeze(1)",
+                )
+            ]
+        },
+        "gate share mix displacement",
+    ),
+    HandIn(
+        "the share of a batch of one has no axis left",
+        {"write_share": [("g = gate(c, p)", "g = gate(c, p).squeeze().unsqueeze(1)")]},
+        ON_SHARE,
+    ),
+    HandIn(
+        "the mixture of a batch of one has no axis left",
+        {
+            "write_mix": [
+                ("c + share(c, p) * (p - c)", "(c + share(c, p) * (p - c)).squeeze()"),
+            ]
+        },
+        "mix",
+    ),
+    HandIn(
+        "the displacement of a batch of one is no vector",
+        {
+            "write_mix": [
+                ("/ c.flatten(1).norm(dim=1)", "/ c.flatten(1).norm(dim=1).squeeze()"),
+                (
+                    "(mix(c, p) - c).flatten(1).norm(dim=1)",
+                    "(mix(c, p) - c).flatten(1).norm(dim=1).squeeze()",
+                ),
+            ]
+        },
+        "displacement",
+    ),
+    HandIn(
         "no gradient through the gate",
         {"write_mix_gradients": [("* slope", "* 0 * slope")]},
         "gradient_parent gradient_child",
