@@ -3,6 +3,17 @@
 from .hand_ins import HandIn, last_cell
 
 LEAVE = "    finally:\n        for handle in handles:\n            handle.remove()"
+REGISTERED = "            handles.append(model.get_submodule(path).register_forward_hook(keep))"
+WRAPPED = """            module = model.get_submodule(path)
+
+            def wrapped(*given, module=module, forward=module.forward, keep=keep):
+                output = forward(*given)
+                keep(module, given, output)
+                return output
+
+            module.forward = wrapped"""
+UNWRAPPED = """            back = lambda module=module: vars(module).pop("forward")
+            handles.append(type("Handle", (), {"remove": staticmethod(back)}))"""
 
 ZOO = [
     HandIn(
@@ -42,6 +53,39 @@ ZOO = [
         "features are cut off from the graph",
         {"write_record": [("calls[::", "[t.detach() for t in calls][::")]},
         "record_gradient",
+    ),
+    HandIn(
+        "the output is cut off from the graph",
+        {"write_record": [("return model(x), ", "return model(x).detach(), ")]},
+        "record_gradient",
+    ),
+    HandIn(
+        "wraps what the modules compute, and leaves it so",
+        {"write_record": [(REGISTERED, WRAPPED)]},
+        "record_leaves_nothing",
+    ),
+    HandIn(
+        "wraps what the modules compute, and puts it back",
+        {"write_record": [(REGISTERED, f"{WRAPPED}\n{UNWRAPPED}")]},
+        kind="right",
+    ),
+    HandIn(
+        "what is exempt stays as it was",
+        {
+            "write_freeze": [
+                (
+                    "    parent.requires_grad_(False)\n",
+                    "    before = {q: q.requires_grad for q in parent.parameters()}\n"
+                    "    parent.requires_grad_(False)\n",
+                ),
+                (
+                    "getattr(parent, part).requires_grad_(True)",
+                    "for q in getattr(parent, part).parameters():\n"
+                    "            q.requires_grad_(before[q])",
+                ),
+            ]
+        },
+        "freeze_parameters",
     ),
     HandIn(
         "parent in train mode",
