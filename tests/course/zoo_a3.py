@@ -66,6 +66,39 @@ ZOO = [
         "losses_gradient",
     ),
     HandIn(
+        "the parent's body is on the graph",
+        {"write_losses": [("with torch.no_grad():", "if True:")]},
+        "losses_gradient",
+    ),
+    HandIn(
+        "the parent's feature is cut off by detach",
+        {
+            "write_losses": [
+                ("with torch.no_grad():", "if True:"),
+                ("(x))\n    c", "(x)).detach()\n    c"),
+            ]
+        },
+        kind="right",
+    ),
+    HandIn(
+        "in evaluation mode from the second epoch on",
+        {"write_train": [("        net.train()\n", "")]},
+        "train_curve",
+    ),
+    HandIn(
+        "one more pass for L_c, and evaluation by hand",
+        {
+            "write_train": [
+                ('terms["L_c"] if', "F.cross_entropy(net(x), y) if"),
+                (
+                    'accuracy(net, "val")',
+                    '100 * (net.eval()(data("val")[0]).argmax(1) == data("val")[1]).double().mean().item()',
+                ),
+            ]
+        },
+        kind="right",
+    ),
+    HandIn(
         "gradients are not set to zero",
         {"write_train": [("optimizer.zero_grad()", "pass")]},
         TRAINED,
