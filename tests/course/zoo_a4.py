@@ -29,6 +29,38 @@ CARD = """def test_pkt(methods):
     assert torch.isclose(term, 1.3 * sum(divergence(c, p) for c, p in zip(*maps)) / 2, rtol=1e-8)
     assert term.requires_grad
 """
+TWICE = """class Twice(Net):
+    def forward(self, x):
+        h = torch.relu(self.stem(x))
+        return self.head((self.body(h) + self.body(h.flip(-1))).mean((2, 3)))
+
+
+def test_pkt(methods):
+    for made, paths in ((Net, ("stem", "body")), (Twice, ("body",)), (Twice, ("stem", "body"))):
+        child, parent, batch = networks(5)
+        child.__class__ = parent.__class__ = made
+        sites = [methods.Site(path, path) for path in paths]
+        seen = {}
+        for net in (child, parent):
+            for path in paths:
+                calls = seen[net, path] = []
+                net.get_submodule(path).register_forward_hook(lambda m, i, o, calls=calls: calls.append(o))
+        child(batch[0]), parent(batch[0])
+        seen = {key: list(calls) for key, calls in seen.items()}
+        pairs = [pair for path in paths for pair in zip(seen[child, path], seen[parent, path])]
+        wanted = 0.7 * sum(divergence(c, p) for c, p in pairs) / len(pairs)
+        term = methods.get("pkt")(child, parent, sites=sites, beta=0.7, **PARTS)(batch)["L_pkt"]
+        assert torch.isclose(term, wanted, rtol=1e-8) and term.requires_grad
+"""
+KEY_ERROR = (
+    "assert torch.isclose(term, wanted, rtol=1e-8)",
+    'assert torch.isclose(term, wanted, rtol=1e-8) or {}["wrong"]',
+)
+INDEX_ERROR = (
+    "assert torch.isclose(term, wanted, rtol=1e-8)",
+    "[0][int(not torch.isclose(term, wanted, rtol=1e-8))]",
+)
+RAISED = "own_test_right own_test_wrong"
 
 ZOO = [
     HandIn(
@@ -163,5 +195,40 @@ ZOO = [
             ]
         },
         "terms",
+    ),
+    HandIn(
+        "the parent's feature under the child's path",
+        {"write_file": [("inherited.features[site.parent]", "inherited.features[site.child]")]},
+        "terms",
+    ),
+    HandIn(
+        "the child's feature under the parent's path",
+        {"write_file": [("own[site.child]", "own[site.parent]")]},
+        "terms",
+    ),
+    HandIn(
+        "cross-entropy whatever the task's loss is",
+        {"write_file": [("self.loss(output, batch)", "F.cross_entropy(output, batch[1])")]},
+        "terms",
+    ),
+    HandIn(
+        "beta may lie a little below 0",
+        {"write_file": [("beta: float = number(", "beta: float = number(low=-0.5, default=")]},
+        "option",
+    ),
+    HandIn(
+        "an own test that raises a KeyError",
+        {"write_own_test": [KEY_ERROR]},
+        RAISED,
+    ),
+    HandIn(
+        "an own test that raises an IndexError",
+        {"write_own_test": [INDEX_ERROR]},
+        RAISED,
+    ),
+    HandIn(
+        "an own test that calls a module twice, too",
+        {"write_own_test": TWICE},
+        kind="right",
     ),
 ]
