@@ -112,4 +112,48 @@ ZOO = [
         {"write_honest": [("ordered = sorted(scores)", "return max(scores)\n    ordered = []")]},
         "best_of",
     ),
+    HandIn(
+        "eight epochs in every table",
+        {"write_reported": [("plain.epoch == plain.epoch.max()", "plain.epoch == 7")]},
+        "reported",
+    ),
+    HandIn(
+        "the index of the chosen rows is not fresh",
+        {"write_reported": [(".reset_index(drop=True)", "")]},
+        "chosen",
+    ),
+    HandIn(
+        "equal scores count once",
+        {"write_honest": [("sorted(scores)", "sorted(set(scores))")]},
+        "best_of",
+    ),
+    HandIn(
+        "twenty thousand draws",
+        {
+            "write_honest": [
+                (
+                    "    ordered = sorted(scores)\n",
+                    "    chance = np.random.default_rng(0)\n"
+                    "    drawn = [max(chance.permutation(scores)[:n]) for _ in range(20_000)]\n"
+                    "    return float(np.mean(drawn))\n"
+                    "    ordered = []\n",
+                )
+            ]
+        },
+        "best_of",
+    ),
+    HandIn(
+        "every subset in turn",
+        {
+            "write_honest": [
+                (
+                    "    ordered = sorted(scores)\n",
+                    "    from itertools import combinations\n\n"
+                    "    return float(np.mean([max(some) for some in combinations(scores, n)]))\n"
+                    "    ordered = []\n",
+                )
+            ]
+        },
+        kind="right",
+    ),
 ]
