@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1745,
     "benchmarks": 4355,
     "runs": 2745,
-    "evidence": 2892,
+    "evidence": 2902,
     "book": 1403,
     "cli": 566,
     "": 493,

@@ -7,7 +7,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
@@ -61,6 +61,11 @@ def with_interval(ends: Mapping[str, float], digits: int = 2) -> str:
     """'+1.20 [−0.30, +2.70]' of mean, low and high."""
     mean, low, high = (signed(ends[key], digits) for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
+
+
+def bullets(told: Iterable[str]) -> str:
+    """A list in Markdown of what is not empty: each line with a capital and a full stop."""
+    return "\n".join(f"- {one[0].upper()}{one[1:]}." for one in told if one)
 
 
 def ids(records: Sequence[str], folded: bool = False) -> Cell:

@@ -11,6 +11,6 @@ from .accounts import costs, fidelity
 from .bundles import figure, measured, render
 from .differences import beside_plain, contrasts, differences, told
 from .figures import curves, dots, inherited, replay, shares
-from .outputs import signed, with_interval
+from .outputs import bullets, signed, with_interval
 from .references import claims, criteria, elsewhere, evals, literature
 from .tables import embedded, live, scores, tuning

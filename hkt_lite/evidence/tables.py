@@ -183,13 +183,18 @@ def unlearnt(groups: Iterable[Group]) -> Iterator[str]:
 
 @recomputable
 def tuning(
-    records, task: str = "cifar10", scale: str | None = None, source: str | None = None
+    records,
+    task: str = "cifar10",
+    scale: str | None = None,
+    source: str | None = None,
+    only: dict | None = None,
 ) -> Block:
-    """The learning-rate grid: validation metric of every method at every rate, the best marked.
+    """The learning-rate grid: validation metric of every method at every rate, the best marked;
+    `only` of runs whose configuration has these fields.
 
     A score run of the tuning seed has one configuration, and so one record, with its tuning run.
     """
-    groups = group(records, ("tuning", *SHOWN), task=task, scale=scale, source=source)
+    groups = group(records, ("tuning", *SHOWN), only, task=task, scale=scale, source=source)
     tried = {(one.setting, seed) for one in groups if one.purpose == "tuning" for seed in one.runs}
     parts = []
     for setting, seed in sorted(tried):

@@ -133,6 +133,12 @@ def test_a_row_is_told_by_where_its_interval_lies():
     )
 
 
+def test_what_is_told_is_listed_as_sentences():
+    told = ["whether A differs is open", "", "B is better [+0.1, +0.2]"]
+    assert show.bullets(told) == "- Whether A differs is open.\n- B is better [+0.1, +0.2]."
+    assert show.bullets([]) == ""
+
+
 def test_a_row_of_scores_is_told_beside_plain_and_plain_itself_is_not():
     def told(d):
         row = {"method": "KD", "better than plain by [95 %]": d, "detectable": 0.125}
