@@ -214,6 +214,11 @@ def test_tuning_marks_the_best_on_validation_and_counts_the_effort():
         and "90.0" not in made["text/plain"]
     )
     assert rows(made, "KD")[0][-1] == "the only one tried"
+    half = run("kd", 0, 1.0, val=61.0, purpose="tuning", precision="bf16")
+    (row,) = show.render("tuning", {"only": {"precision": "bf16"}}, [*grid, half])[show.MIME][
+        "values"
+    ]
+    assert row["method"] == "KD" and row["lr 0.1"] == 61.0
 
 
 def test_what_we_measured_ourselves_is_not_called_published():
