@@ -67,6 +67,8 @@ class Class:
         """
         for name in names:
             source.path_of(name)
+        if self.root.exists() and not self.root.is_dir():
+            raise HKTError(f"{str(self.root)!r} is no folder; name another for the class.")
         gradebook.needed()
         known = self.facts() if (self.root / "course.json").exists() else {"assignments": []}
         if known.get("variant", seed) != seed:

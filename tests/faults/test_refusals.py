@@ -58,7 +58,7 @@ REFUSED = [
     ("runs export table.csv", {}, "directory"),
     ("runs export /proc/t.csv", {}, "/proc/t.csv"),
     ("claims --write file", {}, "no place for the verdicts"),
-    ("course release file", {}, "'file"),
+    ("course release file", {}, "'file' is no folder"),
 ]
 
 
