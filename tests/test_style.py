@@ -21,7 +21,7 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1745,
-    "benchmarks": 4355,
+    "benchmarks": 4369,
     "runs": 2745,
     "evidence": 2902,
     "book": 1403,

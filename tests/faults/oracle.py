@@ -294,9 +294,12 @@ def _flow(scale, source, method, value, given, preset) -> str:
 
 
 def _lits(scale, source, method, value, given, preset) -> str:
-    if reason := _unused(given, "images", "stages", "updates", "parent_updates"):
+    if reason := _unused(given, "stages", "updates", "parent_updates"):
         if reason != "no use for parent_updates" or method in AT_SITES:
             return reason
+    images = value("images", None)
+    if images and (images == "swap" or source != "real"):
+        return "no such choice among slices"
     if method != "plain" and value("parent_source", "live") == "cached":
         return "maps in a cache"
     parent, child, side = NETS.get(scale, NETS["smoke"])

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...config import PROJECT, HKTError
+from ...config import PROJECT, HKTError, stream
 from ...files import read_json
 
+EMPTY = 4  # one in so many slices without liver is trained on
 WINDOW = (-160.0, 240.0)  # HU: the abdominal soft-tissue window, level 40, width 400
 SPLITS = ("train", "val", "test")
 FOLDER, SPLIT = "liver_ct", PROJECT / "data" / "splits" / "liver_ct.json"
@@ -43,6 +44,22 @@ def volume(name: str, x: np.ndarray, y: np.ndarray, spacing: tuple[float, float,
     digest = hashlib.sha256(np.ascontiguousarray(x))
     digest.update(np.ascontiguousarray(y))
     return Volume(name, x, y, spacing, y.max((1, 2)), digest.hexdigest())
+
+
+def examples(volumes: list[Volume], rest: bool = False) -> list[tuple[int, int]]:
+    """(volume, level) of the slices to train on, shuffled; with `rest` volume by volume, the last
+    one that the shuffled list comes to first: unseen by a child of the list's first slices."""
+    found, first = [], {}
+    for number, one in enumerate(volumes):
+        empty = np.flatnonzero(one.top == 0)[::EMPTY]
+        levels = np.sort(np.concatenate([np.flatnonzero(one.top), empty]))
+        found += [(number, level) for level in levels.tolist()]
+    order = torch.randperm(len(found), generator=stream(0, "slices")).tolist()
+    for place, k in enumerate(order):
+        first.setdefault(found[k][0], place)
+    if rest:
+        order.sort(key=lambda k: -first[found[k][0]])
+    return [found[k] for k in order]
 
 
 def windowed(hu: np.ndarray, window: tuple[float, float] = WINDOW) -> np.ndarray:

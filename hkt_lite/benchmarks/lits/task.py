@@ -33,7 +33,6 @@ READERS = {"lits": data, slices.FOLDER: slices}  # corpus -> its module, the fir
 PHANTOMS = {"val": 16, "test": 24}  # volumes of 24 slices of 64 x 64
 IN_PLANE = {"smoke": 64, "quick": 64, "cpu": 128, "paper": 256}  # pixels a side of each slice
 LOOKED_AT = 16  # training volumes that a parent is judged on
-EMPTY = 4  # one in so many slices without liver is trained on
 OVERLAP = 0.25  # of sliding windows, in evaluation
 LARGEST = "largest connected component of the foreground"
 TURN, ZOOM, LIGHT = 15.0, (0.85, 1.2), 0.1  # degrees, factors, share of the window
@@ -55,7 +54,7 @@ class Lits(Task):
         "dice_liver": ("Dice, liver", 3),
         "dice_lesion": ("Dice, lesions", 3),
     }
-    own = (*Task.own, "stages", "crop")
+    own = (*Task.own, "stages", "crop", "images")
     cacheable = False
     limits = {"dice*": 1.0, "lesion_recall": 1.0}
     # 'test': of the committed split; 'all': every volume that lies there, also of no split
@@ -105,6 +104,8 @@ class Lits(Task):
         stages = 0 if config.stages is None else len(config.stages)
         if stages != (config.source == "real") or config.stages == []:
             raise HKTError("CT is trained on one corpus and has no curriculum; leave out `stages`.")
+        if config.images == "swap" or config.images and config.source != "real":
+            raise HKTError("Only real slices can be chosen, by images=rest; leave out `images`.")
 
     @classmethod
     def learnt(cls, metrics: dict[str, float]) -> bool:
@@ -122,17 +123,13 @@ class Lits(Task):
     # --- data -----------------------------------------------------------------------------------
 
     def load(self) -> Lits:
-        self.volumes, examples = self._volumes(slices.SPLITS), []
-        for number, volume in enumerate(self.volumes["train"]):
-            empty = np.flatnonzero(volume.top == 0)[::EMPTY]
-            levels = np.sort(np.concatenate([np.flatnonzero(volume.top), empty]))
-            examples += [(number, level) for level in levels.tolist()]
+        self.volumes = self._volumes(slices.SPLITS)
+        examples = slices.examples(self.volumes["train"], self.config.images == "rest")
         self.train_size = self.config.train_size
         if len(examples) < self.train_size:
             sizes = f"{self.train_size} is more than the {len(examples)} slices"
             raise HKTError(f"train_size {sizes} of {self.corpus} that are trained on.")
-        order = torch.randperm(len(examples), generator=stream(0, "slices")).tolist()
-        self.examples = [examples[k] for k in order[: self.train_size]]
+        self.examples = examples[: self.train_size]
         return self
 
     def _volumes(self, splits: Sequence[str] | None) -> dict[str, list[slices.Volume]]:

@@ -20,7 +20,8 @@ from hkt_lite.benchmarks.lits.task import (
     Lits,
     all_liver,
 )
-from hkt_lite.config import Config, HKTError, data_home
+from hkt_lite.config import PROJECT, Config, HKTError, data_home
+from hkt_lite.runs import grid
 from hkt_lite.runs.export import evaluate
 from tests import writers
 from tests.helpers import run
@@ -429,6 +430,19 @@ def test_a_slice_collection_trains_with_one_class(tmp_path):
     }
 
 
+def test_the_rest_is_of_volumes_that_a_child_of_few_slices_has_not_seen(tmp_path):
+    lists = slices.split_list(slices.SPLIT)
+    numbers = [*lists["train"][:6], *lists["val"][:1], *lists["test"][:1]]
+    write_collection(tmp_path / "data" / "liver_ct", numbers)
+    few, rest, first, every = (
+        task(source="real", batch_size=2, train_size=size, images=which).examples
+        for size, which in ((3, None), (30, "rest"), (30, None), (45, "rest"))
+    )
+    volumes = [{volume for volume, _ in examples} for examples in (few, rest, first)]
+    assert not volumes[0] & volumes[1] and volumes[0] & volumes[2] == volumes[0]
+    assert [len(set(examples)) for examples in (rest, first, every)] == [30, 30, 45]
+
+
 def test_the_corpus_is_part_of_the_name(tmp_path):
     ids = set()
     for make in (
@@ -459,6 +473,8 @@ def test_the_corpus_is_part_of_the_name(tmp_path):
         ({"crop": [64]}, "crop of 2 sides"),
         ({"crop": [128, 128]}, "scale 'smoke' needs a crop .* in-plane at most 64"),
         ({"child": "resnet8"}, "There is no U-Net 'resnet8'"),
+        ({"images": "rest"}, "Only real slices can be chosen, by images=rest"),
+        ({"images": "swap", "source": "real"}, "Only real slices can be chosen, by images=rest"),
         (
             {"source": "real"},
             "There is no liver_ct under .*; set HKT_DATA to a folder with LiTS",
@@ -529,3 +545,19 @@ def test_real_slices_are_one_class_and_split_by_volume(monkeypatch):
     batch = one.batch(torch.arange(4), 0)
     assert batch.x.shape == (4, 1, 128, 128)
     assert isinstance(one.predict(one.child(), Batch(*batch)), torch.Tensor)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not slices.present(REAL), reason="HKT_DATA holds no liver_ct")
+def test_one_recorded_parent_has_seen_no_volume_of_the_children_of_few_slices(monkeypatch):
+    monkeypatch.setenv("HKT_DATA", str(REAL))
+    parents, children = (
+        grid.read(PROJECT / "data" / "grids" / name)[0]
+        for name in ("lits-parent.yaml", "lits-few-parents.yaml")
+    )
+    few = {volume for volume, _ in Lits(children[0]).load().examples}
+    asked = {config.parent_weights for config in children}
+    made = [config for config in parents if f"run:{config.id}" in asked]
+    seen = [{volume for volume, _ in Lits(config).load().examples} for config in made]
+    assert [bool(few & one) for one in seen] == [config.images is None for config in made]
+    assert len(asked) == len(made) == 2 and len({config.train_size for config in made}) == 1
