@@ -21,9 +21,9 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1745,
-    "benchmarks": 4369,
+    "benchmarks": 4374,
     "runs": 2745,
-    "evidence": 2902,
+    "evidence": 2905,
     "book": 1403,
     "cli": 566,
     "": 493,

@@ -142,10 +142,15 @@ class Task:
             return data_home() / "weights" / name
         if weights == "committed":
             known = {path.stem: path for path in COMMITTED.glob("*.safetensors")}
-            return choose("committed parent", f"{config.task}-{self.seen}-{config.parent}", known)
+            return choose("committed parent", self.committed.stem, known)
         raise HKTError(
             f"parent_weights {weights!r} are no file of the benchmark; ask `runs.parent`."
         )
+
+    @property
+    def committed(self) -> Path:
+        """Where a parent of this architecture and data lies in the project, if one does."""
+        return COMMITTED / f"{self.config.task}-{self.seen}-{self.config.parent}.safetensors"
 
     @property
     def seen(self) -> str:

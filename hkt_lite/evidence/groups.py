@@ -55,12 +55,15 @@ class Group:
 
     @property
     def unusual(self) -> list[str]:
-        """The parent, in words, where it is not trained, or not the one that is public."""
+        """The parent, in words, where it is not trained, or not the one that everybody has."""
         weights = self.config.parent_weights or "none"
         if newborn(self.config):
             return ["random parent"]
-        own = weights.startswith("run:") and self.config.parent in get(self.config.task).public
-        return [f"parent of run {weights.removeprefix('run:')}"] if own else []
+        if not weights.startswith("run:"):
+            return []
+        task = get(self.config.task)(self.config)
+        other = self.config.parent in task.public or task.committed.exists()
+        return [f"parent of run {weights.removeprefix('run:')}"] if other else []
 
     @property
     def recipe(self) -> dict:

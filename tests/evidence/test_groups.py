@@ -103,6 +103,12 @@ def test_random_parents_are_one_control_and_named():
     assert len(one.runs) == 2 and one.label.endswith(", random parent")
     (own,) = group([run("kd", 0, parent_weights="run:0123456789ab")])
     assert own.label.endswith(", parent of run 0123456789ab")
+    for levels, named in ((4, True), (5, False)):  # one of four levels lies in the project
+        ct = {"task": "lits", "crop": [64, 64], "epochs": 1}
+        ct["stages"] = [{"corpus": "liver_ct", "epochs": 1, "crop": [64, 64]}]
+        pair = {"parent_arch": f"resunet2d-24x{levels}", "child": f"resunet2d-6x{levels}"}
+        (own,) = group([run("kd", 0, parent_weights="run:0123456789ab", **ct, **pair)])
+        assert own.label.endswith(", parent of run 0123456789ab") == named
     assert "parent" not in group([run("kd", 0)])[0].label
 
 
