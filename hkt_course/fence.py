@@ -1,7 +1,7 @@
 """What a student's process may not do: limits, a fence around files, refused calls.
 
 Kernel       Landlock (Linux 5.13 or newer, no rights needed): only Python's own folders and the
-             working folder can be read, only the working folder written, no TCP
+             working folder can be read, only it written; from Linux 6.7 on no TCP
 Interpreter  an audit hook, everywhere: no processes, no sockets, no foreign libraries, no file of
              the class or of the project, no import of what the assignment asks to write
 Limits       processor seconds, memory, size of files (Unix); elsewhere only the clock of the grader

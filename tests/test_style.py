@@ -20,7 +20,7 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1745,
+    "methods": 1746,
     "benchmarks": 4374,
     "runs": 2745,
     "evidence": 2905,

@@ -25,7 +25,8 @@ def map_distance(c: Tensor, p: Tensor) -> Tensor:
 class AT(Comparing):
     """L_c + beta / 2 times the mean squared difference of attention maps.
 
-    beta = 1000 as its authors use.  Raises SiteError for sites that are no maps.
+    beta = 1000 is its authors' number, whose code lacks the paper's 1/2 and so weighs twice as
+    much.  Raises SiteError for sites that are no maps.
     """
 
     name, title, order = "at", "AT", 30

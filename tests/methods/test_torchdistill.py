@@ -96,7 +96,7 @@ def wanted_fitnet(method, c, p, batch):
 
 
 def wanted_at(method, c, p, batch):
-    """Its mode 'code' is the authors' code; their factor beta / 2 is a weight there."""
+    """Its mode 'code' is the authors' code, which has no 1/2; the paper's is a weight here."""
     sides = [{"io": "output", "path": site.child} for site in SITES]
     pairs = {side["path"]: {"teacher": side, "student": side, "weight": 500.0} for side in sides}
     return cross_entropy(c, batch) + theirs.ATLoss(pairs, mode="code")(c, p)
