@@ -201,8 +201,7 @@ def elsewhere(records, task: str = "flow", metric: str = "epe") -> Block:
             [one.id for one in found],
         )
     return table.block(
-        f"Recorded {task} children and their parents on real data they were not trained for; "
-        "training was small and on embedded data."
+        f"Recorded {task} children and their parents on real data they were not trained for."
     )
 
 

@@ -16,7 +16,7 @@ from .words import corpora, label, metric_name, newborn, sign
 SOURCES = ("synthetic", "real")
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked
-UNLEARNT = "Not learnt, no better than an answer without looking: "
+UNLEARNT = "Not learnt, not clearly better than an answer without looking: "
 
 
 def where(task: str, scale: str | None, source: str | None, kind: str = "run") -> str:
@@ -232,8 +232,8 @@ def _rates(here: list[Group], seed: int) -> Block:
 
 @recomputable
 def embedded(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
-    """Is the embedded data hard enough?  Networks of several sizes trained alone to convergence,
-    and the paired gap of the largest to each."""
+    """Is the embedded data hard enough?  Networks of several sizes, each trained alone, and
+    the paired gap of the largest to each."""
     groups = ready(group(records, ("parent",), task=task, source="synthetic"))
     if not groups:
         return none(f"synthetic {task} run of purpose 'parent' with {SEEDS} seeds")

@@ -7,6 +7,7 @@ import pytest
 
 from hkt_lite.benchmarks import get, method_options
 from hkt_lite.benchmarks.flow import curriculum
+from hkt_lite.config import PROJECT
 from hkt_lite.evidence import show
 from hkt_lite.evidence.words import label
 from hkt_lite.runs.records import RunRecord
@@ -104,3 +105,9 @@ def test_slices_mixed_apart_share_between_nothing_and_lambda():
                 assert all(0 <= value <= run.config.options["lam"] for value in seen[name].values())
                 said += 1
     assert said
+
+
+def test_what_is_said_of_scales_is_so():
+    said = "No run at the paper's own scale is recorded yet"
+    paper = any(run.kind == "run" and run.config.scale == "paper" for run in published())
+    assert (said in (PROJECT / "README.md").read_text(encoding="utf-8")) == (not paper)

@@ -300,7 +300,7 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
     assert (
         "no interval and no verdict" in made["text/plain"]
-        and "Not learnt, no better than an answer without looking: plain, seed 0."
+        and "Not learnt, not clearly better than an answer without looking: plain, seed 0."
         in made["text/plain"]
     )
 
@@ -584,7 +584,7 @@ def test_where_less_is_better_a_smaller_error_is_a_gain_and_sites_are_rows_of_th
         [*FLOWS[:5], flow_run("hkt", 2, 5.9, sites="2hkt")],
     )
     assert (
-        "Not learnt, no better than an answer without looking: HKT gate, at 2hkt, seed 2."
+        "Not learnt, not clearly better than an answer without looking: HKT gate, at 2hkt, seed 2."
         in lost["text/plain"]
     )
     live = show.render(

@@ -4,7 +4,7 @@
   "use strict";
   var LOOKS = ["M0 -7L6 0L0 7L-6 0z", "M-6 -5H6L0 6z", "M-5 -5H5V5H-5z"];
 
-  /* All λ that were run, in order. */
+  /* All λ with three seeds, in order. */
   function values(kinds) {
     var found = [];
     Object.keys(kinds).forEach(function (kind) {
@@ -45,7 +45,7 @@
     function mark(parent, k) {
       return ui.element("path", { d: LOOKS[k], fill: k ? "var(--hkt-paper)" : "var(--hkt-inherited)", stroke: "var(--hkt-inherited)", "stroke-width": 2 }, parent);
     }
-    var said = ui.said(root), fill = ui.table(root, "The numbers of all λ that were run");
+    var said = ui.said(root), fill = ui.table(root, "The numbers of all λ with three seeds");
     fill(["", "λ", "seeds", "better than plain by", "low", "high", "test score", "median share", "median displacement"], [].concat.apply([], kinds.map(function (kind) {
       return data.kinds[kind].map(function (row) {
         return [kind, ui.short(row.lam), row.seeds, row.mean, row.low, row.high, row.score, row.share, row.displacement].map(function (item) { return item === null ? "–" : item; });
@@ -54,7 +54,7 @@
 
     function sentence(kind) {
       var row = data.kinds[kind].filter(function (one) { return one.lam === lams[chosen]; })[0];
-      if (!row) { return kind + " was not run at this λ."; }
+      if (!row) { return kind + " has not three seeds at this λ."; }
       var verdict = { better: "better than plain", worse: "worse than plain", open: "whether it differs from plain is open" }[judge(row)];
       return kind + ": " + verdict + ", " + ui.number(row.mean, 2) + " [" + ui.number(row.low, 2) + ", " + ui.number(row.high, 2) + "] over " + row.seeds + " seeds" +
         (row.share === null ? "." : "; median share " + ui.short(row.share) + " at the end.");
