@@ -23,8 +23,8 @@ ROOMS = {
     "methods": 1746,
     "benchmarks": 4374,
     "runs": 2745,
-    "evidence": 2905,
-    "book": 1403,
+    "evidence": 2931,
+    "book": 1424,
     "cli": 566,
     "": 493,
 }

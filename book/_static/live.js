@@ -85,8 +85,8 @@
   };
 
   /* An arrow with a head in its colour, from `from` to `to` in the units of the drawing; a very short one is its dot. */
-  ui.arrow = function (svg, colour, width) {
-    var line = ui.element("path", { fill: "none", stroke: colour, "stroke-width": width || 3 }, svg);
+  ui.arrow = function (svg, colour, width, dash) {
+    var line = ui.element("path", { fill: "none", stroke: colour, "stroke-width": width || 3, "stroke-dasharray": dash || "none" }, svg);
     var head = ui.element("path", { fill: colour }, svg), dot = ui.element("circle", { r: 4, fill: colour }, svg);
     return function (from, to) {
       var x = to[0] - from[0], y = to[1] - from[1], length = Math.hypot(x, y), size = 3 + 3 * (width || 3), half = size * 0.42;

@@ -105,6 +105,7 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     import nbformat
 
     for number, cell in code_cells(page):
+        cell.outputs = _in_one_piece(cell.outputs)
         _describe(f"{notebook.name}, code cell {number}", cell)
     _fold_settings(page)
     for cell in page.cells:
@@ -115,15 +116,17 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     page.metadata["kernelspec"] = kernel
     made = provenance("")
+    recorded, live = _shown(page)
     facts = facts | {
         "scale": values.get("scale", "smoke"),
         "parameters": values,
-        "records": sorted({name for _, data in bundles(page) for name in data[MIME]["records"]}),
+        "records": sorted(recorded | live),
+        "live": sorted(live - recorded),
         "date": made.created,
         "commit": made.commit,
         "dirty": made.dirty,
     }
-    text = "\n".join(footer(notebook, facts, _sources(facts["records"]), _made_by(made)))
+    text = "\n".join(footer(notebook, facts, _sources(recorded, live), _made_by(made)))
     marked = {"tags": ["provenance"]}
     page.cells.append(nbformat.v4.new_markdown_cell(text, id="provenance", metadata=marked))
     page.metadata["hkt"] = facts | {"cells": [digest(cell) for cell in page.cells]}
@@ -160,6 +163,19 @@ def measured(cell) -> list[str]:
     """The texts on times that a cell's outputs carry (`show.measured`)."""
     said = [output.get("metadata", {}).get(MEASURED) for output in cell.get("outputs", [])]
     return [text for text in said if text]
+
+
+def _in_one_piece(outputs: list) -> list:
+    """Outputs with what was printed to one stream in several pieces joined."""
+    joined: list = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        kind = output.output_type, output.get("name")
+        if kind[0] == "stream" and kind == (before.get("output_type"), before.get("name")):
+            before.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _describe(where: str, cell) -> None:
@@ -210,17 +226,23 @@ def _made_by(made: Provenance) -> str:
     return f"- hkt_lite {__version__}, {commit}; {versions}; {made.machine}"
 
 
-def _sources(shown: list[str]) -> list[str]:
+def _shown(page) -> tuple[set[str], set[str]]:
+    """The ids of the records that a page shows, and of the runs that it made itself; a run may have
+    the configuration, and so the id, of a published one that another processor made."""
+    recorded, live = set(), set()
+    for _, data in bundles(page):
+        of = live if data[MIME]["args"].get("runs") is not None else recorded
+        of.update(data[MIME]["records"])
+    return recorded, live
+
+
+def _sources(recorded: set[str], live: set[str]) -> list[str]:
     """One line for each kind of run on the page: task, scale, data and seed, with the ids of its
     records."""
     published, local = known_records()
     groups: dict[str, list[str]] = {}
-    for name in shown:
-        place = "unknown"
-        if name in published:
-            place = "recorded"
-        elif name in local:
-            place = "live, made by this page"
+    shown = [("recorded" if name in published else "unknown", name) for name in sorted(recorded)]
+    for place, name in [*shown, *(("live, made by this page", name) for name in sorted(live))]:
         run = getattr(published.get(name) or local.get(name), "config", None)
         what = "evaluation"
         if run:

@@ -4,9 +4,11 @@ Each function returns (figure, alternative text, table of its numbers), as `show
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from ..runs.records import QUANTILES
 from . import style
@@ -37,6 +39,7 @@ def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(axis)
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # else they run together
     _title(fig, title)
     table, what = pd.DataFrame(rows, columns=["label", "mean", "low", "high"]), "Dots"
     if table["low"].notna().any():
@@ -49,7 +52,7 @@ def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
 
 def _title(fig, title: str) -> None:
     if title:
-        fig.suptitle(title, x=0.01, ha="left", fontsize=9)
+        fig.suptitle(fill(title, 110), x=0.01, ha="left", fontsize=9)
 
 
 def curves(series: Mapping[str, Sequence[Sequence[float]]], axis: str, title: str = ""):
@@ -101,7 +104,7 @@ def inherited(series: Mapping[str, Sequence[Mapping[str, float]]], axis: str):
         first.set_yscale("symlog", linthresh=0.1)
         first.yaxis.get_major_locator().set_params(numticks=6)
     first.set_ylim(bottom=0)
-    style.legend(fig, panels[0][-1])
+    style.legend(fig, panels[0][-1], grey=True)
     alt = f"Bands of {axis} over images, epoch by epoch. {'; '.join(said)}."
     return fig, alt, pd.DataFrame(table)
 
@@ -112,7 +115,7 @@ def _bands(ax, name: str, q: Mapping[str, np.ndarray]) -> None:
     ax.fill_between(x, q["q05"], q["q95"], alpha=0.15, label="middle 90 %", **band)
     ax.fill_between(x, q["q25"], q["q75"], alpha=0.3, label="middle half", **band)
     ax.plot(x, q["q50"], **look, label="median", markevery=max(1, len(x) // 12))
-    ax.set(title=name, xlabel="epoch")
+    ax.set(title=fill(name, 24), xlabel="epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -131,11 +134,12 @@ def replay(movie: Mapping[str, Mapping[str, Sequence]], plain: Sequence[float], 
         for loss, (colour, dash) in looks.items():
             above.plot(n, run[loss], color=colour, linestyle=dash, label=loss)
         lit = n[np.array(run["answers"], dtype=bool)]
-        above.plot(lit, np.zeros(len(lit)), "D", color=style.PEERS[0], markersize=5, zorder=3)
+        lamp = {"color": style.PEERS[0], "markersize": 5, "zorder": 3, "label": "parent answers"}
+        above.plot(lit, np.zeros(len(lit)), "D", **lamp)
         below.plot(n, run["accuracy"], **style.of(name), label="this child")
         if plain:
             below.plot(n, plain, color=style.TRUTH, linestyle=":", label="plain child")
-        above.set_title(name, fontsize=9.5)
+        above.set_title(fill(name, 24), fontsize=9.5)
         below.set_xlabel("epoch")
         columns = {key: run[key] for key in (*looks, "accuracy")}
         answers = ["yes" if yes else "no" for yes in run["answers"]]
@@ -147,7 +151,7 @@ def replay(movie: Mapping[str, Mapping[str, Sequence]], plain: Sequence[float], 
         )
     grid[0, 0].set_ylabel("training loss")
     grid[1, 0].set_ylabel(axis)
-    style.legend(fig, grid[0, 0])
+    style.legend(fig, *grid[:, 0])
     alt = f"Losses and accuracy over epochs, a diamond where the parent answers. {'; '.join(said)}."
     table = pd.concat(tables, ignore_index=True).rename(columns={"accuracy": axis})
     return fig, alt, table

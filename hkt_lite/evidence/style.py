@@ -73,11 +73,17 @@ def axes(rows: int = 1, columns: int = 1, height: float = 3.2, width: float = WI
     return fig, fig.subplots(rows, columns, **options)
 
 
-def legend(fig, ax, most: int = 4) -> None:
-    """The legend of `ax` under the whole figure, so that it never lies on the data."""
-    handles, labels = ax.get_legend_handles_labels()
-    columns = min(most, len(labels))
-    fig.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8.5)
+def legend(fig, *axes, most: int = 4, grey: bool = False) -> None:
+    """The legend of `axes` under the whole figure, so that it never lies on the data; `grey` where
+    each of several axes has colours of its own."""
+    handles = [one for ax in axes for one in ax.get_legend_handles_labels()[0]]
+    look = {"loc": "outside lower left", "ncols": min(most, len(handles)), "fontsize": 8.5}
+    made = fig.legend(handles, [one.get_label() for one in handles], **look)
+    for sample in made.legend_handles if grey else ():
+        if hasattr(sample, "set_marker"):
+            sample.set(color=TRUTH, marker="", linestyle="-")
+        else:
+            sample.set_facecolor((TRUTH, sample.get_facecolor()[3]))
 
 
 def of(label: str) -> dict:

@@ -6,6 +6,7 @@ from ..benchmarks import get, method_class
 from ..benchmarks.scales import scales
 from ..benchmarks.task import choose
 from ..config import HKTError
+from ..runs.store import published
 from . import stats
 from .bundles import recomputable
 from .groups import Group, chosen, difference, group, panels, scope
@@ -288,5 +289,21 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
                 },
                 [run.id],
             )
-    notes = ["Live: one run a row, so no interval and no verdict."]
+    notes = ["Live: one run a row, so no interval and no verdict.", *_made_before(records, metric)]
     return table.block(f"Runs of this page, {scope(groups)}.", *notes, *unlearnt(groups))
+
+
+def _made_before(records, metric: str) -> Iterator[str]:
+    """What published runs of the same configurations ended with, where it is something else."""
+    known, said = {one.id: one for one in published() if one.kind == "run"}, []
+    for run in records:
+        name, digits = metric_name(run.config.task, metric)
+        there, here = (one and one.selected.test.get(metric) for one in (known.get(run.id), run))
+        if there is not None and number(there, digits) != number(here, digits):
+            said.append(f"{label(run.config)} {number(there, digits)}")
+    if said:
+        yield (
+            "Published records, to which the ids lead, have these configurations from another "
+            f"machine, where the last digits and so in time the scores differ. Test {name} "
+            f"there: {', '.join(said)}."
+        )

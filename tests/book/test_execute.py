@@ -5,14 +5,17 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from hkt_lite import book
+from hkt_lite.book import notebook as notebooks
 from hkt_lite.book.build import build
 from hkt_lite.book.execute import execute, execute_all
 from hkt_lite.book.notebook import code_cells, read, state
-from hkt_lite.config import HKTError
+from hkt_lite.config import Config, HKTError
 from tests import toy
 
 
@@ -38,6 +41,29 @@ def test_a_page_carries_its_provenance_and_no_path_of_the_machine(toy_project):
         assert words in footer.source
     text = toy.page_of(toy_project).read_text()
     assert str(toy_project.parent.parent) not in text and "/tmp" not in text
+
+
+def test_a_run_of_the_page_s_own_is_called_live_although_its_twin_is_published(monkeypatch):
+    table = {"call": "live", "args": {"runs": ["twin"]}, "records": ["twin"]}
+    scores = {"call": "scores", "args": {"runs": None}, "records": ["other"]}
+    shown = [(1, {notebooks.MIME: table}), (2, {notebooks.MIME: scores})]
+    monkeypatch.setattr(notebooks, "bundles", lambda page: shown)
+    assert notebooks._shown(None) == ({"other"}, {"twin"})
+    config = Config(task="cifar10", scale="smoke", source="synthetic", seed=3)
+    known = {name: SimpleNamespace(config=config) for name in ("twin", "other")}
+    monkeypatch.setattr(notebooks, "known_records", lambda: (known, {}))
+    assert notebooks._sources({"other"}, {"twin"}) == [
+        "- live, made by this page: cifar10, scale smoke, synthetic data, seed 3: `twin`",
+        "- recorded: cifar10, scale smoke, synthetic data, seed 3: `other`",
+    ]
+
+
+def test_what_was_printed_in_pieces_is_one_output():
+    pieces = [("stdout", "a"), ("stdout", "b\n"), ("stderr", "c"), ("stdout", "d")]
+    outputs = [nbformat.v4.new_output("stream", name=name, text=text) for name, text in pieces]
+    outputs.insert(2, nbformat.v4.new_output("display_data", {"text/plain": "x"}))
+    found = notebooks._in_one_piece(outputs)
+    assert [one.get("text") for one in found] == ["ab\n", None, "c", "d"]
 
 
 def test_the_kernel_is_this_interpreter_whatever_kernels_are_installed(tmp_path, monkeypatch):

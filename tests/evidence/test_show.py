@@ -305,6 +305,18 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
 
 
+def test_a_live_run_says_what_its_published_twin_ended_with(monkeypatch):
+    """Another machine's last digits differ, and with them, in time, the scores."""
+    live = [run("plain", 0, 41.0, purpose="live"), run("kd", 0, 40.0, purpose="live")]
+    twins = [run("plain", 0, 42.5), run("kd", 0, 40.001), run("kd", 1, 55.0)]
+    monkeypatch.setattr("hkt_lite.evidence.tables.published", lambda: twins)
+    said = show.render("live", {"runs": []}, live)["text/plain"]
+    assert "Published records, to which the ids lead" in said
+    assert said.endswith("Test accuracy (%) there: plain 42.50.")
+    monkeypatch.setattr("hkt_lite.evidence.tables.published", lambda: twins[1:])
+    assert "Published" not in show.render("live", {"runs": []}, live)["text/plain"]
+
+
 def test_live_runs_without_the_metric_say_which_they_have():
     with pytest.raises(HKTError, match="no test metric 'dice'; it has accuracy, loss"):
         show.render("live", {"runs": [], "metric": "dice"}, [run("plain", 0, 40.0, purpose="live")])

@@ -38,8 +38,8 @@ def pages(app) -> Iterator[tuple[str, dict, str]]:
     for name, (record, public) in found.items():
         where = [
             {"name": page, "title": app.env.titles[page].astext()}
-            for page in where_shown.get(name, [])
-            if page in app.env.titles
+            for page, live in where_shown.get(name, {}).items()
+            if page in app.env.titles and not (public and live)
         ]
         path = Path(app.outdir) / "records" / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
@@ -64,13 +64,16 @@ def known(shown: dict) -> dict[str, tuple]:
     return found | {name: (record, True) for name, record in published.items()}
 
 
-def shown(book: Path) -> dict[str, list[str]]:
-    """Record id -> the pages that show it."""
-    found: dict[str, list[str]] = {}
+def shown(book: Path) -> dict[str, dict[str, bool]]:
+    """Record id -> {a page that shows it: only as a run of its own?}, which may have the id of a
+    published run and other last digits."""
+    found: dict[str, dict[str, bool]] = {}
     for path in sorted((book / "_generated").glob("*.ipynb")):
         if not path.name.endswith(".failed.ipynb"):
-            for name in read(path).metadata.get("hkt", {}).get("records", []):
-                found.setdefault(name, []).append(f"_generated/{path.stem}")
+            facts = read(path).metadata.get("hkt", {})
+            for name in facts.get("records", []):
+                live = name in facts.get("live", [])
+                found.setdefault(name, {})[f"_generated/{path.stem}"] = live
     return found
 
 

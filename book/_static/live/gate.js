@@ -146,8 +146,9 @@
       ["s = ⟨c, p⟩ / √" + channels + " = " + ui.short(now.s), "g = σ(s) = " + (now.rest < 0.005 ? "1 − " + ui.short(now.rest) : ui.short(now.g)), how + " → " + ui.short(now.share),
         "m = c + " + ui.short(now.share) + " (p − c)"].forEach(function (line) { ui.element("span", {}, formula, line); });
       var gone = Math.hypot(now.m[0] - state.c, now.m[1]) / Math.max(1e-12, state.c);
-      said.textContent = "The mixture has gone " + ui.short(100 * now.share) + " % of the way from c to p, which is " + ui.short(gone) +
-        (state.c > 0 ? " lengths of c." : " (c has no length).") + " The angle between c and p is " + ui.number(angle(), 0) + "°.";
+      said.textContent = "The mixture has gone " + ui.short(100 * now.share) + " % of the way from c to p" + (state.c > 0 ?
+        ", which is " + ui.short(gone) + " lengths of c. The angle between c and p is " + ui.number(angle(), 0) + "°." :
+        "; c has no length, so that there are neither lengths of c nor an angle.");
       fill(["", "along c", "across", "length"], [["c", state.c, 0, state.c], ["p", state.p[0], state.p[1], Math.hypot(state.p[0], state.p[1])],
         ["m", now.m[0], now.m[1], Math.hypot(now.m[0], now.m[1])]]);
     }

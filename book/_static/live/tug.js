@@ -34,7 +34,7 @@
     var axes = ui.element("g", { "class": "hkt-axes" }, svg), across = ui.element("line", { x1: 8, x2: width - 8 }, axes), up = ui.element("line", { y1: 8, y2: height - 8, "class": "hkt-grid" }, axes);
     var away = ui.element("text", { x: 8 }, svg, "← from the parent"), to = ui.element("text", { x: width - 8, "text-anchor": "end" }, svg, "to the parent →");
     arrows.sum = ui.arrow(ui.element("g", { "class": "hkt-faint" }, svg), "currentColor", 8);
-    terms.forEach(function (term, i) { arrows[term] = ui.arrow(svg, "var(--hkt-" + LOOKS[term] + ")", i ? 3 : 5); });
+    terms.forEach(function (term, i) { arrows[term] = ui.arrow(svg, "var(--hkt-" + LOOKS[term] + ")", i ? 3 : 5, term === "L_c*" ? "7 4" : "none"); });
     terms.concat("sum").forEach(function (term) {
       letters[term] = ui.element("text", { "class": "hkt-letter", "text-anchor": "middle", style: LOOKS[term] ? "fill:color-mix(in srgb, var(--hkt-" + LOOKS[term] + ") 72%, var(--hkt-ink))" : "" }, svg, LOOKS[term] ? "L" : term);
       if (LOOKS[term]) { ui.element("tspan", { dy: 5, "class": "hkt-index" }, letters[term], term.slice(2)); }
