@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-app = typer.Typer(no_args_is_help=True, help="Assignments: release, check, grade, table.")
+app = typer.Typer(no_args_is_help=True, help="Assignments: release, check, grade, table; slides.")
 Folder = Annotated[Path, Argument(help="The folder of a class.")]
 
 

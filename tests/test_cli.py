@@ -58,6 +58,7 @@ def test_help_needs_no_torch(tmp_path):
         (["grid", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["bench", "cifar01"], "Did you mean 'cifar10'"),
         (["eval", "cifar10", "nowhere.pth"], "nowhere.pth"),
+        (["eval", "flow", "8c70a1494141"], "`hkt reproduce 8c70a1494141` makes them"),
         (["runs", "export", "results.xlsx"], "results.xlsx should end in .csv or .json"),
         (["claims", "--write", "nowhere.md"], "nowhere.md has no place for the verdicts"),
     ],

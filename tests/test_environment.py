@@ -96,8 +96,9 @@ def test_conda_installs_the_package_itself_and_repeats_nothing():
     assert sorted(conda) == ["pip", "python"], (
         "conda brings Python and pip; everything else is named in pyproject.toml"
     )
-    (line,) = pip_lines()
-    named = re.fullmatch(r"-e \.\[([\w,]+)\] -c constraints\.txt", line)
+    pinned, line = pip_lines()
+    assert pinned == "-c constraints.txt", "on a line of its own: beside -e pip ignores it"
+    named = re.fullmatch(r"-e \.\[([\w,]+)\]", line)
     assert named, f"{line!r} should install the package editable under constraints.txt"
     extras = named[1].split(",")
     assert len(extras) == len(set(extras))
@@ -120,7 +121,7 @@ def test_make_installs_for_each_target_what_it_needs_and_for_the_tests_what_cond
     for target in wanted:
         assert f"\n{target}: .venv/.{target}\n" in makefile
     assert "INSTALL := $(BIN)/python -m pip install -c constraints.txt\n" in makefile
-    assert pip_lines() == [f"-e {wanted['test']} -c constraints.txt"]
+    assert pip_lines() == ["-c constraints.txt", f"-e {wanted['test']}"]
     course = "$(COURSE)/bin/python -m pip install -c constraints.txt -e '.[course]'\n"
     assert course in makefile and "\n.venv/.test: .venv/.book .venv/.course\n" in makefile
 

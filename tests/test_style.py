@@ -21,11 +21,11 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1746,
-    "benchmarks": 4374,
-    "runs": 2745,
+    "benchmarks": 4378,
+    "runs": 2762,
     "evidence": 2931,
     "book": 1424,
-    "cli": 566,
+    "cli": 567,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

@@ -12,7 +12,7 @@ from ..config import results_home, runs_home
 from ..runs import store
 from ..runs.records import flat
 
-app = typer.Typer(no_args_is_help=True, help="Records: list, show, diff, publish, collect.")
+app = typer.Typer(no_args_is_help=True, help="Records: list, show, diff, publish, collect, export.")
 data = typer.Typer(no_args_is_help=True, help="Data sets: status, fetch, verify.")
 
 Json = Annotated[bool, Option("--json", help="Print JSON for a program to read.")]

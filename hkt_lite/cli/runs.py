@@ -1,6 +1,7 @@
 """hkt run, trace, eval, grid, export, submit, reproduce, golden, bench: what computes."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -128,6 +129,8 @@ def evaluate(
     if made:
         checkpoint, scale = local.weights(made.id), made.config.scale
         arch = arch or made.config.child
+    elif not checkpoint.exists() and re.fullmatch(r"[0-9a-f]{12}", str(checkpoint)):
+        local.weights(str(checkpoint))  # says how a published run gets them
     show(evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale), as_json)
 
 
@@ -229,8 +232,8 @@ def golden(
 
 def bench(
     name: Annotated[str, Argument(help="cifar10, flow, lits (a step each method); all; pages")],
-    rounds: Annotated[int, Option(min=1)] = 7,
-    as_json: Json = False,
+    rounds: Annotated[int, Option(min=1, help="Of a benchmark's steps.")] = 7,
+    as_json: Annotated[bool, Option("--json", help="Print a benchmark's steps as JSON.")] = False,
 ) -> None:
     """What a training step costs with each method, as ratios; `all`, in a clone, also against the
     released step and without our cache and pipeline; or how long the pages took.

@@ -88,8 +88,9 @@ def estimate(config: Config) -> dict:
 
 
 def _estimate(config: Config) -> dict:
-    task, store = get(config.task)(config).load(), Store.default()
+    store = Store.default()
     with deterministic(config):
+        task = get(config.task)(config).load()
         child = task.child().train()
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
 

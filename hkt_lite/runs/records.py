@@ -159,7 +159,8 @@ def load(path: Path) -> Record:
     """One record.  Raises HKTError naming the file and the first field that is wrong."""
     data, value = read_parsed(path)
     if not isinstance(value, dict) or value.get("kind") not in KINDS:
-        raise HKTError(f"{path} is not a record of this project: it has no kind 'run' or 'eval'.")
+        known = ", ".join(KINDS)
+        raise HKTError(f"{path} is not a record of this project: its kind is none of {known}.")
     checksum = value.pop(CHECKSUM, None)
     if not _intact(data, value, checksum):
         raise HKTError(f"The record {path} was altered: it has not the checksum it was made with.")

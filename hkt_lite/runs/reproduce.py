@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from scipy import stats as distributions
 
+from ..benchmarks import get
+from ..benchmarks.task import COMMITTED
 from ..config import HKTError, canonical
 from ..files import sha256_of
 from .loop import run
-from .records import Record, RepeatRecord, RunRecord, Verdict
+from .records import EvalRecord, Record, RepeatRecord, RunRecord, Verdict
 from .store import Store, published
 
 FEWEST = 3  # seeds an interval needs
@@ -29,7 +31,7 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     if record.kind == "again":
         raise HKTError(f"{record.id} is what came of running {record.run} again; name that run.")
     if record.kind == "eval":
-        again = f"`hkt eval {record.task} {record.checkpoint}`"
+        again = f"`{evaluation(record)}`"
         raise HKTError(f"{record.id} is not a run; repeat the evaluation with {again}.")
     store = Store.default()
     store.home.mkdir(parents=True, exist_ok=True)
@@ -45,6 +47,19 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     )
     store.add(repeat)
     return verdict, sentence
+
+
+def evaluation(record: EvalRecord) -> str:
+    """The command that makes an evaluation again; $HKT_DATA is the folder of the data."""
+    of = record.checkpoint.removeprefix("run ")
+    command = f"hkt eval {record.task} {of}"
+    if of == record.checkpoint:
+        place = "data/parents" if (COMMITTED / of).exists() else "$HKT_DATA/weights"
+        command = f'hkt eval {record.task} "{place}/{of}" --arch {record.arch}'
+    for name, said in get(record.task).protocols.items():
+        if said.items() <= record.protocol.items():
+            return f"{command} --protocol {name}"
+    return command
 
 
 def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[Verdict, str]:

@@ -155,7 +155,7 @@ def by_prefix(paths: Iterable[Path], wanted: str, where: str) -> Record:
     hits = [path for name, path in known.items() if name.startswith(wanted)]
     if len(hits) != 1:
         how_many = "More than one" if hits else "No"
-        hint = f" `hkt runs list` has the {len(known):,} that there are." if known else ""
+        hint = f" `hkt runs list` (--published) has the {len(known):,} there are." if known else ""
         raise HKTError(f"{how_many} {where} record has an id beginning with {wanted!r}.{hint}")
     return load(hits[0])
 

@@ -80,7 +80,7 @@ def test_missing_unlisted_renamed_and_corrupt_records_are_all_named(toy_project)
     for words in (
         ("eval-gone00000000.json is missing",),
         ("eval-new.json is not listed in MANIFEST.json",),
-        ("eval-new.json is not a record of this project: it has no kind",),
+        ("eval-new.json is not a record of this project: its kind is none of",),
         ("eval-whole0000000.json is corrupt or truncated",),
         ("eval-renamed.json calls itself eval-other0000000.json",),
     ):

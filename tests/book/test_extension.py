@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import json
 import re
+import shlex
 import shutil
 
 import pytest
@@ -16,6 +17,7 @@ from pygments.token import Token
 from sphinx.errors import ConfigError
 
 import hkt_lite
+from hkt_lite.benchmarks import get
 from hkt_lite.config import PROJECT, results_home
 from hkt_lite.evidence.verdicts import CANNOT
 from hkt_lite.files import sha256, write_json
@@ -181,6 +183,21 @@ def test_each_kind_of_record_has_a_page_and_a_command():
     ):
         record = next(record for record in published() if record.kind == kind)
         assert records.facts(record)["command"].startswith(begins)
+
+
+def test_an_evaluation_is_repeated_under_its_own_protocol():
+    for record in published():
+        if record.kind != "eval":
+            continue
+        words = shlex.split(records.facts(record)["command"])
+        assert words[:3] == ["hkt", "eval", record.task]
+        of, named = words[3], dict(zip(words[4::2], words[5::2]))
+        if of.startswith("data/parents/"):
+            assert (PROJECT / of).is_file() and named["--arch"] == record.arch
+        else:
+            assert f"run {of}" == record.checkpoint or of.startswith("$HKT_DATA/weights/")
+        said = get(record.task).protocols[named["--protocol"]]
+        assert said.items() <= record.protocol.items()
 
 
 def test_ids_become_links_only_where_there_is_a_page():

@@ -12,6 +12,7 @@ from hkt_lite.evidence import release
 from hkt_lite.evidence.outputs import number
 from hkt_lite.evidence.words import label, metric_name
 from hkt_lite.files import write_json
+from hkt_lite.runs import reproduce
 
 NAMES = {
     "config": "Configuration",
@@ -106,14 +107,9 @@ def _words(record) -> tuple[str, str, str]:
         said = f"What came of running {record.run} once more: {record.sentence}"
         return f"Record {record.id}: run again", said, f"hkt reproduce {record.run}"
     if record.kind == "eval":
-        of = record.checkpoint.removeprefix("run ")
         said = f"{record.checkpoint}, a {record.arch}, evaluated on {record.task} test data."
-        command = f"hkt eval {record.task} {of}"
-        if of == record.checkpoint:
-            command += f" --arch {record.arch}"
-        protocol = record.protocol.get("corpus") or record.protocol.get("normalisation")
-        command += f" --protocol {protocol}" if protocol else ""
-        return f"Record {record.id}: evaluation of {record.checkpoint}", said, command
+        title = f"Record {record.id}: evaluation of {record.checkpoint}"
+        return title, said, reproduce.evaluation(record)
     config = record.config
     said = (
         f"A {config.child} trained on {config.task} ({config.source} data, {config.scale} scale) "

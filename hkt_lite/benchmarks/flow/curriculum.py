@@ -45,6 +45,10 @@ class Part(NamedTuple):
 def parts(config: Config, stage: Stage) -> list[Part]:
     """Raises HKTError for corpora that are missing, damaged or leave nothing to train on."""
     if config.source == "synthetic":
+        real = [name for name in stage.corpus.split("+") if name in CORPORA.keys() - PLAIN]
+        if real:
+            said = f"A curriculum from {', '.join(real)} needs the real pairs"
+            raise HKTError(f"{said}; --source real says what is missing, or name other stages.")
         recipe = choose("embedded scene", stage.corpus, PLAIN)
         size = tuple(side + 16 for side in stage.crop)
         train = _moving("train", config.train_size, size, stage.corpus)

@@ -397,6 +397,10 @@ def test_updates_are_those_of_the_corpus_and_few_on_embedded_scenes(task, tmp_pa
         ({"method": "kd", "parent": "raft_bas"}, "no RAFT 'raft_bas'"),
         ({"method": "kd", "parent": "raft_large"}, "raft_large needs .* at least 128"),
         ({"epochs": 5}, "stages have 2 epochs and the configuration 5"),
+        (
+            {"stages": [{"corpus": "chairs", "epochs": 2, "crop": [64, 96]}], "epochs": 2},
+            "A curriculum from chairs needs the real pairs",
+        ),
     ],
 )
 def test_bad_settings_are_a_sentence_before_training(fields, words):
