@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1746,
     "benchmarks": 4378,
     "runs": 2762,
-    "evidence": 2931,
+    "evidence": 2933,
     "book": 1424,
     "cli": 567,
     "": 493,

@@ -127,18 +127,21 @@ def _parents(groups: list[Group]) -> Iterator[str]:
     """How good a trained parent is, on validation data and on a run's own training data, and
     whether that is more than the plain child is."""
     trained = [one for one in groups if not newborn(one.config)]
-    parents = [run.parent for one in trained for run in one.records if run.parent]
+    parents = [(run.parent, run.config) for one in trained for run in one.records if run.parent]
     task = groups[0].config.task
     metric = get(task).metric
     name, digits = metric_name(task, metric)
     plain = chosen(groups, Variant(method="plain"))
     alone = plain and stats.summary([run.selected.val[metric] for run in plain.records])
-    different = {parent.sha256: parent for parent in parents}.values()
-    for parent in sorted(different, key=lambda one: one.weights):
+    names = {}
+    for parent, config in parents:
+        made = config.parent_weights.partition("run:")[2]
+        names[parent.sha256] = f"of run {made}" if made else parent.weights, parent
+    for whence, parent in sorted(names.values(), key=lambda one: one[0]):
         said = f"{number(parent.val[metric], digits)} on validation data"
         if metric in parent.train:
             said += f", {number(parent.train[metric], digits)} on training data, not augmented"
-        yield f"Parent {parent.arch} ({parent.weights}): {name} {said}."
+        yield f"Parent {parent.arch} ({whence}): {name} {said}."
         if alone and sign(task) * (parent.val[metric] - alone.mean) <= alone.mean - alone.low:
             ends = ", ".join(number(end, digits) for end in (alone.low, alone.high))
             yield (
@@ -274,9 +277,7 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
         tests, lasts = one.scores(metric), one.scores(metric, "last")
         for run in one.records:
             config, best, test = run.config, run.selected, tests[run.config.seed]
-            said = number(test, digits)
-            if not kind.learnt(best.test):
-                said += " (not learnt)"
+            said = number(test, digits) + " (not learnt)" * (not kind.learnt(best.test))
             table.row(
                 {
                     "method": label(config),
@@ -295,12 +296,13 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
 
 def _made_before(records, metric: str) -> Iterator[str]:
     """What published runs of the same configurations ended with, where it is something else."""
-    known, said = {one.id: one for one in published() if one.kind == "run"}, []
+    name, digits = metric_name(records[0].config.task, metric)
+    known = {one.id: one.selected.test.get(metric) for one in published() if one.kind == "run"}
+    said = []
     for run in records:
-        name, digits = metric_name(run.config.task, metric)
-        there, here = (one and one.selected.test.get(metric) for one in (known.get(run.id), run))
-        if there is not None and number(there, digits) != number(here, digits):
-            said.append(f"{label(run.config)} {number(there, digits)}")
+        there = number(known.get(run.id), digits)
+        if there not in ("–", number(run.selected.test[metric], digits)):
+            said.append(f"{label(run.config)} {there}")
     if said:
         yield (
             "Published records, to which the ids lead, have these configurations from another "

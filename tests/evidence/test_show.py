@@ -317,6 +317,12 @@ def test_a_live_run_says_what_its_published_twin_ended_with(monkeypatch):
     assert "Published" not in show.render("live", {"runs": []}, live)["text/plain"]
 
 
+def test_a_parent_that_a_run_made_is_named_by_it():
+    made = family("kd", [74.0, 75.0, 73.0], parent_weights="run:0123456789ab")
+    text = show.render("scores", {}, [*family("plain", [70.0, 71.0, 72.0]), *made])["text/plain"]
+    assert "Parent resnet56 (of run 0123456789ab): accuracy" in text
+
+
 def test_live_runs_without_the_metric_say_which_they_have():
     with pytest.raises(HKTError, match="no test metric 'dice'; it has accuracy, loss"):
         show.render("live", {"runs": [], "metric": "dice"}, [run("plain", 0, 40.0, purpose="live")])
