@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1746,
     "benchmarks": 4378,
     "runs": 2762,
-    "evidence": 2933,
+    "evidence": 2932,
     "book": 1424,
     "cli": 567,
     "": 493,

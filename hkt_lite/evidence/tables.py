@@ -236,8 +236,7 @@ def _rates(here: list[Group], seed: int) -> Block:
 
 @recomputable
 def embedded(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
-    """Is the embedded data hard enough?  Networks of several sizes, each trained alone, and
-    the paired gap of the largest to each."""
+    """Is the embedded data hard enough?  Networks alone, and the largest's paired gap to each."""
     groups = ready(group(records, ("parent",), task=task, source="synthetic"))
     if not groups:
         return none(f"synthetic {task} run of purpose 'parent' with {SEEDS} seeds")
