@@ -307,10 +307,11 @@ class Suite:
                 done = self.end(
                     self.fork(dying(self.make(run, where), self.random.randrange(0, 90)))
                 )
+                made = any(where.paths())  # also where it was killed after its record was written
                 mount("remount,ro", folder)
                 code = self.end(self.fork(self.make(run, where)))
                 mount("remount,rw", folder)
-                if code != (MADE if done == MADE else REFUSED):
+                if code != (MADE if made else REFUSED):
                     self.wrong.append(f"read-only: {code} after {done}")
                 self.injected["read-only folder"] += 1
                 self.judge("read-only", run, where)

@@ -38,7 +38,8 @@ from tests.writers import write_cifar10
         ({"train_size": 45_001}, "train_size 45001 is more than the 45000 images"),
         ({"images": "rest"}, "among real images; add -s source=real"),
         ({"images": "swap", "source": "real", "train_size": 10_000}, "leaves none to judge on"),
-        ({"task": "lits", "images": "rest"}, "no use for 'images'"),
+        ({"task": "flow", "images": "rest"}, "no use for 'images'"),
+        ({"task": "lits", "images": "swap"}, "Only real slices can be chosen"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_any_work(fields, words):
