@@ -142,6 +142,11 @@ class Task:
             return data_home() / "weights" / name
         if weights == "committed":
             known = {path.stem: path for path in COMMITTED.glob("*.safetensors")}
+            if config.source == "synthetic" and not self.committed.exists():
+                raise HKTError(
+                    f"No {config.parent} is committed that has learnt embedded data of task "
+                    f"{config.task!r}; is its real data here? hkt data status"
+                )
             return choose("committed parent", self.committed.stem, known)
         raise HKTError(
             f"parent_weights {weights!r} are no file of the benchmark; ask `runs.parent`."

@@ -247,11 +247,14 @@ def test_code_that_has_the_colour_of_the_text_needs_no_mark():
         assert len({style.style_for_token(kind)["color"] for kind in plain}) == 1
 
 
-def test_styles_of_parts_that_no_page_uses_are_left_out():
-    used = ".card{color:red}@media print{.nav .list-group{x:y}}.modal,.popover{x:y}"
-    unused = ".carousel-item.active,.carousel-item-next{display:block}"
-    styles = f"{used}{unused}@media print{{.accordion-button:not(.collapsed){{x:y}}}}"
-    assert dress.PARTS.sub("", styles) == f"{used}@media print{{}}"
+def test_styles_of_what_no_page_has_are_left_out():
+    used = (
+        "@charset 'x';.card{color:red}.gone,p{x:y}a:not(.gone){x:y}:is(.gone,.card){x:y}"
+        ".hkt-7:before{x:y}.w-1\\/2{x:y}@font-face{src:url(a.gone)}@keyframes k{0%{x:y}}"
+    )
+    unused = "/*! MIT, by.gone */.gone.card:hover,.card>.gone:not(p){x:y}.gone{x:y}"
+    made = dress.purged(f"{used}{unused}@media print{{.gone{{x:y}}p{{x:y}}}}", {"card"}, ("hkt-",))
+    assert made == f"{used}/*! MIT, by.gone */@media print{{p{{x:y}}}}"
 
 
 def test_the_blank_before_an_exercise_is_outside_of_its_link():

@@ -27,15 +27,13 @@ BETTER = {
 SOLUTION = re.compile(r"(Solution to)(<a [^>]*>) ")
 # a note in the margin is no landmark of its own, which an aside would be
 NOTE = re.compile(r'<aside class="(margin sidebar[^"]*)">(.*?)</aside>', re.DOTALL)
-THEME = "_static/styles/pydata-sphinx-theme.css"
-ICON = re.compile(r'(?:\.fa[bsr]?-[\w-]+:before,?)+\{content:"\\(f[0-9a-f]{3})"\}')
-ICONS = set(  # those of fonts/icons.woff2
-    "f002 f010 f015 f019 f03a f042 f057 f058 f05a f062 f064 f06a f071 f08e f0c9 f0eb f0f3 f104 "
-    "f105 f106 f107 f15b f185 f186 f1c1 f303".split()
-)
-
-UNUSED = r"\.(?:accordion|carousel|list-group|popover)\b[^{},]*"  # of Bootstrap, by no page
-PARTS = re.compile(rf"(?<=[{{}}])(?:{UNUSED},)*{UNUSED}\{{[^{{}}]*\}}")
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+RULE = re.compile(r"((?:^|(?<=[{};]))[^{};@]+)\{[^{}]*\}")
+COMMA = re.compile(r",(?![^()]*\))")
+CHOICE = re.compile(r":(?:not|is|where|has)\((?:[^()]|\([^()]*\))*\)")
+CLASS = re.compile(r"\.(-?[_a-zA-Z][\w-]*)(?![\w\\-])")
+WORD = re.compile(r"[\w-]+")
+START = re.compile(r"([a-zA-Z][\w-]*-)(?=[\"'`]|\$\{)")  # "hkt-" + name
 
 
 def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
@@ -59,12 +57,39 @@ def page(app, pagename: str, templatename: str, context: dict, doctree) -> None:
 
 
 def lighter(app, failed: Exception | None) -> None:
-    """Sphinx's event build-finished: the theme's styles without what no page uses."""
-    path = Path(app.outdir) / THEME
-    if failed is None and path.is_file():
+    """Sphinx's event build-finished: all styles without the rules for what no page can have."""
+    if failed is not None:
+        return
+    static = Path(app.outdir) / "_static"
+    # the icons' script is loaded by no page; it would name every icon
+    scripts = [path for path in static.rglob("*.js") if path.name != "fontawesome.js"]
+    words, starts = set(), set()
+    for path in (*Path(app.outdir).rglob("*.html"), *scripts):
         text = path.read_text(encoding="utf-8")
-        kept = ICON.sub(lambda rule: rule.group(0) if rule.group(1) in ICONS else "", text)
-        path.write_text(PARTS.sub("", kept), encoding="utf-8")
+        words.update(WORD.findall(text))
+        starts.update(START.findall(text) if path.suffix == ".js" else ())
+    for path in static.rglob("*.css"):
+        styles = path.read_text(encoding="utf-8")
+        path.write_text(purged(styles, words, tuple(sorted(starts))), encoding="utf-8")
+
+
+def purged(styles: str, words: set[str], starts: tuple[str, ...] = ()) -> str:
+    """CSS without the rules that need a class which is none of `words` and begins with no `starts`.
+
+    A class that a selector only excludes or offers for choice (:not, :is, …) is not needed.
+    Comments stay: some are licences.
+    """
+
+    def possible(selector: str) -> bool:
+        names = CLASS.findall(CHOICE.sub("", COMMENT.sub("", selector)))
+        return all(name in words or name.startswith(starts) for name in names)
+
+    def kept(rule: re.Match) -> str:
+        if any(possible(selector) for selector in COMMA.split(COMMENT.sub("", rule.group(1)))):
+            return rule.group(0)
+        return "".join(COMMENT.findall(rule.group(1)))
+
+    return RULE.sub(kept, styles)
 
 
 def _own(app, script) -> bool:
