@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1746,
     "benchmarks": 4383,
     "runs": 2762,
-    "evidence": 2932,
+    "evidence": 2943,
     "book": 1424,
     "cli": 567,
     "": 493,

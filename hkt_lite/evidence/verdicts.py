@@ -42,24 +42,33 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
         return Verdict(CANNOT, rule.reason)
     if rule.kind == "evaluation":
         return _evaluation(claim, records)
-    found, panel = _counted(claim, records)
-    if found:
-        made = _JUDGES[rule.kind](claim, found, panel)
-        return replace(made, scope=scope(found), groups=tuple(found))
-    names = " and ".join(label(one) for one in (rule.of, rule.to) if one)
-    return Verdict(
-        CANNOT,
-        f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} data "
-        f"at {' or '.join(evidence.scales)} scale",
-    )
+    settings = _counted(claim, records)
+    if not settings:
+        names = " and ".join(label(one) for one in (rule.of, rule.to) if one)
+        return Verdict(
+            CANNOT,
+            f"there are not yet {evidence.seeds} published seeds of {names} on {evidence.source} "
+            f"data at {' or '.join(evidence.scales)} scale",
+        )
+    (found, panel), *others = settings
+    made = _JUDGES[rule.kind](claim, found, panel)
+    ids, also = list(made.records), list(made.also)
+    for setting in others if rule.kind == "paired" else ():  # never pooled with what decides
+        beside = _paired(claim, *setting)
+        also.append(f"{scope(setting[0])}: {beside.finding}")
+        ids += beside.records
+    beyond = {"scope": scope(found), "groups": tuple(found), "also": tuple(also)}
+    return replace(made, records=tuple(dict.fromkeys(ids)), **beyond)
 
 
-def _counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
-    """(the groups that decide: `of` and perhaps `to`; all that may be compared with them) from the
-    first scale, then the largest budget, with enough seeds; both empty without such runs."""
+def _counted(claim: Claim, records) -> list[tuple[list[Group], list[Group]]]:
+    """(the groups asked for: `of` and perhaps `to`; all that may be compared with them) of every
+    setting with enough seeds.  The first decides: first scale, then largest budget and most runs.
+    """
     wanted, variants = claim.evidence, [one for one in (claim.rule.of, claim.rule.to) if one]
+    settings: list = []
     if not variants:
-        return [], []
+        return settings
     for scale in wanted.scales:
         for panel in panels(group(records, task=wanted.task, source=wanted.source, scale=scale)):
             first = [
@@ -70,8 +79,8 @@ def _counted(claim: Claim, records) -> tuple[list[Group], list[Group]]:
             found = [chosen(first, variants[0])]
             found += [chosen(panel, variant) for variant in variants[1:]]
             if all(found) and len(common(*found)) >= wanted.seeds:
-                return found, panel
-    return [], []
+                settings.append((found, panel))
+    return settings
 
 
 def _graded(reproduced: bool, partly: bool) -> str:
@@ -102,9 +111,11 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     metric, (of, to) = claim.rule.metric, found
     d, ids = difference(of, to, metric)
     verdict, beyond, also = _graded(d.low > 0, d.mean > 0), "", []
-    if d.low <= 0 <= d.high and d.detectable > claim.rule.size > 0:
+    if d.low <= 0 <= d.high and d.detectable > claim.rule.size:
         verdict = UNDECIDED
-        beyond = f"; a difference of {claim.rule.size:g}, as claimed, is too small for this design"
+        if claim.rule.size:
+            small = f"a difference of {claim.rule.size:g}, as claimed, is too small for this design"
+            beyond = f"; {small}"
     elif d.high < claim.rule.size > 0:
         beyond = f"; the claimed difference of {claim.rule.size:g} lies outside the interval"
     for variant in claim.also:

@@ -142,8 +142,22 @@ window.hkt = Object.assign(window.hkt || {}, (() => {
     return [...seen.values()];
   };
 
+  /* One visible text, outside of code, of each kind: tags, classes and own styles from it up to the page. */
+  const kinds = () => {
+    const first = new Map(), walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node; node = walk.nextNode();) {
+      const e = node.parentElement;
+      if (!node.textContent.trim() || e.closest('script, style, noscript, .highlight pre') || !visible(e)) continue;
+      let kind = '';
+      for (let up = e; up; up = up.parentElement)
+        kind += `${up.tagName} ${up.getAttribute('class') || ''} ${up.getAttribute('style') || ''}<`;
+      if (!first.has(kind)) first.set(kind, e);
+    }
+    return [...first.values()];
+  };
+
   /* Bytes that came over the wire, before anything was scrolled or asked for. */
   const weight = () => performance.getEntries().reduce((sum, e) => sum + (e.encodedBodySize || 0), 0);
 
-  return {readable, fitting, printed, focused, contrast, weight};
+  return {readable, fitting, printed, focused, contrast, kinds, weight};
 })());
