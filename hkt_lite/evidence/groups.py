@@ -164,21 +164,17 @@ def panels(groups: list[Group], parents: bool = False) -> list[list[Group]]:
     for one in groups:
         settings.setdefault(one.setting, []).append(one)
 
-    def order(setting: str) -> tuple[int, int, str]:
-        here = settings[setting]
+    def order(here: list[Group]) -> tuple[int, int, str]:
         budget = here[0].config.train_size * here[0].config.epochs
-        return -budget, -sum(len(one.runs) for one in here), setting
+        return -budget, -sum(len(one.runs) for one in here), here[0].setting
 
     found = []
-    for setting in sorted(settings, key=order):
-        here = settings[setting]
+    for here in sorted(settings.values(), key=order):
         if parents:
             found.append(here)
             continue
-        runs: Counter = Counter()
-        for one in here:
-            runs[one.parent] += len(one.runs) if one.parent else 0
-        for parent in sorted(runs.keys() - {""}, key=lambda one: (-runs[one], one)) or [""]:
+        runs = Counter(one.parent for one in here if one.parent for _ in one.runs)
+        for parent in sorted(runs, key=lambda one: (-runs[one], one)) or [""]:
             found.append([one for one in here if one.parent in ("", parent)])
     return found
 

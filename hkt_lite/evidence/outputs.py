@@ -181,14 +181,12 @@ class Table:
 
 def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
     """Rows of texts, aligned."""
-    widths, lines = [max(map(len, column)) for column in zip(*cells)], []
-    for row in cells:
-        padded = [
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(row, widths, right)
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return lines
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    sides = [">" if to_right else "<" for to_right in right]
+    return [
+        "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, sides, widths)).rstrip()
+        for row in cells
+    ]
 
 
 def _html(columns, rows, below, right, caption) -> str:
