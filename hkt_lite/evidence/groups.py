@@ -250,16 +250,13 @@ def scope(groups: list[Group]) -> str:
 
 
 def at(record, path: str):
-    """record.cost.parameters for 'cost.parameters'; dictionaries are entered by key, lists by
-    number.  Raises HKTError where there is nothing."""
+    """record.cost.parameters for 'cost.parameters'; dictionaries are entered by key.  Raises
+    HKTError where there is nothing."""
     value = record
     for key in path.split("."):
         try:
-            if isinstance(value, dict):
-                value = value[key]
-            else:
-                value = value[int(key)] if isinstance(value, list) else getattr(value, key)
-        except (AttributeError, KeyError, IndexError, ValueError):
+            value = value[key] if isinstance(value, dict) else getattr(value, key)
+        except (AttributeError, KeyError):
             said = f"nothing at {path!r} (looked for {key!r})"
             raise HKTError(f"Record {record.id} has {said}.") from None
     return value
