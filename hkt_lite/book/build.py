@@ -38,12 +38,10 @@ def build(
     generated = root / "book" / "_generated"
     known = {notebook.stem: notebook for notebook in sources()}
     every = {one for task in scales.names() for one in scales.scales(task)}
-    asked = [("scale", scale, every), *(("notebook", name, known) for name in names or [])]
-    for what, name, there in asked:
-        choose(what, name, there)
+    choose("scale", scale, every)
+    chosen = [choose("notebook", name, known) for name in names or known]
     for page in set(generated.glob("*.ipynb")) - {generated / path.name for path in known.values()}:
         page.unlink()  # of a notebook that is gone, or a failed copy
-    chosen = [known[name] for name in names or known]
     jobs = list(_jobs(chosen, generated, scale, settings or [], force))
     for page in execute_all(jobs):
         facts = read(page).metadata["hkt"]

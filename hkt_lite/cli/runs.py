@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 from yaml import YAMLError
 
-from ..config import Config, HKTError, nearest
+from ..config import Config, HKTError
 from ..files import from_yaml
 from ..runs import golden as goldens
 from ..runs import store
@@ -239,6 +239,7 @@ def bench(
     released step and without our cache and pipeline; or how long the pages took.
     """
     from ..benchmarks import names
+    from ..benchmarks.task import choose
 
     if name == "pages":
         from ..book.build import times
@@ -249,10 +250,7 @@ def bench(
         from ..runs.bench import everything
 
         raise typer.Exit(everything())
-    if name not in names():
-        known = ["all", "pages", *names()]
-        raise HKTError(f"There is no benchmark {name!r}.{nearest(name, known)}")
     from ..runs.bench import step
 
-    measured = step(name, rounds)
+    measured = step(choose("benchmark", name, ["all", "pages", *names()]), rounds)
     print(measured.to_json() if as_json else measured)
