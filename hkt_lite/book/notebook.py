@@ -5,7 +5,6 @@ Dates, commits and timings stand in metadata and in the footer, never in an outp
 """
 
 import contextlib
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 from .. import __version__, config
 from ..config import HKTError, canonical, nearest, results_home, runs_home
 from ..evidence import MEASURED, MIME
-from ..files import files_below, sha256, tree_digest
+from ..files import files_below, sha256, sha256_of, tree_digest
 from ..runs.golden import provenance
 from ..runs.records import Provenance, load
 from ..runs.store import MANIFEST
@@ -75,8 +74,7 @@ def digest(cell) -> str:
         {key: value for key, value in output.items() if key != "execution_count"}
         for output in cell.get("outputs", [])
     ]
-    text = canonical([cell.cell_type, cell.source, outputs])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256_of(canonical([cell.cell_type, cell.source, outputs]).encode())[:16]
 
 
 def known_records() -> tuple[dict, dict]:
@@ -170,8 +168,7 @@ def _in_one_piece(outputs: list) -> list:
     joined: list = []
     for output in outputs:
         before = joined[-1] if joined else {}
-        kind = output.output_type, output.get("name")
-        if kind[0] == "stream" and kind == (before.get("output_type"), before.get("name")):
+        if output.output_type == "stream" and output.name == before.get("name"):
             before.text += output.text
         else:
             joined.append(output)
@@ -261,15 +258,14 @@ def key(notebook: Path, parameters: dict) -> str:
     Source bytes, parameters, the packages' code, manifest of the published records, constraints,
     and all committed data: registry, literature, claims, splits, grids, weights of small parents.
     """
-    code = [tree_digest(package) for package in (PACKAGE, COURSE)]
-    digest = hashlib.sha256(canonical([parameters, *code]).encode())
+    text = canonical([parameters, *map(tree_digest, (PACKAGE, COURSE))])
     paths = [notebook, results_home() / MANIFEST, config.PROJECT / "constraints.txt"]
     for child in sorted((config.PROJECT / "data").glob("*")):
         if child.name not in NOT_COMMITTED:
             paths += files_below(child)
     for path in paths:
-        digest.update(f"\0{path.name}\0{sha256(path) if path.is_file() else 'none'}".encode())
-    return digest.hexdigest()[:16]
+        text += f"\0{path.name}\0{sha256(path) if path.is_file() else 'none'}"
+    return sha256_of(text.encode())[:16]
 
 
 def state(notebook: Path, page: Path, values: dict | None = None) -> str:

@@ -4,7 +4,6 @@ A page is compared with its notebook and with the digests of what was executed, 
 `show` with what `show` makes now of the same records.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 from .. import config
 from ..config import HKTError
-from ..files import sha256
+from ..files import sha256, sha256_of
 from . import notebook as notebooks
 from .execute import sources
 from .faithful import unfaithful
@@ -166,7 +165,7 @@ def _recomputed(page, stem: str, published: dict, local: dict) -> Iterator[Probl
         if shown["call"] in SCORE_TABLES:
             yield from _audits(shown, where, everything)
         if shown["call"] == "figure":  # of the page's own arrays: it carries a digest
-            drawn = hashlib.sha256(data["text/html"].encode()).hexdigest()[:16]
+            drawn = sha256_of(data["text/html"].encode())[:16]
             if drawn != shown["values"]["digest"]:
                 said = f"{where}: the figure or the table of its numbers was altered"
                 yield Problem("number", where, f"{said}; run `hkt book`.")

@@ -4,12 +4,12 @@ Every output of `show` is a bundle of text, HTML and {call, args, records, value
 """
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config import HKTError, nearest
+from ..files import sha256_of
 from ..runs.store import Store, published
 from . import MEASURED, MIME
 from .outputs import Block, picture, plain
@@ -82,7 +82,7 @@ def figure(fig, alt: str, table=None, live: tuple[str, Any] | None = None) -> No
     if not alt.strip():
         raise HKTError("show.figure needs an alternative text that says what the figure shows.")
     made = picture((fig, alt, table), live=live)
-    values = {"table": made.values, "digest": hashlib.sha256(made.html.encode()).hexdigest()[:16]}
+    values = {"table": made.values, "digest": sha256_of(made.html.encode())[:16]}
     _display(bundle("figure", {"alt": alt}, Block(made.text, made.html, [], values)), {"alt": alt})
 
 
