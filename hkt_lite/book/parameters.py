@@ -2,6 +2,7 @@
 
 import ast
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,8 +81,6 @@ def parse(notebook: Path, words: list[str]) -> dict:
             raise HKTError(f"Write the parameter {word!r} as name=value.")
         values[name] = text
         if known.get(name, (str,))[0] is not str:
-            try:
+            with suppress(ValueError):  # `_typed` says what it should have been
                 values[name] = json.loads(text)
-            except ValueError:
-                continue  # `_typed` says what it should have been
     return typed(notebook, values)

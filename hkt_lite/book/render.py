@@ -89,7 +89,7 @@ def _skeletons(root: Path) -> dict[str, list[str]]:
         if name.endswith(".ipynb"):
             cells = json.loads(text)["cells"]
             prose = (cell["source"] for cell in cells if cell["cell_type"] == "markdown")
-            text = "\n".join(part if isinstance(part, str) else "".join(part) for part in prose)
+            text = "\n".join(map("".join, prose))
         found[name] = [line for line in text.splitlines() if LINKED.search(line)]
     return found
 
