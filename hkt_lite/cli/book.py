@@ -63,7 +63,7 @@ def claims(
     if as_json:
         print(json.dumps(judged, indent=1))
     elif write:
-        release.renew(write, judged)
+        release.between(write, release.as_markdown(judged), "the verdicts")
     else:
         for one in judged:
             print(f"{one['id']}  {one['verdict']:22}  {one['title']}: {one['finding']}")

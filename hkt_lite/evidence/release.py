@@ -69,11 +69,6 @@ def as_markdown(judged: Sequence[dict]) -> str:
     return "\n".join([BEGIN, *lines, END])
 
 
-def renew(path: Path, judged: Sequence[dict]) -> None:
-    """Put today's table between the marks of a text file.  Raises HKTError where it has none."""
-    between(path, as_markdown(judged), "the verdicts")
-
-
 def between(path: Path, renewed: str, what: str) -> None:
     """Put `renewed` in the place of what lies between its first and its last line in a text file.
 

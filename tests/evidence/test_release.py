@@ -82,13 +82,14 @@ def test_the_readme_has_todays_verdicts(judged):
 def test_renewing_puts_todays_verdicts_between_the_marks_and_leaves_the_rest(judged, tmp_path):
     path = tmp_path / "README.md"
     path.write_text(f"# Head\n{release.BEGIN}\nold\n{release.END}\ntail\n", encoding="utf-8")
-    release.renew(path, judged)
+    table = release.as_markdown(judged)
+    release.between(path, table, "the verdicts")
     renewed = path.read_text(encoding="utf-8")
-    assert renewed == f"# Head\n{release.as_markdown(judged)}\ntail\n"
-    release.renew(path, judged)
+    assert renewed == f"# Head\n{table}\ntail\n"
+    release.between(path, table, "the verdicts")
     assert path.read_text(encoding="utf-8") == renewed
     for text in ("no marks", f"{release.BEGIN} only"):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(HKTError, match="has no place for the verdicts"):
-            release.renew(path, judged)
+            release.between(path, table, "the verdicts")
         assert path.read_text(encoding="utf-8") == text
