@@ -139,6 +139,7 @@ class Table:
         self, digits: int = 2, ids: str = "records", cards: str | None = None, below: str = ""
     ):
         self.digits, self.ids, self.cards, self.below = digits, ids, cards, below
+        self.marks: dict[str, int] = {}  # text below the table -> its mark
         self.rows: list[dict[str, Cell]] = []
         self.records: list[str] = []
         self.values: list[dict] = []
@@ -146,6 +147,10 @@ class Table:
     def row(self, values: dict[str, Any], records: Sequence[str] = ()) -> None:
         cells = {column: cell(value, self.digits) for column, value in values.items()}
         self.values.append({column: one.value for column, one in cells.items()})
+        if self.below in cells:
+            said = cells[self.below]
+            mark = self.marks.setdefault(said.html, len(self.marks) + 1)
+            cells[self.below] = said._replace(html=f"[{mark}]")
         if self.ids:
             cells[self.ids] = ids(records, folded=self.cards is None)
         self.rows.append(cells)
@@ -156,7 +161,10 @@ class Table:
         right = [one.numeric for one in self.rows[0].values()]
         columns, rows = list(self.rows[0]), [list(row.values()) for row in self.rows]
         lines = _lines([columns, *([one.text for one in row] for row in rows)], right)
-        html = [_html(columns, *self._below(columns, rows), right, caption)]
+        html = [_html(columns, rows, right, caption)]
+        if self.marks:
+            texts = "".join(f"<li>{text}</li>" for text in self.marks)
+            html.append(f'<ol class="hkt-marks">{texts}</ol>')
         if self.cards is not None:
             html = [f"<p><em>{escape(caption, quote=False)}</em></p>"]
             html += [_card(columns, row, self.cards) for row in rows]
@@ -166,17 +174,6 @@ class Table:
             self.records,
             self.values if values is None else values,
         )
-
-    def _below(self, columns: list[str], rows: list[list[Cell]]) -> tuple[list[list[Cell]], str]:
-        """The rows with marks in the column `below`, and the list of its texts."""
-        if self.below not in columns:
-            return rows, ""
-        place, marks, marked = columns.index(self.below), {}, []
-        for row in rows:
-            mark = marks.setdefault(row[place].html, len(marks) + 1)
-            marked.append([*row[:place], Cell("", f"[{mark}]"), *row[place + 1 :]])
-        texts = "".join(f"<li>{text}</li>" for text in marks)
-        return marked, f'<ol class="hkt-marks">{texts}</ol>'
 
 
 def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
@@ -189,7 +186,7 @@ def _lines(cells: list[list[str]], right: list[bool]) -> list[str]:
     ]
 
 
-def _html(columns, rows, below, right, caption) -> str:
+def _html(columns, rows, right, caption) -> str:
     how = [' class="num"' if to_right else "" for to_right in right]
     head = [f'<th scope="col"{h}>{escape(c, quote=False)}</th>' for c, h in zip(columns, how)]
     lines = [
@@ -201,7 +198,7 @@ def _html(columns, rows, below, right, caption) -> str:
     for row in rows:
         cells = [f"<td{h}>{one.html}</td>" for one, h in zip(row, how)]
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join([*lines, "</tbody></table></div>", *filter(None, [below])])
+    return "\n".join([*lines, "</tbody></table></div>"])
 
 
 def _card(columns: list[str], row: list[Cell], prefix: str) -> str:
