@@ -11,7 +11,7 @@ import numpy as np
 
 from . import stats
 from .bundles import recomputable
-from .groups import Group, at, chosen, common, difference, group, panels, scope
+from .groups import Group, chosen, common, difference, group, panels, scope
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence, signed, with_interval
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, unlearnt, where
@@ -129,13 +129,12 @@ def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:
 
 def _both(a: Group, b: Group, digits: int):
     """The bootstrap interval where all records say which test images were right."""
-    sides = [[at(one.runs[seed], "selected.right") for seed in common(a, b)] for one in (a, b)]
+    sides = [[one.runs[seed].selected.right for seed in common(a, b)] for one in (a, b)]
     if not all(map(all, sides)):
         return None
     first, second = (np.array([_right(text) for text in side]) for side in sides)
     low, high = (100 * bound for bound in stats.bootstrap(first, second))
-    text = f"[{signed(low, digits)}, {signed(high, digits)}]"
-    return numeric(text, None)
+    return numeric(f"[{signed(low, digits)}, {signed(high, digits)}]")
 
 
 def _right(text: str) -> np.ndarray:
