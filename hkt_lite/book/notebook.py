@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, config
-from ..config import HKTError, canonical, nearest, results_home, runs_home
+from ..config import HKTError, canonical, nearest, results_home
 from ..evidence import MEASURED, MIME
 from ..files import files_below, sha256, sha256_of, tree_digest
 from ..runs.golden import provenance
 from ..runs.records import Provenance, load
-from ..runs.store import MANIFEST
+from ..runs.store import MANIFEST, Store
 
 DIAGRAM = re.compile(r"!\[([^\]]*)\]\(\.\./book/(_static/\S+)-light\.svg\)")
 NOT_COMMITTED = ("results", "runs", "cache", "golden")  # of data/: records count by their manifest
@@ -80,8 +80,7 @@ def digest(cell) -> str:
 def known_records() -> tuple[dict, dict]:
     """id -> published record and id -> record of this machine's store, without those that cannot be
     read."""
-    local = [*runs_home().glob("*/record.json"), *runs_home().glob("eval-*.json")]
-    return _by_id(sorted(results_home().glob("*-*.json"))), _by_id(local)
+    return _by_id(sorted(results_home().glob("*-*.json"))), _by_id(Store.default().paths())
 
 
 def _by_id(paths: list[Path]) -> dict:
@@ -133,11 +132,8 @@ def finish(page, notebook: Path, values: dict, facts: dict) -> None:
 def _fold_settings(page) -> None:
     """One folded cell says with what settings a page was made; the defaults that it replaced stand
     in the notebook alone."""
-    cells = {"parameters": None, "injected-parameters": None}
-    for cell in page.cells:
-        for tag in cells.keys() & set(cell.metadata.get("tags", [])):
-            cells[tag] = cell
-    defaults, given = cells.values()
+    tagged = {tag: cell for cell in page.cells for tag in cell.metadata.get("tags", [])}
+    defaults, given = tagged["parameters"], tagged.get("injected-parameters")
     if given:
         given.source = given.source.replace("# Parameters", "# set for this page", 1)
         defaults.metadata["tags"].append("remove-input")
