@@ -2,9 +2,8 @@
 how large a share should be."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from statistics import fmean
-from typing import NamedTuple
 
 from ..config import HKTError
 from ..runs.records import QUANTILES, RunRecord
@@ -193,15 +192,6 @@ def _median(one: Group, name: str) -> float | None:
 # -- how large a share -----------------------------------------------------------------------------
 
 
-class Step(NamedTuple):
-    """The runs of one λ under one gate and their paired difference to the plain child."""
-
-    title: str
-    lam: float
-    group: Group
-    difference: Paired
-
-
 @recomputable
 def shares(
     records,
@@ -213,44 +203,47 @@ def shares(
     """The difference to the plain child over λ, of the budget with most λ; in a browser one λ at a
     time.  A sentence in its place where no λ has enough seeds."""
     budgets = panels(group(records, SHOWN, task=task, scale=scale, source=source))
-    steps = [list(_steps(panel, metric)) for panel in budgets]
-    found = max(steps, key=lambda some: len({step.lam for step in some}), default=[])
+    steps = [_steps(panel, metric) for panel in budgets]
+    found = max(steps, key=lambda some: len(_lams(some)), default={})
     if not found:
         return none(f"{where(task, scale, source, 'λ of HKT')} with {SEEDS} seeds")
-    groups = [step.group for step in found]
+    groups, name = list(found), metric_name(task, metric)[0]
     rows = [
-        {"label": f"{step.title}, λ = {step.lam:g}", **_ends(step.difference)} for step in found
+        {"label": f"HKT {one.options['kind']}, λ = {one.options['lam']:g}", **_ends(d)}
+        for one, d in found.items()
     ]
-    name = metric_name(task, metric)[0]
     made = plots.dots(rows, f"test {name}: better than plain by", "plain", scope(groups))
     said = f"{name}, better than plain by"
     data = {"axis": said, "zero": "plain", "kinds": _by_kind(found, metric)}
     block = picture(made, _ids(groups), live=("lambda", data))
-    lams = ", ".join(f"{lam:g}" for lam in sorted({step.lam for step in found}))
+    lams = ", ".join(f"{lam:g}" for lam in _lams(found))
     return block + sentence(f"λ with at least {SEEDS} seeds beside the plain child: {lams}.")
 
 
-def _steps(panel: list[Group], metric: str) -> Iterator[Step]:
-    """Every λ that the panel has under the usual three losses and recipe, gate by gate."""
+def _steps(panel: list[Group], metric: str) -> dict[Group, Paired]:
+    """The difference to the plain child of every λ that the panel has under the usual three losses
+    and recipe, gate by gate."""
     gains = to_plain(panel, metric)
-    lams = sorted({one.options["lam"] for one in panel if one.config.method == "hkt"})
-    for kind in KINDS:
-        for lam in lams:
-            one = chosen(panel, Variant(method="hkt", options={"kind": kind, "lam": lam}), SHOWN)
-            if one in gains:
-                yield Step(f"HKT {kind}", lam, one, gains[one])
+    lams = _lams(one for one in panel if one.config.method == "hkt")
+    options = [{"kind": kind, "lam": lam} for kind in KINDS for lam in lams]
+    found = [chosen(panel, Variant(method="hkt", options=one), SHOWN) for one in options]
+    return {one: gains[one] for one in found if one in gains}
 
 
-def _by_kind(found: list[Step], metric: str) -> dict[str, list[dict]]:
+def _lams(groups: Iterable[Group]) -> list[float]:
+    return sorted({one.options["lam"] for one in groups})
+
+
+def _by_kind(found: dict[Group, Paired], metric: str) -> dict[str, list[dict]]:
     kinds: dict[str, list[dict]] = {}
-    for step in found:
+    for one, d in found.items():
         row = {
-            "lam": step.lam,
-            **_ends(step.difference),
-            "seeds": step.difference.n,
-            "score": step.group.summary(metric).mean,
-            "share": _median(step.group, "share"),
-            "displacement": _median(step.group, "displacement"),
+            "lam": one.options["lam"],
+            **_ends(d),
+            "seeds": d.n,
+            "score": one.summary(metric).mean,
+            "share": _median(one, "share"),
+            "displacement": _median(one, "displacement"),
         }
-        kinds.setdefault(step.title, []).append(row)
+        kinds.setdefault(f"HKT {one.options['kind']}", []).append(row)
     return kinds
