@@ -10,10 +10,9 @@ from pathlib import Path
 
 from .. import __version__
 from . import notebook as notebooks
-from .notebook import footer, light_and_dark, measured
+from .notebook import NONE_SHOWN, footer, light_and_dark, measured
 
 SHOWN = re.compile(r"- (recorded|live, made by this page|unknown): [^`]+: (`\w+`, )*`\w+`")
-NONE_SHOWN = "- no run record is shown on this page"
 
 
 def unfaithful(page, source: Path) -> Iterator[str]:

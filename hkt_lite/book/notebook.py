@@ -20,6 +20,7 @@ from ..runs.records import Provenance, load
 from ..runs.store import MANIFEST, Store
 
 DIAGRAM = re.compile(r"!\[([^\]]*)\]\(\.\./book/(_static/\S+)-light\.svg\)")
+NONE_SHOWN = "- no run record is shown on this page"
 NOT_COMMITTED = ("results", "runs", "cache", "golden")  # of data/: records count by their manifest
 PACKAGE = Path(__file__).resolve().parents[1]
 COURSE = PACKAGE.parent / "hkt_course"  # its checks stand on the pages
@@ -242,7 +243,7 @@ def _sources(recorded: set[str], live: set[str]) -> list[str]:
             what = f"{run.task}, scale {run.scale}, {run.source} data, seed {run.seed}"
         groups.setdefault(f"{place}: {what}", []).append(f"`{name}`")
     lines = [f"- {what}: {', '.join(ids)}" for what, ids in sorted(groups.items())]
-    return lines or ["- no run record is shown on this page"]
+    return lines or [NONE_SHOWN]
 
 
 # -- freshness -------------------------------------------------------------------------------------

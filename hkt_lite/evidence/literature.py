@@ -1,4 +1,4 @@
-"""Numbers of others and claims of the paper, as checked rows.   values("cifar10"), claims()
+"""Numbers of others and claims of the paper, as checked rows.   read_values(), read_claims()
 
 data/literature.yaml says what each number is, where it stands and how we know it; data/claims.yaml
 says by which rule each claim is judged.
