@@ -62,14 +62,12 @@ def _published(claim: Claim, known: dict[str, Value]) -> str:
 
 
 @recomputable
-def claims(
-    records, only: list[str] | None = None, brief: bool = False, follow: bool = False
-) -> Block:
+def claims(records, only: list[str] | None = None, follow: bool = False) -> Block:
     """Every claim with its verdict, worked out from the published records by the rule in
-    data/claims.yaml; `brief` for a front page, `follow` with the way down to files and commands."""
+    data/claims.yaml; `follow` with the way down to files and commands."""
     known = {value.id: value for value in read_values()}
     everything = {claim.id: claim for claim in read_claims()}
-    table, values = Table(ids="" if brief else "records", cards=""), {}
+    table, values = Table(cards=""), {}
     for name in everything if only is None else only:
         claim = choose("claim", name, everything)
         v = judge(claim, records)
@@ -83,11 +81,8 @@ def claims(
             "verdict": chip(v.verdict),
             "what it says": claim.statement,
             "what was measured": interval(said, v.numbers),
+            "published numbers": _published(claim, known),
         }
-        if brief:
-            del row["what it says"]
-        else:
-            row["published numbers"] = _published(claim, known)
         if follow:
             row["follow this number"] = drawer(claim, v, records)
         table.row(row, v.records)

@@ -32,7 +32,6 @@ TABLES = [
     ("scores", {}),
     ("scores", {"selection": "last"}),
     ("claims", {}),
-    ("claims", {"brief": True}),
     ("claims", {"follow": True}),
     ("evals", {}),
     ("tuning", {}),
