@@ -15,7 +15,7 @@ from ..runs.records import EvalRecord, Record, filename
 from ..runs.store import manifest
 from .groups import Group, at, common, observed
 from .literature import Claim
-from .outputs import Cell, Table, moving, number
+from .outputs import Cell, Table, moving, number, signed
 from .verdicts import Verdict
 from .words import label, metric_name, sign
 
@@ -118,7 +118,7 @@ def _interval(claim: Claim, verdict: Verdict) -> str:
     v, kind = verdict.numbers, claim.rule.kind
     if kind in ("paired", "level"):
         digits = metric_name(claim.evidence.task, claim.rule.metric)[1]
-        mean, low, high = (number(v[key], digits, True) for key in ("mean", "low", "high"))
+        mean, low, high = (signed(v[key], digits) for key in ("mean", "low", "high"))
         said = f"The mean over {v['n']} seeds is {mean}, its 95 % t-interval [{low}, {high}]"
         if kind == "paired":
             t, sd = number(_students(v["n"])), number(v["sd"], digits)

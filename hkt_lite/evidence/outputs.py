@@ -96,7 +96,7 @@ def interval(text: str, numbers: dict) -> Cell:
     mark = numbers.get("target", 0.0)
     low, high = min(*ends, mark), max(*ends, mark)
     scale = 320 / ((high - low) or 1.0)
-    a, mean, b, zero = (20 + (value - low) * scale for value in (ends[0], ends[1], ends[2], mark))
+    a, mean, b, zero = (20 + (value - low) * scale for value in (*ends, mark))
     drawn = (
         '<svg class="hkt-interval" viewBox="0 0 360 44" aria-hidden="true" stroke="currentColor">'
         f'<path d="M{zero:.1f} 2V26" stroke-dasharray="4 3"/>'

@@ -9,7 +9,7 @@ from .bundles import recomputable
 from .follow import drawer
 from .groups import at
 from .literature import Claim, Value, read_claims, read_values
-from .outputs import Block, Table, chip, interval, none, number, numeric, sentence
+from .outputs import Block, Table, chip, interval, none, numeric, sentence, signed
 from .verdicts import judge
 from .words import corpora, label, metric_name
 
@@ -140,7 +140,7 @@ def evals(records, task: str = "cifar10", metric: str = "accuracy") -> Block:
                 "images": one.protocol.get("images", 0),
                 name: measured,
                 "published value": published,
-                "difference": numeric(number(off, digits, True), off),
+                "difference": numeric(signed(off, digits), off),
                 "how known": KNOWN.get(mark, "–"),
                 "measured by us before": before,
             },

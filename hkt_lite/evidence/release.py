@@ -17,7 +17,6 @@ from .verdicts import judge
 
 BEGIN, END = "<!-- verdicts: `hkt claims --write README.md` -->", "<!-- end of verdicts -->"
 APART = {"epochs": True, "selected": {"right"}, "last": {"right"}}  # curves, and answers as bits
-ENDINGS = (".csv", ".json")
 CLAIM = ("id", "title", "statement", "criterion")  # what is told of a claim
 VERDICT = ("verdict", "finding", "also", "scope", "numbers", "records")  # and of its verdict
 
@@ -41,12 +40,12 @@ def as_csv(records: Sequence[Record]) -> str:
 
 def export(records: Sequence[Record], out: Path) -> None:
     """Write the table to `out`, as its ending .csv or .json says.  Raises HKTError for another."""
-    if out.suffix not in ENDINGS:
-        raise HKTError(f"{out} should end in {' or '.join(ENDINGS)}, which says how to write it.")
     if out.suffix == ".csv":
         write_bytes(out, as_csv(records).encode())
-    else:
+    elif out.suffix == ".json":
         write_json(out, rows(records))
+    else:
+        raise HKTError(f"{out} should end in .csv or .json, which says how to write it.")
 
 
 def claims(records: Sequence[Record]) -> list[dict]:
