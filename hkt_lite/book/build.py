@@ -34,7 +34,7 @@ def build(
     parameters of theirs.  Without `html` nothing is rendered or checked, and the folder of the
     pages is returned.  Raises HKTError with what failed or what the check found.
     """
-    root = config.PROJECT if out is None else _copy_book(Path(out))
+    root = config.PROJECT if out is None else _copy_book(out)
     generated = root / "book" / "_generated"
     known = {notebook.stem: notebook for notebook in sources()}
     every = {one for task in scales.names() for one in scales.scales(task)}

@@ -73,7 +73,6 @@ def execute(notebook: Path, parameters: dict, out: Path) -> Path:
     """
     import nbformat
 
-    notebook, out = Path(notebook), Path(out)
     values = typed(notebook, parameters)
     failed = out.with_suffix(".failed.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
