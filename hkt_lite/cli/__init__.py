@@ -53,7 +53,6 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("hkt_lite").setLevel("INFO")  # such as: who is waited for
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    said = ""
     stopped = "\nInterrupted; all is kept, the same command goes on from there."
     try:
         code = app(standalone_mode=False)  # typer hands an Exit's code back instead of raising it
@@ -62,7 +61,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code, said = 130, stopped
     except BrokenPipeError:  # `hkt runs list | head -1`: nobody reads on, and nobody need be told
-        code = 1
+        code, said = 1, ""
     except Exception as error:
         sentence = _sentence(error)
         if debug or not sentence:
