@@ -1,6 +1,5 @@
 """What records say beside scores: how closely a child answers as its parent, and what it cost."""
 
-from collections.abc import Iterator
 from statistics import median
 
 from ..runs.records import RunRecord
@@ -71,10 +70,15 @@ def _bill(panel: list[Group]) -> Block:
         for name in dict.fromkeys(one.label for one in here):
             runs = [run for one in here if one.label == name for run in one.records]
             table.row({"method": name, "for": purpose, **_costs(runs)}, [run.id for run in runs])
+    every = [run for one in panel for run in one.records]
+    # runs of one seed that name the same time share one filling of the cache
+    caches = {(run.config.seed, run.cost.parent_seconds) for run in every if _cached(run)}
+    seconds = sum(run.cost.seconds for run in every) + sum(seconds for _, seconds in caches)
+    shared = f", {len(caches)} fillings of a cache among them" if caches else ""
     return table.block(
         f"What a run cost, {scope(panel)}: median [least, most] over runs. An example counts once "
         "each time it passes through the network in training.",
-        *_total([run for one in panel for run in one.records]),
+        f"All {len(every)} runs together: {number(seconds / 3600, 1)} hours{shared}.",
     )
 
 
@@ -108,11 +112,3 @@ def parent_passes(run: RunRecord) -> int:
 
 def _cached(run: RunRecord) -> bool:
     return bool(run.parent) and run.config.parent_source == "cached"
-
-
-def _total(runs: list[RunRecord]) -> Iterator[str]:
-    """The whole bill; runs of one seed that name the same time share one filling of the cache."""
-    caches = {(run.config.seed, run.cost.parent_seconds) for run in runs if _cached(run)}
-    seconds = sum(run.cost.seconds for run in runs) + sum(seconds for _, seconds in caches)
-    said = f"All {len(runs)} runs together: {number(seconds / 3600, 1)} hours"
-    yield f"{said}, {len(caches)} fillings of a cache among them." if caches else f"{said}."
