@@ -17,7 +17,6 @@ from .words import corpora, label, metric_name, newborn, sign
 SOURCES = ("synthetic", "real")
 SEEDS = 3  # fewest for a place in a score table
 SHOWN = ("score", "control")  # purposes that enter it; controls are marked
-UNLEARNT = "Not learnt, not clearly better than an answer without looking: "
 
 
 def where(task: str, scale: str | None, source: str | None, kind: str = "run") -> str:
@@ -182,7 +181,7 @@ def unlearnt(groups: Iterable[Group]) -> Iterator[str]:
         if seeds:
             lost.append(f"{one.title}, seed {', '.join(seeds)}")
     if lost:
-        yield f"{UNLEARNT}{'; '.join(lost)}."
+        yield f"Not learnt, not clearly better than an answer without looking: {'; '.join(lost)}."
 
 
 @recomputable
