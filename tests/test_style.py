@@ -23,9 +23,9 @@ ROOMS = {
     "methods": 1746,
     "benchmarks": 4383,
     "runs": 2762,
-    "evidence": 2943,
-    "book": 1424,
-    "cli": 567,
+    "evidence": 2923,
+    "book": 1411,
+    "cli": 564,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

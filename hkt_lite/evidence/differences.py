@@ -11,7 +11,7 @@ import numpy as np
 
 from . import stats
 from .bundles import recomputable
-from .groups import Group, chosen, common, difference, group, panels, scope
+from .groups import Group, chosen, common, difference, group, panels, scope, unlike
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence, signed, with_interval
 from .tables import SEEDS, SHOWN, ready, to_plain, unique, unlearnt, where
@@ -114,6 +114,7 @@ def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:
     if rates:
         said = [f"{a.label} {a.config.lr:g}, {b.label} {b.config.lr:g}" for a, b in rates]
         notes.append(f"The learning rate differs, too, where each has its own: {'; '.join(said)}.")
+    notes += unlike(found)
     notes += unlearnt({one.title: one for pair in found for one in pair}.values())
     if missing:
         wait = "waits" if missing == 1 else "wait"

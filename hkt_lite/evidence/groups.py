@@ -9,7 +9,7 @@ Whatever else `Config` holds, now or later, must be equal.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import starmap
 from statistics import fmean
@@ -182,6 +182,20 @@ def panels(groups: list[Group], parents: bool = False) -> list[list[Group]]:
 def common(*groups: Group) -> list[int]:
     """The seeds that all of them have, in order."""
     return sorted(set.intersection(*(set(one.runs) for one in groups)))
+
+
+def unlike(pairs: Iterable[tuple[Group, Group]]) -> Iterator[str]:
+    """The note on pairs whose runs of one seed were made on different kinds of processor."""
+    said = []
+    for a, b in pairs:
+        seeds = common(a, b)
+        made = [[one.runs[seed].provenance.machine for one in (a, b)] for seed in seeds]
+        apart = sum(one != other for one, other in made)
+        if apart:
+            said.append(f"{a.label} and {b.label}, {apart} of {len(seeds)} seeds")
+    if said:
+        which = "; ".join(dict.fromkeys(said))
+        yield f"Made on different kinds of processor, which do not round alike: {which}."
 
 
 def difference(

@@ -9,7 +9,7 @@ from ..config import HKTError
 from ..runs.store import published
 from . import stats
 from .bundles import recomputable
-from .groups import Group, chosen, difference, group, panels, scope
+from .groups import Group, chosen, difference, group, panels, scope, unlike
 from .literature import Variant
 from .outputs import Block, Table, none, number, numeric, sentence
 from .words import corpora, label, metric_name, newborn, sign
@@ -40,8 +40,7 @@ def named(one: Group, methods: Sequence[str] | None) -> bool:
 
 
 def runs_of(methods: Sequence[str] | None) -> str:
-    """What is looked for, in the sentence that says that there is none.  HKTError for a method that
-    there is not."""
+    """What is looked for, where there is none.  HKTError for a method that there is not."""
     for name in methods or ():
         method_class(name)
     return f"run of {', '.join(methods)}" if methods else "run"
@@ -98,6 +97,7 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
     task, groups = panel[0].config.task, ready(panel, methods)
     name, digits = metric_name(task, metric)
     table, gains = Table(digits), to_plain(panel, metric, selection)
+    base = chosen(panel, Variant(method="plain"))
     for title, one in unique(groups).items():
         best, d = one.summary(metric), gains.get(one)
         table.row(
@@ -118,6 +118,7 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
         f"({epoch}) with its 95 % t-interval; the smallest true difference that such a design "
         "finds four times in five.",
         *_parents(groups),
+        *unlike((one, base) for one in groups if one in gains),
         *_notes([one for one in panel if named(one, methods)], groups, gains),
     )
 

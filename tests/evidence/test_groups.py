@@ -4,7 +4,7 @@ import pytest
 
 from hkt_lite.benchmarks import get, names
 from hkt_lite.config import Config, HKTError
-from hkt_lite.evidence.groups import PARENT, VARIANT, difference, group, observed, panels
+from hkt_lite.evidence.groups import PARENT, VARIANT, difference, group, observed, panels, unlike
 from hkt_lite.evidence.literature import Variant
 from hkt_lite.evidence.words import label, metric_name
 from hkt_lite.runs.store import published
@@ -88,6 +88,16 @@ def test_a_child_without_parent_is_compared_with_children_of_any():
     plain, kd = group([run("plain", 0), run("kd", 0)])
     assert plain.parent == "" and kd.parent and len(panels([plain, kd])) == 1
     assert difference(kd, plain, "accuracy")[0].n == 1
+
+
+def test_runs_of_one_seed_on_other_processors_are_said():
+    runs = [run(method, seed) for method in ("plain", "kd") for seed in (0, 1)]
+    plain, kd = group(runs)
+    assert list(unlike([(kd, plain)])) == []
+    moved = runs[-1].provenance.model_copy(update={"machine": "Linux, x86_64, another"})
+    plain, kd = group([*runs[:-1], runs[-1].model_copy(update={"provenance": moved})])
+    (said,) = unlike([(kd, plain), (plain, plain)])
+    assert "KD and plain, 1 of 2 seeds." in said
 
 
 def test_a_parent_and_a_method_are_never_compared_at_once():

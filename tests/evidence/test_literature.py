@@ -156,6 +156,27 @@ def test_paired_verdict_follows_the_interval(hkt, expected):
 
 
 @pytest.mark.parametrize(
+    "hkt, expected",
+    [([76.0, 76.5, 76.3], REPRODUCED), ([75.0, 74.0, 75.5], UNDECIDED), ([64.0, 64.9, 64.1], NOT)],
+)
+def test_where_no_size_is_claimed_an_interval_that_contains_0_is_undecided(hkt, expected):
+    assert claim("C3").rule.size == 0
+    got = judge(claim("C3"), family("kd", PLAIN) + family("hkt", hkt))
+    assert got.verdict == expected and "as claimed" not in got.finding
+
+
+def test_other_settings_stand_beside_the_one_that_decides_and_are_not_pooled_with_it():
+    """More runs decide; the precision of the others is said."""
+    better = family("plain", PLAIN, precision="bf16") + family(
+        "hkt", [76.0, 76.5, 76.3], precision="bf16"
+    )
+    worse = family("plain", [*PLAIN, 74.1]) + family("hkt", [64.0, 64.9, 64.1, 64.2])
+    got = judge(claim("C2"), better + worse)
+    assert got.verdict == NOT and "float32" in got.scope and len(got.records) == 14
+    assert len(got.also) == 1 and "bfloat16" in got.also[0] and "+2.00" in got.also[0]
+
+
+@pytest.mark.parametrize(
     "records",
     [
         [],
