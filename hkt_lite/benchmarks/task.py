@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,14 @@ class Task:
     def learnt(cls, metrics: dict[str, float]) -> bool:
         """Whether test metrics are clearly those of a network that has learnt something."""
         return metrics[cls.metric] > cls.chance + 3
+
+    @classmethod
+    def worth(cls, metrics: dict[str, float]) -> float:
+        """What selects: the more the better, and of equals the first; NaN is worse than any."""
+        value = metrics.get(cls.metric, math.nan)
+        if math.isnan(value):
+            return -math.inf
+        return value if cls.higher_is_better else -value
 
     @classmethod
     def autos(cls, config: Config) -> dict:

@@ -121,7 +121,7 @@ class Watch:
         self.configs, self.began, self.best = configs, time.monotonic(), ""
         self.first: dict[int, float] = {}  # run -> share that was done when it was first heard of
         self.done: dict[int, float] = {}
-        self.scores: list[float] = []  # so signed that most is best
+        self.scores: list[float] = []  # `Task.worth`, the most is best
         self.bar = tqdm(leave=False, disable=None, bar_format="{desc}")
         self.told, self.lock = self.began, threading.Lock()  # runs tell from threads of their own
 
@@ -142,7 +142,7 @@ class Watch:
         if answer.record:
             task, val = get(config.task), answer.record.selected.val
             said = f"val {task.metric} {val[task.metric]:.4g}"
-            self.scores.append(val[task.metric] if task.higher_is_better else -val[task.metric])
+            self.scores.append(task.worth(val))
             if self.scores[-1] == max(self.scores):
                 self.best = f"best so far: {said}, {label(config)}"
         with self.lock:

@@ -203,8 +203,6 @@ class Run:
         self._gather()
         val = self.task.metrics(self.child, "val")
         looked = self.task.metrics(self.child, "test") if self.purpose == "audit" else {}
-        if self._is_best(val):
-            self.best, self.best_epoch = _copied(self.child), epoch + 1
         now = time.perf_counter()
         done = Epoch(
             epoch=epoch + 1,
@@ -216,6 +214,8 @@ class Run:
             train={name: value / self.epoch_steps for name, value in self.sums.items()},
         )
         self.epochs.append(done)
+        if max(self.epochs, key=lambda one: self.task.worth(one.val)) is done:
+            self.best, self.best_epoch = _copied(self.child), done.epoch
         self.seconds, self.began = self.seconds + now - self.began, now
         self.sums, self.seen = {}, {}
         self._save()
@@ -225,13 +225,6 @@ class Run:
     def _save(self) -> None:
         self._gather()
         self.claim.write(partial(checkpoint.save, self))
-
-    def _is_best(self, val: dict[str, float]) -> bool:
-        """Better than every epoch before; a value that is not a number is worse than any."""
-        sign = 1 if self.task.higher_is_better else -1
-        values = [sign * one[self.task.metric] for one in (*[e.val for e in self.epochs], val)]
-        *before, now = [-math.inf if math.isnan(value) else value for value in values]
-        return not before or now > max(before)
 
     def _step(self, index: Tensor, epoch: int) -> None:
         """One step of the optimizer on the sum of the method's terms."""

@@ -79,7 +79,7 @@ def _choice(record: RunRecord, task: type[Task]) -> Iterator[str]:
     """Both scores are of the epochs that they must be of, and repeat what these measured."""
     if not record.epochs:
         return
-    best = _best(record, task)
+    best = max(record.epochs, key=lambda epoch: task.worth(epoch.val)).epoch
     for name, wanted in (("selected", best), ("last", record.epochs[-1].epoch)):
         score: Score = getattr(record, name)
         if score.epoch != wanted:
@@ -90,17 +90,6 @@ def _choice(record: RunRecord, task: type[Task]) -> Iterator[str]:
     one, other = record.selected, record.last
     if one.epoch == other.epoch and not _same(one.test, other.test):
         yield f"has two test results of one epoch, {one.epoch}"
-
-
-def _best(record: RunRecord, task: type[Task]) -> int:
-    """The first epoch with the best validation metric, as the loop chooses it."""
-    sign = 1 if task.higher_is_better else -1
-
-    def worth(epoch) -> float:
-        value = sign * epoch.val.get(task.metric, math.nan)
-        return -math.inf if math.isnan(value) else value
-
-    return max(record.epochs, key=worth).epoch
 
 
 def _same(one: dict[str, float], other: dict[str, float]) -> bool:
