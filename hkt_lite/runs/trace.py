@@ -5,6 +5,7 @@ from torch import nn
 
 from ..benchmarks import get, resolve
 from ..config import Config
+from ..methods.method import Method
 from ..methods.sites import record
 from .device import deterministic
 from .loop import Run
@@ -22,21 +23,17 @@ def trace(config: Config) -> dict:
     config = resolve(config)
     with deterministic(config):
         task = get(config.task)(config).load()
-        return _traced(Run(config, task, Store.default()))
-
-
-def _traced(state: Run) -> dict:
-    task, method = state.task, state.method.train()
-    batch = task.batch(torch.arange(min(state.config.batch_size, task.train_size)), 0)
-    terms = method(batch)
-    return {
-        "run": state.config.id,
-        "batch": {name: _shape(value) for name, value in batch._asdict().items()},
-        "sites": _sites(state, batch) if method.parent else {},
-        "terms": {name: term.item() for name, term in terms.items()},
-        "gradients": {name: _norm(term, state.child) for name, term in terms.items()},
-        "inherited": {name: quantiles(value) for name, value in method.observe().items()},
-    }
+        method = Run(config, task, Store.default()).method.train()
+        batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
+        terms = method(batch)
+        return {
+            "run": config.id,
+            "batch": {name: _shape(value) for name, value in batch._asdict().items()},
+            "sites": _sites(method, batch) if method.parent else {},
+            "terms": {name: term.item() for name, term in terms.items()},
+            "gradients": {name: _norm(term, method.child) for name, term in terms.items()},
+            "inherited": {name: quantiles(value) for name, value in method.observe().items()},
+        }
 
 
 def _norm(term: torch.Tensor, child: nn.Module) -> float:
@@ -47,17 +44,16 @@ def _norm(term: torch.Tensor, child: nn.Module) -> float:
 
 
 @torch.no_grad()
-def _sites(state: Run, batch) -> dict:
-    task, method = state.task, state.method
+def _sites(method: Method, batch) -> dict:
     theirs = method.parent(batch).features
-    with record(state.child, [site.child for site in task.sites]) as own:
-        task.predict(state.child, batch)
+    with record(method.child, [site.child for site in method.sites]) as own:
+        method.predict(method.child, batch)
     return {
         site.name: {
             "parent": [_shape(x) for x in theirs[site.parent]],
             "child": [_shape(x) for x in own[site.child]],
         }
-        for site in task.sites
+        for site in method.sites
     }
 
 
