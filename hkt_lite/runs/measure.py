@@ -3,6 +3,7 @@
 import shutil
 import sys
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from timeit import repeat, timeit
 
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..benchmarks import get, method_class
+from ..benchmarks.task import evaluating
 from ..benchmarks.weights import parameters
 from ..config import Config, HKTError
 from ..methods.parent import Cached
@@ -49,28 +51,23 @@ def peak_memory_mb(cuda: bool = False) -> float | None:
     """The most memory that this process, or its GPU, has held, in MiB; None where nobody tells."""
     if cuda:
         return torch.cuda.max_memory_allocated() / 2**20
-    try:  # Linux; `getrusage` there begins with what the process that started this one has held
+    with suppress(OSError, IndexError):  # Linux; `getrusage` begins with what its parent has held
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(status.split("VmHWM:")[1].split()[0]) / 2**10
-    except (OSError, IndexError):
-        pass
-    try:
+    with suppress(ImportError):  # Windows has none
         import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return None
 
 
-@torch.no_grad()
 def flops(model: nn.Module, example: tuple) -> int:
     """Floating-point operations (a multiply-add is two) of one forward pass on `example`."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    training = model.training
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(*example)
-    model.train(training)
+    with evaluating(model), FlopCounterMode(display=False) as counter:
+        model(*example)
     return counter.get_total_flops()
 
 
