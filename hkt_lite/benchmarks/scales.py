@@ -110,15 +110,6 @@ def resolve(config: Config) -> Config:
     return resolved
 
 
-def _check_weights(config: Config, task: type[Task]) -> None:
-    weights, needed = config.parent_weights, method_class(config.method).needs_parent
-    if needed and weights == "public":
-        choose("public checkpoint of", config.parent, task.public)
-    elif needed and not re.fullmatch(r"committed|random|run:\w+", weights):
-        known = "'public', 'committed', 'random' or 'run:ID'"
-        raise HKTError(f"parent_weights are {known}, not {weights!r}.")
-
-
 def _is_given(value) -> bool:
     return value is not None and value != "auto"
 
@@ -151,8 +142,13 @@ def _check(config: Config, task: type[Task]) -> None:
     for field in Config.OPTIONAL:
         if getattr(config, field) is not None and field not in task.own:
             raise HKTError(f"Task {config.task!r} has no use for {field!r}; leave it out.")
-    _check_weights(config, task)
-    if method_class(config.method).needs_logits and task.target is None:
+    method, weights = method_class(config.method), config.parent_weights
+    if method.needs_parent and weights == "public":
+        choose("public checkpoint of", config.parent, task.public)
+    elif method.needs_parent and not re.fullmatch(r"committed|random|run:\w+", weights):
+        known = "'public', 'committed', 'random' or 'run:ID'"
+        raise HKTError(f"parent_weights are {known}, not {weights!r}.")
+    if method.needs_logits and task.target is None:
         raise HKTError(
             f"Method {config.method!r} compares class logits (B, K), and outputs of task "
             f"{config.task!r} are none; use kd, which imitates any output."
