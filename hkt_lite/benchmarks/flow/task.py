@@ -123,8 +123,6 @@ class Flow(Task):
     def check(cls, config: Config) -> None:
         largest = max(sorted({config.child, config.parent} - {"none"}), key=smallest)
         least = smallest(largest)
-        if config.sites:
-            sites(config.sites, config.parent, config.child)
         for stage in config.stages:
             for name in stage.corpus.split("+"):  # whether it is here is seen when it is read
                 choose("flow corpus to train on", name, {*curriculum.PLAIN, *curriculum.CORPORA})
