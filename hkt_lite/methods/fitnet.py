@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .etm import check_pair, projection, resized
+from .etm import precise, projection, resized
 from .method import Method
 from .options import number
 from .parent import Inherited
@@ -32,11 +32,10 @@ class FitNet(Method):
 
     def setup(self, batch) -> None:
         """Make the regressors in the width of one batch's features."""
-        regressors = []
-        for site, (c, *_), (p, *_) in self.first_features(batch):
-            check_pair(c, p, site.name)
-            dtype = torch.promote_types(c.dtype, torch.float32)
-            regressors.append(projection(c.shape[1], p.shape[1], c.ndim).to(c.device, dtype))
+        regressors = [
+            projection(c.shape[1], p.shape[1], c.ndim).to(precise(c))
+            for _, (c, *_), (p, *_) in self.first_features(batch)
+        ]
         self.regressors = nn.ModuleList(regressors)
 
     def forward(self, batch) -> dict[str, Tensor]:

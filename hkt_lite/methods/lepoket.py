@@ -13,7 +13,7 @@ may add L_c, which trains that pass, too.
 import torch
 from torch import Tensor, nn
 
-from .etm import Widths
+from .etm import Widths, precise
 from .hkt import HKT
 from .method import Method
 from .options import subset
@@ -75,7 +75,6 @@ class LePoKet(HKT):
         return self.mixture[str(self.sites.index(site))]
 
     def _fitted(self, site: Site, own: list[Tensor], theirs: list[Tensor]) -> nn.Module:
-        attention = LearntAttention(own[0].shape[1])
-        dtype = torch.promote_types(own[0].dtype, torch.float32)
-        self.mixture[str(self.sites.index(site))] = attention.to(own[0].device, dtype)
+        attention = LearntAttention(own[0].shape[1]).to(precise(own[0]))
+        self.mixture[str(self.sites.index(site))] = attention
         return super()._fitted(site, own, theirs)

@@ -140,11 +140,13 @@ class Method(nn.Module):
         return output, own, inherited
 
     def first_features(self, batch) -> Iterator[tuple[Site, list[Tensor], list[Tensor]]]:
-        """For `setup`: (site, the child's calls, the parent's calls); nothing is moved by it."""
+        """For `setup`: (site, the child's calls, the parent's), a fitting pair; moves nothing."""
         with torch.no_grad(), statistics_kept(self.child):
             _, own, inherited = self.features(batch)
         for site in self.sites:
-            yield site, own[site.child], inherited.features[site.parent]
+            c, p = own[site.child], inherited.features[site.parent]
+            check_pair(c[0], p[0], site.name)
+            yield site, c, p
 
 
 class Comparing(Method):
@@ -156,7 +158,6 @@ class Comparing(Method):
 
     def setup(self, batch) -> None:
         for site, (c, *_), (p, *_) in self.first_features(batch):
-            check_pair(c, p, site.name)
             if len(c) < self.least:
                 said = f"{self.title} compares {self.least} examples or more, and it has {len(c)}"
                 raise SiteError(f"Site {site.name!r}: {said}; use larger batches.")

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .etm import check_pair, precise
+from .etm import precise
 from .method import Method
 from .options import number
 from .sites import SiteError
@@ -80,15 +80,13 @@ class ReviewKD(Method):
         found = list(self.first_features(batch))
         middle, fusions = min(512, found[-1][1][0].shape[1]), []
         for site, (c, *more), (p, *_) in found:
-            check_pair(c, p, site.name)
             if more or c.ndim != 4 or len(c) != len(found[0][1][0]) or len(found) < 2:
                 raise SiteError(
                     f"Site {site.name!r}: ReviewKD needs two sites or more with maps (B, C, H, W) "
                     f"of one batch, each called once; it got {1 + len(more)} of {tuple(c.shape)}."
                 )
             fusions.append(Fusion(c.shape[1], middle, p.shape[1], site is self.sites[-1]))
-        dtype = torch.promote_types(c.dtype, torch.float32)
-        self.fusions = nn.ModuleList(fusions).to(c.device, dtype)
+        self.fusions = nn.ModuleList(fusions).to(precise(c))
 
     def forward(self, batch) -> dict[str, Tensor]:
         if self.fusions is None:
