@@ -86,9 +86,7 @@ def run(
             if record:
                 return Outcome(record, build)
             state = build()
-            state.progress, state.inspect, state.claim = progress, inspect, claim
-            state.checkpoint_steps = checkpoint_steps
-            return Outcome(state.train(), lambda: state)
+            return Outcome(state.train(claim, progress, inspect, checkpoint_steps), lambda: state)
 
 
 def _check(config: Config, purpose: str, checkpoint_steps: int | None) -> None:
@@ -134,12 +132,8 @@ class Run:
     """The state of one run; what a checkpoint must bring back is in `checkpoint.save`."""
 
     def __init__(self, config: Config, task: Task, store: Store, purpose: Purpose = "score"):
-        self.config, self.task, self.store, self.purpose = config, task, store, purpose
+        self.config, self.task, self.purpose = config, task, purpose
         self.folder = store.folder(config.id)
-        self.progress: Callable | None = None
-        self.inspect: Callable | None = None
-        self.checkpoint_steps: int | None = None
-        self.claim: Claim | None = None  # nobody else trains it
         self.child = task.child()
         self.parent = build_parent(config, task, store)
         self.method = build_method(config, task, self.child, self.parent.source)
@@ -159,12 +153,14 @@ class Run:
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
 
-    def train(self) -> RunRecord:
-        """Every step that is left, then the record and the weights.
+    def train(self, claim: Claim, progress=None, inspect=None, checkpoint_steps=None) -> RunRecord:
+        """Every step that is left, then the record and the weights, as `run` says.
 
         Ctrl-C half-way through a step is not saved: the last checkpoint is whole.
         """
-        self.claim.check()  # what it sweeps may belong to who took over meanwhile
+        self.claim, self.progress, self.inspect = claim, progress, inspect
+        self.checkpoint_steps = checkpoint_steps
+        claim.check()  # what it sweeps may belong to who took over meanwhile
         sweep(self.folder)
         checkpoint.restore(self)
         self.began = time.perf_counter()
