@@ -6,7 +6,6 @@ from torch import nn
 from ..benchmarks import get, resolve
 from ..config import Config
 from ..methods.method import Method
-from ..methods.sites import record
 from .device import deterministic
 from .loop import Run
 from .measure import quantiles
@@ -45,12 +44,10 @@ def _norm(term: torch.Tensor, child: nn.Module) -> float:
 
 @torch.no_grad()
 def _sites(method: Method, batch) -> dict:
-    theirs = method.parent(batch).features
-    with record(method.child, [site.child for site in method.sites]) as own:
-        method.predict(method.child, batch)
+    _, own, inherited = method.features(batch)
     return {
         site.name: {
-            "parent": [_shape(x) for x in theirs[site.parent]],
+            "parent": [_shape(x) for x in inherited.features[site.parent]],
             "child": [_shape(x) for x in own[site.child]],
         }
         for site in method.sites
