@@ -120,17 +120,14 @@ def sample(item: data.Pair | data.Sample) -> data.Sample:
     return item if isinstance(item, data.Sample) else data.read(item)
 
 
-def grouped(
-    items: list, size: int = 8, times: int = 1
-) -> Iterator[tuple[list[data.Sample], Tensor]]:
-    """Samples in order, shrunk `times`, at most `size` neighbours of one shape together, and their
-    images.
+def grouped(items: list, times: int = 1) -> Iterator[tuple[list[data.Sample], Tensor]]:
+    """Samples in order, shrunk `times`, and their images, at most 8 of one shape together.
 
     Images are float32 (2, B, 3, H, W) in [-1, 1]: first and second frames.
     """
     whole = map(sample, items)
     samples = enumerate(data.shrunk(one, times) if times > 1 else one for one in whole)
-    for _, numbered in groupby(samples, lambda one: (one[1].first.shape, one[0] // size)):
+    for _, numbered in groupby(samples, lambda one: (one[1].first.shape, one[0] // 8)):
         group = [one for _, one in numbered]
         first, second = (torch.stack(images) for images in zip(*(one[:2] for one in group)))
         yield group, torch.stack([first, second]).float() / 127.5 - 1

@@ -73,7 +73,6 @@ def size(path: Path) -> tuple[int, int]:
 
     Raises HKTError naming the file if it is missing, damaged or shorter than its header says.
     """
-    path = Path(path)
     head = _bytes(path, 512)
     if path.suffix in (".flo", ".pfm") or head[:2] in (b"P5", b"P6"):
         shape, _, _, end = _header(path, head)
@@ -96,7 +95,6 @@ def read_flo(path: Path) -> Tensor:
     .flo: vision.middlebury.edu/flow/code/flow-code/README.txt (cv2.readOpticalFlow is fifty times
     slower).  .pfm: rows are stored upwards, the third channel is empty.
     """
-    path = Path(path)
     data = _bytes(path)
     (height, width, channels), dtype, start, end = _header(path, data[:512])
     if len(data) != end or channels < 2:
