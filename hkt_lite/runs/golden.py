@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -41,14 +42,8 @@ def names() -> list[str]:
     return _names(home())
 
 
-@by_state
-def _names(folder: Path) -> list[str]:
-    return sorted(path.stem for path in folder.glob("*.json"))
-
-
-@by_state
-def _read(path: Path) -> dict:
-    return read_json(path, "golden")
+_names = by_state(lambda folder: sorted(path.stem for path in folder.glob("*.json")))
+_read = by_state(partial(read_json, what="golden"))
 
 
 def read(golden: str) -> dict:
