@@ -68,11 +68,8 @@ def _founded_on(record: Record) -> str:
 def _curves(record: RunRecord) -> Iterator[str]:
     numbers, trained = [epoch.epoch for epoch in record.epochs], record.config.epochs
     if numbers != list(range(1, trained + 1)):
-        yield f"has the curves of epochs {_listed(numbers)}, but its configuration trains {trained}"
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:20])) + ", …" * (len(numbers) > 20) or "none"
+        listed = ", ".join(map(str, numbers[:20])) + ", …" * (len(numbers) > 20) or "none"
+        yield f"has the curves of epochs {listed}, but its configuration trains {trained}"
 
 
 def _choice(record: RunRecord, task: type[Task]) -> Iterator[str]:
