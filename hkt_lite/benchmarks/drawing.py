@@ -30,8 +30,7 @@ class Draw:
 
 
 def held_out(number: int, scale: str) -> int:
-    """How many of an embedded split are drawn to choose and to test with: at smoke scale a quarter
-    of its `number`."""
+    """How many of an embedded split choose or test: at smoke scale a quarter of its `number`."""
     return number // 4 if scale == "smoke" else number
 
 

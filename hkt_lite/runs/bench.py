@@ -83,8 +83,7 @@ def compared(
 
 
 def contestants(task: Task, batch, ways: Mapping[str, type[HKT]] = {}) -> dict[str, nn.Module]:
-    """The methods, each with networks of its own (random weights) and set up on `batch`; `ways` are
-    other ways to write HKT."""
+    """The methods and other `ways` to write HKT, each with random networks, set up on `batch`."""
     config = task.config
     parts: dict[str, Any] = {"predict": task.predict, "loss": task.loss, "imitate": task.imitate}
     parent, child = (task.placed(task.network(arch)) for arch in (config.parent, config.child))

@@ -102,8 +102,7 @@ class Claim:
 def claimed(path: Path, wait: bool = True) -> Iterator[Claim]:
     """Hold the claim `path`; wait for it as long as somebody alive has it.
 
-    Raises Busy instead of waiting where `wait` is false, HKTError where the folder cannot be
-    written.
+    Raises Busy instead where `wait` is false, HKTError where the folder cannot be written.
     """
     claim, pause, since, seen = None, 0.01, 0.0, None
     while claim is None:

@@ -96,8 +96,7 @@ def here(jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answer]]:
 def processes(count: int) -> Executor:
     """`count` at a time, each in a process of its own, which may be killed: it is tried again.
 
-    GPUs are dealt out in turn.  The processes are forked from one that has torch loaded, where the
-    system can do that.
+    GPUs are dealt out in turn.  Processes are forked, where that works, from one with torch.
     """
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")

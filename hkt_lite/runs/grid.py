@@ -88,8 +88,7 @@ def sweep(
 ) -> list[Answer]:
     """One answer a configuration, in their order; a run that fails stops no other.
 
-    Runs that other processes are making at this moment come last, so that two grids on one store
-    share the work.
+    What other processes are making comes last, so that two grids on one store share the work.
     """
     watch = Watch(configs)
     answers: dict[int, Answer] = {}

@@ -196,8 +196,7 @@ _digest = by_state(sha256)
 
 
 def published_paths() -> list[Path]:
-    """The files of all published records.  Raises HKTError for the first one the manifest
-    disowns."""
+    """The files of all published records.  Raises HKTError for one that the manifest disowns."""
     for _, sentence in manifest_flaws():
         raise HKTError(sentence)
     return [results_home() / name for name in sorted(manifest())]
