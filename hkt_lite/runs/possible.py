@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ..benchmarks import get
 from ..benchmarks.task import Task
-from ..config import HKTError
+from ..config import HKTError, canonical
 from .records import EvalRecord, Record, RepeatRecord, RunRecord, Score
 
 FIDELITY = {"agreement": 100.0}
@@ -73,7 +73,7 @@ def _curves(record: RunRecord) -> Iterator[str]:
 
 
 def _choice(record: RunRecord, task: type[Task]) -> Iterator[str]:
-    """Both scores are of the epochs that they must be of, and repeat what these measured."""
+    """Both scores are of the epochs they must be of, and repeat these, NaN (as JSON) included."""
     if not record.epochs:
         return
     best = max(record.epochs, key=lambda epoch: task.worth(epoch.val)).epoch
@@ -82,16 +82,11 @@ def _choice(record: RunRecord, task: type[Task]) -> Iterator[str]:
         if score.epoch != wanted:
             yield f"has as {name} epoch {score.epoch}, but its curves say {wanted}"
         for epoch in record.epochs:
-            if epoch.epoch == score.epoch and not _same(epoch.val, score.val):
+            if epoch.epoch == score.epoch and canonical(epoch.val) != canonical(score.val):
                 yield f"has in {name} another validation result than in its epoch {score.epoch}"
     one, other = record.selected, record.last
-    if one.epoch == other.epoch and not _same(one.test, other.test):
+    if one.epoch == other.epoch and canonical(one.test) != canonical(other.test):
         yield f"has two test results of one epoch, {one.epoch}"
-
-
-def _same(one: dict[str, float], other: dict[str, float]) -> bool:
-    """Equal, NaN included."""
-    return {key: repr(x) for key, x in one.items()} == {key: repr(x) for key, x in other.items()}
 
 
 def _measured(record: RunRecord) -> Iterator[tuple[str, dict[str, float]]]:
