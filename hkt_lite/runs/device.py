@@ -74,8 +74,7 @@ def too_large(config: Config, size: int, action: Callable[[int], None]) -> str:
     asked, where = size, f"the memory of {config.device}"
     while size > 1:
         size //= 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # nothing where there is none
         if fits(action, size):
             return (
                 f"A batch of {asked} does not fit into {where}; the largest that does here is "
