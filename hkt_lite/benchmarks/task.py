@@ -66,10 +66,8 @@ class Task:
     @classmethod
     def worth(cls, metrics: dict[str, float]) -> float:
         """What selects: the more the better, and of equals the first; NaN is worse than any."""
-        value = metrics.get(cls.metric, math.nan)
-        if math.isnan(value):
-            return -math.inf
-        return value if cls.higher_is_better else -value
+        value = metrics.get(cls.metric, math.nan) * (1 if cls.higher_is_better else -1)
+        return -math.inf if math.isnan(value) else value
 
     @classmethod
     def autos(cls, config: Config) -> dict:
