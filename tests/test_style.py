@@ -20,9 +20,9 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1746,
-    "benchmarks": 4383,
-    "runs": 2762,
+    "methods": 1741,
+    "benchmarks": 4378,
+    "runs": 2717,
     "evidence": 2923,
     "book": 1411,
     "cli": 564,

@@ -198,6 +198,12 @@ class Run:
     def _end_epoch(self, epoch: int) -> None:
         self._gather()
         val = self.task.metrics(self.child, "val")
+        if self.task.metric not in val:
+            measured = ", ".join(sorted(val)) or "nothing"
+            raise HKTError(
+                f"Task {self.config.task!r} chooses its epoch by {self.task.metric!r}, but "
+                f"metrics() of the validation data has {measured}."
+            )
         looked = self.task.metrics(self.child, "test") if self.purpose == "audit" else {}
         now = time.perf_counter()
         done = Epoch(

@@ -260,6 +260,12 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(monkeypatch, store):
     assert numbers(run(config)) == whole
 
 
+def test_a_task_that_does_not_measure_what_it_chooses_by_is_told_so(monkeypatch):
+    monkeypatch.setattr(Cifar10, "metric", "acuracy")
+    with pytest.raises(HKTError, match="chooses its epoch by 'acuracy', but .* accuracy, loss"):
+        run(tiny("plain"))
+
+
 def test_the_schedules_at_their_corners():
     one, multi = tiny(lr=0.2), tiny(lr=0.2, schedule="multistep")
     assert learning_rate(one, 0, 100) == pytest.approx(0.2 / 25) and learning_rate(
