@@ -20,12 +20,12 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1741,
-    "benchmarks": 4378,
-    "runs": 2717,
+    "methods": 1754,
+    "benchmarks": 4385,
+    "runs": 2718,
     "evidence": 2923,
-    "book": 1411,
-    "cli": 564,
+    "book": 1414,
+    "cli": 566,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

@@ -48,7 +48,7 @@ class Task:
     sites: tuple[Site, ...] = ()  # the chosen set
     default_sites: str | None = None  # name of the set that `config.sites` = None stands for
     own: tuple[str, ...] = ("optimizer", "sites", "clip", "sam")  # of Config.OPTIONAL, those in use
-    cacheable = True  # whether outputs are vectors, which a cached parent can keep
+    cacheable = False  # whether outputs are vectors, which a cached parent can keep
     public: dict[str, str] = {}  # architecture -> its published weights under HKT_DATA/weights
     protocols: dict[str, dict] = {}  # name -> what an evaluation of a checkpoint fixes
     target: Any = None  # target(batch) -> (B,), the classes; None: outputs are no logits (B, K)
@@ -60,8 +60,13 @@ class Task:
 
     @classmethod
     def learnt(cls, metrics: dict[str, float]) -> bool:
-        """Whether test metrics are clearly those of a network that has learnt something."""
-        return metrics[cls.metric] > cls.chance + 3
+        """Whether test metrics are clearly those of a network that has learnt something: better by
+        a tenth than the answer without looking, where `zero` names it, or by 3 than `chance`."""
+        way, value = (1 if cls.higher_is_better else -1), metrics[cls.metric]
+        if cls.metric in cls.zero:
+            blind = metrics[cls.zero[cls.metric]]
+            return way * (value - blind) > abs(blind) / 10
+        return way * (value - cls.chance) > 3
 
     @classmethod
     def worth(cls, metrics: dict[str, float]) -> float:
@@ -151,8 +156,9 @@ class Task:
             known = {path.stem: path for path in COMMITTED.glob("*.safetensors")}
             if config.source == "synthetic" and not self.committed.exists():
                 raise HKTError(
-                    f"No {config.parent} is committed that has learnt embedded data of task "
-                    f"{config.task!r}; is its real data here? hkt data status"
+                    f"No {config.parent} that has learnt embedded data of task {config.task!r} is "
+                    "committed. Is there real data (hkt data status)? Or train one: hkt run "
+                    f"{config.task} plain -s child={config.parent} --purpose parent"
                 )
             return choose("committed parent", self.committed.stem, known)
         raise HKTError(

@@ -49,7 +49,10 @@ def seal_problems() -> Iterator[Problem]:
     for name in sorted(now.keys() | fixed.keys()):
         if name not in now:
             yield Problem("data", name, f"{name} is gone, but {path} lists it; restore it.")
-        elif now[name] != fixed.get(name):
+        elif name not in fixed:
+            said = f"{name} is new; enter {now[name]} in {path}, which fixes it from then on."
+            yield Problem("data", name, said)
+        elif now[name] != fixed[name]:
             yield Problem(
                 "data",
                 name,

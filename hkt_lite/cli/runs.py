@@ -80,8 +80,10 @@ def run(
     """Train one child; a finished twin is shown, a cut-off one goes on."""
     config = resolved(task, method, scale, source, seed, option, set_)
     if dry_run:
+        from ..runs.loop import check
         from ..runs.measure import estimate
 
+        check(config, purpose, checkpoint_steps)
         facts = {"id": config.id, "config": config.model_dump(), **estimate(config)}
         print(json.dumps(facts, indent=1))
         return
@@ -192,7 +194,7 @@ def export(
     """Write a run's child alone in several formats, each checked against the original."""
     from ..runs.export import export as export_child
 
-    differences = export_child(store.find(run_id), out, tuple(formats.split(",")))
+    differences = export_child(store.find(run_id), out, tuple(formats.replace(" ", "").split(",")))
     for name, difference in differences.items():
         print(f"{out / name}  largest difference of an output {difference:.2g}")
 

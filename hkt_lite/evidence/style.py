@@ -42,7 +42,7 @@ LOOKS = {
 # What a drawing does without, and a place, with more digits than a screen shows, as group 1; the
 # factor in scale(0.015625) is no place.
 SPARE = r"<metadata>.*?</metadata>|<!(?:DOCTYPE|--).*?>|\r|(?<=\n)\s+|(?<!scale\()(\d+\.\d{3,})"
-PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">", "H", "x", "+", "1")
+PEER_MARKERS = ("s", "p", "h", "d", "8", "<", ">", "H", "x", "+", "1", "2", "3", "4", "|")
 
 
 def use() -> None:

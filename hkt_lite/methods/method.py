@@ -119,7 +119,8 @@ class Method(nn.Module):
         return (parameter for parameter in self.parameters() if id(parameter) not in own)
 
     def observe(self) -> dict[str, Tensor]:
-        """Per-sample vectors (B,) of the last forward pass, see `Mixture.observe`; here none."""
+        """Vectors of the last forward pass, one number for each sample at each site after another,
+        (S B,); see `Mixture.observe`.  Here none."""
         return {}
 
     def features(self, batch, upstream=()) -> tuple[object, dict[str, list[Tensor]], Inherited]:

@@ -24,15 +24,20 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def number(default: float, low: float = 0, high: float = LARGEST, above: bool = False) -> Any:
-    """A field for a finite number from `low`, or `above` it, to `high`; bools are no numbers."""
+    """A field for a finite number from `low`, or `above` it, to `high`; a whole one where the
+    default is an int.  Bools are no numbers."""
+    whole = isinstance(default, int)
 
     def fits(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
+        if whole and value % 1:  # also of infinity and NaN
+            return False
         return low <= value <= high and not (above and value == low)  # NaN fails every comparison
 
-    upwards = f"finite number {'above' if above else 'of at least'} {low:g}"
-    return _field(default, fits, upwards if high == LARGEST else f"number from {low:g} to {high:g}")
+    upwards = f"{'above' if above else 'of at least'} {low:g}"
+    words = f"finite number {upwards}" if high == LARGEST else f"number from {low:g} to {high:g}"
+    return _field(default, fits, "whole " * whole + words)
 
 
 def choice(*known: str) -> Any:

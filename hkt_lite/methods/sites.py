@@ -95,8 +95,10 @@ def record(
     """Keep the outputs of the named modules while the block runs: {path: [one tensor a call]}.
 
     With `enough` the block ends once each of them was called; the rest is not executed.  Raises
-    SiteError for a path that is not in the model and for an output that is not a tensor.
+    SiteError for a path that is not in the model, for an output that is not a tensor and for one
+    that a later module changes in place.
     """
+    made: list[tuple[str, Tensor, int]] = []
     seen: dict[str, list[Tensor]] = {path: [] for path in paths}
 
     def keeping(path: str, original: Callable) -> Callable:
@@ -106,6 +108,7 @@ def record(
                 said = f"Site {path!r} returns a {type(output).__name__}, not a tensor"
                 raise SiteError(f"{said}; name a module inside it.")
             seen[path].append(output)
+            made.append((path, output, output._version))
             if enough and all(seen.values()):
                 raise _Enough
             return output
@@ -114,6 +117,10 @@ def record(
 
     with _wrapped(model, seen, keeping), suppress(_Enough):
         yield seen
+    for path, output, version in made:
+        if output._version != version:
+            said = f"Site {path!r}: a later module, such as ReLU(inplace=True), changes its output"
+            raise SiteError(f"{said} in place; name that module, or let it make a new tensor.")
 
 
 @contextmanager

@@ -162,4 +162,5 @@ class Watch:
 
 def label(config: Config) -> str:
     options = [f"{key}={value}" for key, value in config.options.items()]
+    options += [f"sites={config.sites}"] if config.sites else []
     return " ".join([config.id, config.method, *options, f"lr={config.lr} seed={config.seed}"])

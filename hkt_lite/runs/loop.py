@@ -74,7 +74,7 @@ def run(
     bad settings and files, before any work where they can be seen then.
     """
     config, store = resolve(config), store or Store.default()
-    _check(config, purpose, checkpoint_steps)
+    check(config, purpose, checkpoint_steps)
     with deterministic(config):
         task = get(config.task)(config).load()
         build = partial(Run, config, task, store, purpose)
@@ -89,7 +89,7 @@ def run(
             return Outcome(state.train(claim, progress, inspect, checkpoint_steps), lambda: state)
 
 
-def _check(config: Config, purpose: str, checkpoint_steps: int | None) -> None:
+def check(config: Config, purpose: str, checkpoint_steps: int | None) -> None:
     """HKTError for what no task and no configuration alone can see."""
     if purpose not in PURPOSES:
         raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")

@@ -211,8 +211,9 @@ EVALUATIONS = {
 
 
 def _run(task: str, source: str, method: str, fields: dict) -> dict:
-    parent = {} if source == "synthetic" or method == "plain" else GIVEN[task]
-    return {"task": task, "method": method, "source": source, **SMALL[task], **parent, **fields}
+    parent = {} if source == "synthetic" or method == "plain" else GIVEN.get(task, {})
+    small = SMALL.get(task, {"scale": "smoke"})
+    return {"task": task, "method": method, "source": source, **small, **parent, **fields}
 
 
 def _evaluation(name: str, case: str, fields: dict) -> dict:

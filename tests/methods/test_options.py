@@ -8,6 +8,7 @@ import pytest
 import hkt_lite.methods as methods
 from hkt_lite.methods import METHODS, MethodError
 from hkt_lite.methods.method import Options
+from hkt_lite.methods.options import number
 from tests.methods.nets import PARTS, POOLED, networks
 
 DEFAULTS = {
@@ -101,6 +102,16 @@ def test_defaults_are_those_that_record_ids_are_made_of(name):
     found = methods.options(name, {})
     assert found == DEFAULTS[name] and list(found) == list(DEFAULTS[name])
     assert methods.options(name, found) == found
+
+
+def test_a_number_whose_default_is_whole_is_whole():
+    class Some(Options):
+        steps: int = number(2, 1, 5)
+
+    assert Some(steps=3.0).plain() == {"steps": 3}
+    for value in (2.7, math.nan, True, 6):
+        with pytest.raises(MethodError, match="must be a whole number from 1 to 5"):
+            Some(steps=value)
 
 
 def test_unknown_names_come_with_the_nearest():

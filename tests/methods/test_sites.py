@@ -70,6 +70,17 @@ def test_a_method_can_be_a_site():
     assert anatomy(model) == before and "features" not in vars(model.encoder)
 
 
+def test_an_output_that_is_changed_in_place_afterwards_is_refused():
+    """Else what is compared would be what comes after the site."""
+    model, batch = nn.Sequential(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 3)), rows()
+    with pytest.raises(SiteError, match="'0': a later module, such as ReLU.*name that module"):
+        with record(model, ["0"]):
+            model(batch.x.float())
+    with record(model, ["1"]) as seen:
+        model(batch.x.float())
+    assert float(seen["1"][0].min()) >= 0
+
+
 def test_recorded_outputs_carry_gradients():
     model, batch = perceptron(5, 6, 3), rows()
     with record(model, ["0"]) as seen:

@@ -87,6 +87,7 @@ class Cifar10(Task):
     chance = 10.0  # percent, one of ten classes
     shown = {"accuracy": ("accuracy (%)", 2), "loss": ("cross-entropy", 3)}
     limits = {"accuracy": 100.0}
+    cacheable = True
     own = (*Task.own, "images")
     public = PUBLIC
     protocols = {name: {"normalisation": name} for name in NORMALISATIONS}
