@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+import hkt_lite.benchmarks.scales as scales_of
 from hkt_lite.benchmarks import get, names, resolve
-from hkt_lite.benchmarks.scales import scales
+from hkt_lite.benchmarks.scales import PARTS, scales
 from hkt_lite.benchmarks.task import Task
 from hkt_lite.config import Config, HKTError, nearest, stream
 
@@ -76,10 +77,33 @@ def test_learnt_goes_by_the_direction_of_a_metric():
     assert not Task.learnt({"accuracy": 3.0}) and Task.learnt({"accuracy": 3.5})
 
 
+def test_a_benchmark_that_lacks_a_part_is_named(monkeypatch):
+    monkeypatch.setattr(get("cifar10"), "imitate", Task.imitate)
+    with pytest.raises(
+        HKTError, match=r"task.py does not define imitate; hkt_lite.benchmarks.task"
+    ):
+        get("cifar10")
+
+
+def test_scales_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(scales_of, "__file__", str(tmp_path / "scales.py"))
+    file = tmp_path / "half" / "scales.yaml"
+    for text, said in [
+        (None, "The scales of benchmark 'half' cannot be read: .*scales.yaml"),
+        ("smoke:\n\t- 1", "The scales of benchmark 'half' cannot be read: .*line 2"),
+        ("", "scales.yaml has no scales"),
+        ("smoke: 3", "scales.yaml has no scales"),
+    ]:
+        file.parent.mkdir(exist_ok=True)
+        if text is not None:
+            file.write_text(text)
+        with pytest.raises(HKTError, match=said):
+            scales_of._settings.__wrapped__("half")
+
+
 def test_every_benchmark_defines_what_a_task_is():
-    wanted = ["load", "batch", "batches", "network", "predict", "loss", "imitate", "metrics"]
     for name in names():
-        missing = [part for part in [*wanted, "example"] if part not in vars(get(name))]
+        missing = [part for part in PARTS if part not in vars(get(name))]
         assert missing == [], (name, missing)
 
 

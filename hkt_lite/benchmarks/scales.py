@@ -14,6 +14,7 @@ from ..config import Config, HKTError
 from ..methods.method import Method, MethodError
 from .task import Task, choose
 
+PARTS = "load batch batches network predict loss imitate metrics example".split()  # of a Task
 DEFAULTS = {
     "optimizer": "sgd",
     "precision": "fp32",
@@ -33,7 +34,14 @@ def names() -> list[str]:
 @lru_cache
 def _settings(name: str) -> dict[str, dict]:
     path = Path(__file__).parent / name / "scales.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise HKTError(f"The scales of benchmark {name!r} cannot be read: {said}.") from None
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise HKTError(f"{path} has no scales: a name each, and its fields below it.")
+    return found
 
 
 def scales(name: str) -> dict[str, dict]:
@@ -59,6 +67,10 @@ def get(name: str) -> type[Task]:
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__
         if own and issubclass(value, Task):
+            missing = [part for part in PARTS if getattr(value, part) is getattr(Task, part)]
+            if missing:
+                what = f"{module.__file__} does not define {', '.join(missing)}"
+                raise HKTError(f"{what}; {Task.__module__} says what each is to do.")
             return value
     raise HKTError(f"{module.__file__} defines no subclass of Task.")
 
