@@ -61,7 +61,7 @@ class Net(nn.Module):
 
 
 class Toy(Task):
-    title = "Toy"
+    title, cacheable = "Toy", True
     shown = {"accuracy": ("accuracy (%)", 2)}
     sites = (Site("hidden", "hidden"),)
 
