@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1754,
     "benchmarks": 4397,
     "runs": 2718,
-    "evidence": 2923,
+    "evidence": 2924,
     "book": 1414,
     "cli": 566,
     "": 493,

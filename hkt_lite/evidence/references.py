@@ -74,8 +74,8 @@ def claims(records, only: list[str] | None = None, follow: bool = False) -> Bloc
         said = f"{v.finding}."
         if v.scope:
             said += f" At {v.scope}."
-        if v.also:
-            said += f" Beside it, not deciding: {'; '.join(v.also)}."
+        if beside := [*v.also, *v.elsewhere]:
+            said += f" Beside it, not deciding: {'; '.join(beside)}."
         row = {
             "claim": f"{name} · {claim.title}",
             "verdict": chip(v.verdict),

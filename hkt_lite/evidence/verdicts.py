@@ -30,7 +30,8 @@ class Verdict:
     finding: str
     numbers: dict = field(default_factory=dict)
     records: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # beside it, of other variants
+    elsewhere: tuple[str, ...] = ()  # and of the same under other settings
     scope: str = ""
     groups: tuple[Group, ...] = ()
 
@@ -52,12 +53,12 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
         )
     (found, panel), *others = settings
     made = _JUDGES[rule.kind](claim, found, panel)
-    ids, also = list(made.records), list(made.also)
+    ids, elsewhere = list(made.records), []
     for setting in others if rule.kind == "paired" else ():  # never pooled with what decides
         beside = _paired(claim, *setting)
-        also.append(f"{scope(setting[0])}: {beside.finding}")
+        elsewhere.append(f"{scope(setting[0])}: {beside.finding}")
         ids += beside.records
-    beyond = {"scope": scope(found), "groups": tuple(found), "also": tuple(also)}
+    beyond = {"scope": scope(found), "groups": tuple(found), "elsewhere": tuple(elsewhere)}
     return replace(made, records=tuple(dict.fromkeys(ids)), **beyond)
 
 

@@ -173,7 +173,8 @@ def test_other_settings_stand_beside_the_one_that_decides_and_are_not_pooled_wit
     worse = family("plain", [*PLAIN, 74.1]) + family("hkt", [64.0, 64.9, 64.1, 64.2])
     got = judge(claim("C2"), better + worse)
     assert got.verdict == NOT and "float32" in got.scope and len(got.records) == 14
-    assert len(got.also) == 1 and "bfloat16" in got.also[0] and "+2.00" in got.also[0]
+    (beside,) = got.elsewhere
+    assert got.also == () and "bfloat16" in beside and "+2.00" in beside
 
 
 @pytest.mark.parametrize(
