@@ -21,7 +21,7 @@ TOOLS = {
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
     "methods": 1754,
-    "benchmarks": 4397,
+    "benchmarks": 4400,
     "runs": 2718,
     "evidence": 2924,
     "book": 1414,

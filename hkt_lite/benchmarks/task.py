@@ -35,6 +35,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     model.train(training)
 
 
+LEARNT = 0.9  # share of the error without looking that a network which has learnt stays below
+
+
 class Task:
     """One benchmark under one resolved configuration.  Subclasses fill in everything below."""
 
@@ -60,18 +63,25 @@ class Task:
 
     @classmethod
     def learnt(cls, metrics: dict[str, float]) -> bool:
-        """Whether test metrics are clearly those of a network that has learnt something: better by
-        a tenth than the answer without looking, where `zero` names it, or by 3 than `chance`."""
-        way, value = (1 if cls.higher_is_better else -1), metrics[cls.metric]
-        if cls.metric in cls.zero:
-            blind = metrics[cls.zero[cls.metric]]
-            return way * (value - blind) > abs(blind) / 10
-        return way * (value - cls.chance) > 3
+        """Whether test metrics are clearly those of a network that has learnt something: the first
+        metric of `zero` that there is a tenth better than its answer without looking, or, without
+        any, `metric` by 3 better than `chance`."""
+        for metric, blind in cls.zero.items():
+            if metric in metrics:
+                if cls.higher_is_better:
+                    return LEARNT * metrics[metric] > metrics[blind]
+                return metrics[metric] < LEARNT * metrics[blind]
+        return cls.sign() * (metrics[cls.metric] - cls.chance) > 3
+
+    @classmethod
+    def sign(cls) -> int:
+        """1 where a larger metric is better, else -1."""
+        return 1 if cls.higher_is_better else -1
 
     @classmethod
     def worth(cls, metrics: dict[str, float]) -> float:
         """What selects: the more the better, and of equals the first; NaN is worse than any."""
-        value = metrics.get(cls.metric, math.nan) * (1 if cls.higher_is_better else -1)
+        value = cls.sign() * metrics.get(cls.metric, math.nan)
         return -math.inf if math.isnan(value) else value
 
     @classmethod

@@ -14,7 +14,7 @@ def metric_name(task: str, metric: str) -> tuple[str, int]:
 
 def sign(task: str) -> int:
     """1 where a larger metric is better, else -1."""
-    return 1 if get(task).higher_is_better else -1
+    return get(task).sign()
 
 
 def label(variant: Config | Variant) -> str:

@@ -81,7 +81,7 @@ def purged(styles: str, words: set[str], starts: tuple[str, ...] = ()) -> str:
     """
 
     def possible(selector: str) -> bool:
-        names = CLASS.findall(CHOICE.sub("", COMMENT.sub("", selector)))
+        names = CLASS.findall(CHOICE.sub("", selector))
         return all(name in words or name.startswith(starts) for name in names)
 
     def kept(rule: re.Match) -> str:

@@ -26,7 +26,6 @@ from .network import SPLITS, raft, smallest
 
 GAMMA = 0.8  # weight of an update's flow against the next one's (Teed and Deng, 2020)
 LONGEST = 400.0  # pixels; longer motion is left out of the loss, as in RAFT's code
-LEARNT = 0.9  # share of zero flow's error that a network which has learnt stays below
 VAL_UPDATES = 12
 UPDATES = {"sintel": 32, "kitti": 24}  # RAFT's practice on the real sets, after a training with 12
 REAL = ("sintel-clean", "sintel-final", "kitti2015", "kitti2012", "middlebury")
@@ -136,12 +135,6 @@ class Flow(Task):
         if epochs != config.epochs:
             stages = f"{epochs} epochs and the configuration {config.epochs}"
             raise HKTError(f"The stages have {stages}; leave epochs out, it is their sum.")
-
-    @classmethod
-    def learnt(cls, metrics: dict[str, float]) -> bool:
-        """Better by a tenth than saying that nothing moves: on Sintel, if it is there."""
-        metric = next(key for key in cls.zero if key in metrics)
-        return metrics[metric] < LEARNT * metrics[cls.zero[metric]]
 
     def load(self) -> Flow:
         """Raises HKTError for corpora that are missing, damaged or leave nothing to train on."""

@@ -8,7 +8,8 @@ import torch
 
 from hkt_lite.benchmarks import get, resolve
 from hkt_lite.benchmarks.flow.network import LEVELS, raft, smallest
-from hkt_lite.benchmarks.flow.task import LEARNT, UPDATES, VAL_UPDATES, Batch, sequence_loss, sites
+from hkt_lite.benchmarks.flow.task import UPDATES, VAL_UPDATES, Batch, sequence_loss, sites
+from hkt_lite.benchmarks.task import LEARNT
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import Config, HKTError
 from hkt_lite.methods import HKT
