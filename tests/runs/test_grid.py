@@ -98,6 +98,19 @@ def test_grids_keep_the_protocol(task, tuning, scores):
     assert named[1] <= named[0] and {one.lr for one in scored} <= {one.lr for one in tried}
 
 
+def test_the_larger_comparison_takes_methods_and_rates_from_the_smaller_one():
+    protocol = yaml.safe_load((PROJECT / "data" / "protocol.yaml").read_text())["cifar10-full"]
+    grids = {name: [] for name in ("cifar10-full", "cifar10-cpu", "cifar10-cpu-controls")}
+    for name, found in grids.items():
+        found += grid.read(PROJECT / "data" / "grids" / f"{name}.yaml")[0]
+    large, *small = grids.values()
+    assert sorted({one.seed for one in large}) == protocol["seeds"]
+    named = [
+        {(one.method, str(one.options), one.lr) for one in part} for part in (large, sum(small, []))
+    ]
+    assert named[0] < named[1]
+
+
 @pytest.mark.parametrize("name", ["cifar10-cpu-tuning", "flow-leaves-tuning", "lits-few-tuning"])
 def test_every_method_is_tuned_with_equal_effort(name):
     configs, _ = grid.read(PROJECT / "data" / "grids" / f"{name}.yaml")
