@@ -20,9 +20,9 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1754,
+    "methods": 1764,
     "benchmarks": 4400,
-    "runs": 2718,
+    "runs": 2726,
     "evidence": 2924,
     "book": 1414,
     "cli": 566,

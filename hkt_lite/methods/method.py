@@ -27,7 +27,8 @@ class Method(nn.Module):
     options  of the method, by the names and ranges of its class `Options`
 
     `forward`, so that autocast and parallel wrappers work, returns {name: scalar}; their sum is the
-    objective.  Raises MethodError for a missing parent or site and for an option out of range.
+    objective.  Raises MethodError for a missing parent or site, for a parent that is the child, and
+    for an option out of range.
     """
 
     name: str  # in commands and records; a class without one is a base and no method
@@ -59,8 +60,13 @@ class Method(nn.Module):
         self.options: Any = self.Options(**options)
         if self.needs_parent and parent is None:
             raise MethodError(f"{self.title} needs a parent network.")
+        if parent is child:
+            raise MethodError("Parent and child are one network; copy.deepcopy makes another.")
         if self.needs_sites and not sites:
             raise MethodError(f"{self.title} needs at least one site, such as Site('a', 'a').")
+        for site in sites:
+            if not isinstance(site, Site):
+                raise SiteError(f"A site is a pair of paths, such as Site('a', 'a'), not {site!r}.")
         self.child, self.sites = child, tuple(sites)
         self.predict, self.loss, self.imitate, self.target = predict, loss, imitate, target
         for name in self.calls:

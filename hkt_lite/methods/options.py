@@ -68,6 +68,10 @@ class Options:
 
     def __init_subclass__(cls):
         dataclass(frozen=True, init=False)(cls)
+        for option in fields(cls):
+            if "fits" not in option.metadata:
+                said = f"Option {option.name!r} of {cls.__qualname__} has no range"
+                raise MethodError(f"{said}; give it one, such as number(0.9, 0, 1).")
 
     def __init__(self, /, **given: Any):
         owner = type(self).__qualname__.removesuffix(".Options")

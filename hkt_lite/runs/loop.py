@@ -94,10 +94,8 @@ def check(config: Config, purpose: str, checkpoint_steps: int | None) -> None:
     if purpose not in PURPOSES:
         raise HKTError(f"There is no purpose {purpose!r}.{nearest(purpose, PURPOSES)}")
     if config.images == "swap" and purpose != "audit":
-        raise HKTError(
-            "A run with images=swap trains on test images, so it can only be an audit: add "
-            "--purpose audit."
-        )
+        said = "A run with images=swap trains on test images, so it can only be an audit"
+        raise HKTError(f"{said}: add --purpose audit.")
     if checkpoint_steps is not None and checkpoint_steps < 1:
         raise HKTError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
     check_compile(config, method_class(config.method).needs_sites)
@@ -126,6 +124,16 @@ def build_method(config: Config, task: Task, child: nn.Module, source: Live | No
     method.to(config.device)
     method.setup(task.batch(torch.arange(min(config.batch_size, task.train_size)), 0))
     return method
+
+
+def checked_terms(terms: Any, method: str) -> dict[str, Tensor]:
+    """The terms of a method's `forward`; HKTError where they are not {name: scalar}."""
+    named = terms if isinstance(terms, dict) else {type(terms).__name__: None}
+    for name, value in named.items():
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            said = f"forward() of method {method!r} must return its terms as {{name: scalar}}"
+            raise HKTError(f"{said}; {name!r} is none.")
+    return terms
 
 
 class Run:
@@ -274,7 +282,7 @@ class Run:
     def _terms(self, batch) -> dict[str, Tensor]:
         c = self.config
         with autocast(c.device, c.precision, c.compile):
-            return self.method(batch)
+            return checked_terms(self.method(batch), c.method)
 
     def _try(self, index: Tensor, epoch: int, size: int) -> None:
         """Gradients of the first `size` of a batch, which nobody uses: do they fit?"""

@@ -197,3 +197,10 @@ def test_labels(name, options, sites, label):
 def test_ranks_follow_the_kinds():
     ranks = [METHODS["hkt"].rank({"kind": kind}) for kind in ACCEPTED["hkt", "kind"]]
     assert ranks == [0, 1, 2, 3] and METHODS["hkt"].rank({}) == METHODS["kd"].rank({}) == 0
+
+
+def test_an_option_without_a_range_is_refused_where_it_is_written():
+    with pytest.raises(MethodError, match=r"Option 'alpha' of .*Bare has no range; give it one"):
+
+        class Bare(Options):
+            alpha: float = 0.9

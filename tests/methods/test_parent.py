@@ -257,6 +257,10 @@ def test_methods_that_need_a_parent_or_a_site_say_so(pair):
         KD(child, None, imitate=imitate, **PARTS)
     with pytest.raises(ValueError, match="HKT needs at least one site"):
         HKT(child, deepcopy(parent), **PARTS)
+    with pytest.raises(ValueError, match="Parent and child are one network; copy.deepcopy"):
+        HKT(child, child, sites=POOLED, **PARTS)
+    with pytest.raises(ValueError, match=r"A site is a pair of paths, .*, not 'avgpool'\."):
+        HKT(child, deepcopy(parent), sites=["avgpool"], **PARTS)
     with pytest.raises(ValueError, match="some of L_c, L_c\\*, L_p\\*, in this order, got .*'L_x'"):
         HKT(child, deepcopy(parent), sites=POOLED, terms=["L_c", "L_x"], **PARTS)
     with pytest.raises(ValueError, match="KD needs `imitate"):

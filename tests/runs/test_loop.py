@@ -654,3 +654,18 @@ def test_equal_tensors_and_facts_are_equal_files(tmp_path):
     assert len({path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}) == 1
     found, said = read_tensors(tmp_path / "7")
     assert said == facts and all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize(
+    "terms, odd",
+    [
+        (torch.ones(()), "Tensor"),
+        ({"L_c": torch.ones(4)}, "L_c"),
+        ({"L_c": torch.ones(()), "L_x": 2.0}, "L_x"),
+    ],
+)
+def test_a_method_whose_terms_are_no_scalars_is_told_so(terms, odd, monkeypatch):
+    monkeypatch.setattr(Plain, "forward", lambda self, batch: terms)
+    words = rf"forward\(\) of method 'plain' must return its terms as \{{name: scalar\}}; '{odd}' is none"
+    with pytest.raises(HKTError, match=words):
+        run(tiny("plain"))
