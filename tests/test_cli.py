@@ -184,6 +184,8 @@ def test_check_tells_a_script_that_something_is_wrong(tmp_path):
     (results / "MANIFEST.json").write_text("{}")
     ended = hkt("check", store=tmp_path, HKT_RESULTS=str(results))
     assert ended.returncode == 1 and "run-000000000000.json" in ended.stdout
+    built = list((PROJECT / "book" / "_generated").glob("*.ipynb"))
+    assert ("No page was looked at" in ended.stdout) == (not built)
 
 
 def test_a_flow_child_from_run_to_evaluation_and_files(tmp_path):

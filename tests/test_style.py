@@ -25,7 +25,7 @@ ROOMS = {
     "runs": 2726,
     "evidence": 2924,
     "book": 1414,
-    "cli": 566,
+    "cli": 567,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

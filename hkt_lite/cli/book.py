@@ -43,12 +43,13 @@ def check(
     from ..book import check as judge
     from ..book.validate import validate
 
-    problems = judge.check()
+    problems, pages = judge.check(), sorted((PROJECT / "book" / "_generated").glob("*.ipynb"))
     if nbval:
-        problems += validate(sorted((PROJECT / "book" / "_generated").glob("*.ipynb")))
+        problems += validate(pages)
     for line in problems or [f"Note: {note}" for note in judge.notes()]:
         print(line)
-    print(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
+    unseen = "" if pages else " No page was looked at, for no book is built here."
+    print(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.{unseen}")
     raise typer.Exit(bool(problems))
 
 

@@ -24,7 +24,9 @@ def photos(tmp_path, monkeypatch):
         for number in range(40):
             pixels = draw.integers(0, 120, (20, 24, 3))
             pixels[:, 12 * side : 12 * side + 12] += 100
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+            kind = ("png", "JPG")[number % 2]
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.{kind}")
+    (tmp_path / "photos" / ".DS_Store").touch()  # what a file manager leaves
 
 
 def test_the_blocks_read_train_and_compare(photos, capsys):
