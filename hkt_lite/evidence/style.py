@@ -35,6 +35,7 @@ LOOKS = {
     "HKT forward_gate": (INHERITED, "v", "--"),
     "HKT static": (INHERITED, "P", ":"),
     "HKT softmax": (INHERITED, "X", "-."),
+    "HKT constant": (INHERITED, "*", "-."),
     "parent's head alone": (INHERITED, "<", "--"),
     "aligned HKT": (INHERITED, "H", "-"),
     "parent": (PARENT, "*", "-"),

@@ -9,6 +9,7 @@ c is the query, p is key and value; C channels.  Vectors (B, C) are gated per sa
 | forward_gate | c + lam g (p - c)                      | lam g       | ours: gate not inverted  |
 | static       | 0.7 p + 0.3 c                          | 0.7         | release, unused there    |
 | softmax      | c + lam (1 - a) p                      | lam (1 - a) | release, unused there    |
+| constant     | c + lam (p - c)                        | lam         | ours: no attention       |
 
 with g = sigmoid(<c,p> / sqrt(C)) and a = softmax over positions of <c,p> / sqrt(C); the first m is
 c + lam (1 - g) (p - c).  Release: gen_attention.py of HKT-ResNet, Aug 2025, in our notation.
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from .options import MethodError
 
-KINDS = ("gate", "forward_gate", "static", "softmax")
+KINDS = ("gate", "forward_gate", "static", "softmax", "constant")
 PARENT_SHARE = 0.7  # of the static kind, as released
 
 
@@ -48,8 +49,8 @@ def share(c: Tensor, p: Tensor, kind: str = "gate", lam: float = 0.6) -> Tensor:
         return lam * (1 - gate(c, p))
     if kind == "forward_gate":
         return lam * gate(c, p)
-    if kind == "static":
-        return torch.full_like(similarity(c, p), PARENT_SHARE)
+    if kind in ("static", "constant"):
+        return torch.full_like(similarity(c, p), PARENT_SHARE if kind == "static" else lam)
     if kind == "softmax":
         if c.ndim < 3:
             raise MethodError(

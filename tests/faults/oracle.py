@@ -11,12 +11,12 @@ METHODS = {  # method -> option -> what it may be
     "plain": {"weight": "above 0"},
     "kd": {"alpha": "0 to 1", "temperature": "above 0"},
     "hkt": {
-        "kind": ("gate", "forward_gate", "static", "softmax"),
+        "kind": ("gate", "forward_gate", "static", "softmax", "constant"),
         "lam": "0 to 1",
         "terms": ["L_c", "L_c*", "L_p*"],
     },
     "aligned": {
-        "kind": ("gate", "forward_gate", "static", "softmax"),
+        "kind": ("gate", "forward_gate", "static", "softmax", "constant"),
         "lam": "0 to 1",
         "terms": ["L_c", "L_c*", "L_p*"],
         "beta": "from 0",

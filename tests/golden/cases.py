@@ -60,6 +60,7 @@ LITS_KD = {"options": {"alpha": 0.5, "temperature": 2.0}}
 RELEASED = {"options": {"kind": "gate"}}
 FORWARD = {"options": {"kind": "forward_gate"}}
 STATIC = {"options": {"kind": "static"}}
+CONSTANT = {"options": {"kind": "constant", "lam": 0.3}}
 HEAD = {"options": {"lam": 0.0, "terms": ["L_c", "L_p*"]}}
 ALL_SITES = {**LIVE, "sites": "layers+pooled"}
 GIVEN = {
@@ -96,6 +97,7 @@ RUNS = {
                 "gate, live": {**RELEASED, **LIVE},
                 "forward_gate": FORWARD,
                 "static": STATIC,
+                "constant": CONSTANT,
                 "layers and pooled": {**LIVE, "sites": "layers+pooled"},
                 "L_p* alone": {"options": {"terms": ["L_c", "L_p*"], "lam": 0.3}},
             },

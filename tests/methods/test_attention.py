@@ -36,6 +36,7 @@ def by_hand(c: list[float], p: list[float], kind: str, lam: float) -> list[float
         "gate": [a + lam * (1 - g) * (b - a) for a, b in zip(c, p)],
         "forward_gate": [a + lam * g * (b - a) for a, b in zip(c, p)],
         "static": [0.3 * a + 0.7 * b for a, b in zip(c, p)],
+        "constant": [(1 - lam) * a + lam * b for a, b in zip(c, p)],
     }[kind]
 
 
@@ -74,7 +75,7 @@ def check_softmax(lam: float = 0.6, seed: int = 0):
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.25, 0.6, 1.0])
-@pytest.mark.parametrize("kind", ["gate", "forward_gate", "static"])
+@pytest.mark.parametrize("kind", ["gate", "forward_gate", "static", "constant"])
 def test_closed_forms(kind, lam):
     check_closed_form(kind, lam)
 
@@ -133,7 +134,7 @@ def test_at_most_half_of_lam_is_inherited_from_non_negative_features(seed, shape
 
 
 @SETTINGS
-@given(DRAWN, LAM, st.sampled_from(["gate", "forward_gate", "static"]))
+@given(DRAWN, LAM, st.sampled_from(["gate", "forward_gate", "static", "constant"]))
 def test_samples_and_positions_do_not_see_each_other(pair, lam, kind):
     c, p = pair
     whole = mix(c, p, kind, lam)
@@ -155,7 +156,7 @@ def test_order_of_channels_does_not_matter(pair, kind):
 
 
 @SETTINGS
-@given(DRAWN, LAM, st.sampled_from(["gate", "forward_gate", "static"]))
+@given(DRAWN, LAM, st.sampled_from(["gate", "forward_gate", "static", "constant"]))
 def test_a_parent_that_agrees_changes_nothing(pair, lam, kind):
     c, _ = pair
     torch.testing.assert_close(mix(c, c, kind, lam), c)
@@ -186,13 +187,13 @@ def test_error_sentences():
         with pytest.raises(MethodError, match=r"'softmax' .* needs maps, not \(3, 4\)\."):
             call(c, p, "softmax")
         with pytest.raises(
-            MethodError, match="Unknown kind .* 'gates'; known: gate, forward_gate, static, softmax"
+            MethodError, match="Unknown kind .* 'gates'; known: gate, .*, softmax, constant"
         ):
             call(c, p, "gates")
     with pytest.raises(
         MethodError,
         match="'kind' of Mixture must be a name out of gate, forward_gate, static, softmax, "
-        "got 'gates'. Did you mean 'gate'?",
+        "constant, got 'gates'. Did you mean 'gate'?",
     ):
         Mixture("gates")
     for lam in (-0.1, 1.1, "much", None, True, math.nan):
@@ -235,6 +236,7 @@ def shares_by_hand(
         "forward_gate": [lam * g for g in gates],
         "static": [0.7 for _ in gates],
         "softmax": [lam * (1 - math.exp(s) / total) for s in scores],
+        "constant": [lam for _ in gates],
     }[kind]
 
 

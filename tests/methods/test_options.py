@@ -62,7 +62,7 @@ ACCEPTED = {
     ("plain", "weight"): (1e-9, 3, 3.0),
     ("kd", "alpha"): (0, 1, 0.5),
     ("hkt", "lam"): (0, 1, 0.25),
-    ("hkt", "kind"): ("gate", "forward_gate", "static", "softmax"),
+    ("hkt", "kind"): ("gate", "forward_gate", "static", "softmax", "constant"),
     ("lepoket", "terms"): (["L_c"], ("L_c", "L_c*"), ["L_c*"]),
     ("hkt", "terms"): (["L_p*"], ("L_c", "L_p*"), ["L_c", "L_c*", "L_p*"]),
 }
@@ -196,7 +196,7 @@ def test_labels(name, options, sites, label):
 
 def test_ranks_follow_the_kinds():
     ranks = [METHODS["hkt"].rank({"kind": kind}) for kind in ACCEPTED["hkt", "kind"]]
-    assert ranks == [0, 1, 2, 3] and METHODS["hkt"].rank({}) == METHODS["kd"].rank({}) == 0
+    assert ranks == [0, 1, 2, 3, 4] and METHODS["hkt"].rank({}) == METHODS["kd"].rank({}) == 0
 
 
 def test_an_option_without_a_range_is_refused_where_it_is_written():
