@@ -22,10 +22,10 @@ TOOLS = {
 ROOMS = {
     "methods": 1765,
     "benchmarks": 4400,
-    "runs": 2726,
+    "runs": 2740,
     "evidence": 2925,
     "book": 1414,
-    "cli": 567,
+    "cli": 568,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

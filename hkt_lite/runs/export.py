@@ -147,7 +147,7 @@ def evaluate(
         arch=config.child,
         protocol=said,
         metrics=metrics,
-        provenance=golden.provenance(task.fingerprint, vouching, config.threads),
+        provenance=golden.provenance(task.fingerprint, vouching, config),
     )
     store.add(record)
     return record

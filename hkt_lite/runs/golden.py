@@ -14,18 +14,19 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
 
 from ..config import PROJECT, Config, HKTError, nearest
-from ..files import by_state, read_json
+from ..files import by_state, read_json, tree_digest
 from .records import Provenance
 
 REASON = "HKT_GOLDEN_ACCEPT"  # environment variable: why the suite may change goldens
 SUITE = "tests/golden/test_golden.py"
 LIBRARIES = ("torch", "torchvision", "numpy", "monai")
+MINUTES = ("smoke", "quick")  # scales whose runs take no longer
 DECIDES = ("hkt_lite", "data/parents", "data/splits", "data/golden")  # what a number comes from
 
 
@@ -64,17 +65,25 @@ def versions(config: Config, method: str | None = None) -> dict[str, int]:
     return {golden: version(golden)}
 
 
-def provenance(data: str, golden: dict[str, int] = {}, threads: int | None = None) -> Provenance:
-    """Of a record made now, from examples with the fingerprint `data`."""
+@cache
+def sources(scale: str) -> str:
+    """Digest of the package's source for a run of minutes, which is made anew where any of it has
+    changed; '' for a longer one, which stays while its golden does."""
+    return tree_digest(Path(__file__).parents[1]) if scale in MINUTES else ""
+
+
+def provenance(data: str, golden: dict[str, int] = {}, run: Config | None = None) -> Provenance:
+    """Of a record made now, of a `run` or not, from examples with the fingerprint `data`."""
     return Provenance(
         golden=golden,
         data=data,
+        sources=sources(run.scale) if run else "",
         versions=_libraries(),
         commit=_git("rev-parse", "--short=12", "HEAD"),
         dirty=bool(_git("status", "--porcelain", "--", *DECIDES)),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         machine=_machine(),
-        threads=threads,
+        threads=run.threads if run else None,
     )
 
 

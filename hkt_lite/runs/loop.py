@@ -107,7 +107,8 @@ def finished(config: Config, task: Task, store: Store) -> RunRecord | None:
     if record is None:
         return None
     made = record.provenance
-    if (made.data, made.golden) != (task.fingerprint, golden.versions(config)):
+    now = task.fingerprint, golden.versions(config), golden.sources(config.scale)
+    if (made.data, made.golden, made.sources) != now:
         return None
     if record.parent:
         parent = parent_file(config, task, store)
@@ -151,8 +152,7 @@ class Run:
         self.optimizer = build_optimizer(config, self.trained)
         self.epoch_steps = max(1, task.train_size // config.batch_size)
         self.steps = config.epochs * self.epoch_steps
-        vouching = golden.versions(config)
-        self.provenance = golden.provenance(task.fingerprint, vouching, config.threads)
+        self.provenance = golden.provenance(task.fingerprint, golden.versions(config), config)
         self.step, self.seconds = 0, 0.0
         self.sums: dict[str, float] = {}  # of the running epoch: term -> sum over its steps
         self.seen: dict[str, list[Tensor]] = {}  # of the running epoch: what `observe` said

@@ -29,6 +29,7 @@ class Provenance(Part):
 
     golden: dict[str, int] = {}  # golden run -> its version when the record was made
     data: str  # sha256 of the images and labels the run used, or of the archive's files
+    sources: str = ""  # digest of the package, of runs that any change of it makes stale in a store
     versions: dict[str, str]
     commit: str = ""
     dirty: bool = False  # made from a working tree with uncommitted changes

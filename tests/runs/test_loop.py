@@ -111,6 +111,25 @@ def test_a_finished_run_is_not_repeated_but_a_stale_one_is(monkeypatch):
     assert run(config).cost.seconds != first.cost.seconds
 
 
+def test_a_run_of_minutes_is_made_anew_where_the_package_has_changed(monkeypatch):
+    """Whoever changes a method and runs it again sees what the changed one does; a long run stays."""
+    config = tiny("plain")
+    first = run(config)
+    assert first.provenance.sources == golden.sources("quick") != golden.sources("cpu") == ""
+    monkeypatch.setattr(golden, "sources", lambda scale: "0" * 16)
+    again = run(config)
+    assert again.provenance.sources == "0" * 16 and again.selected == first.selected
+
+
+def test_a_checkpoint_of_a_changed_package_is_left_aside(monkeypatch):
+    config, steps = tiny("plain"), []
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(config, checkpoint_steps=1, inspect=interrupted_at(3))
+    monkeypatch.setattr(golden, "sources", lambda scale: "0" * 16)
+    loop.run(config, inspect=lambda method, batch, step: steps.append(step))
+    assert steps[0] == 0
+
+
 def test_a_finished_run_is_recognised_before_any_network_is_built(monkeypatch):
     first = run(tiny("hkt"))
 
