@@ -237,10 +237,11 @@ def test_a_corrected_rule_is_said_under_the_criteria():
     made = show.render("criteria", {})
     assert (
         card(made, "rule-C7")["committed"]
-        == "2026-11-22, corrected 2026-11-25, corrected 2026-11-29"
+        == "2026-11-22, corrected 2026-11-25, corrected 2026-11-29, corrected 2026-11-30"
     )
     assert "C7, corrected 2026-11-25: The rule was applied to the displ" in made["text/plain"]
     assert "C7, corrected 2026-11-29: Not only the rule" in made["text/plain"]
+    assert "C7, corrected 2026-11-30: The scale `full` stands between" in made["text/plain"]
 
 
 def test_a_source_that_many_numbers_share_stands_once_below_them():
