@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1765,
     "benchmarks": 4400,
-    "runs": 2740,
+    "runs": 2736,
     "evidence": 2925,
     "book": 1414,
     "cli": 568,

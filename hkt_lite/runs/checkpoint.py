@@ -9,11 +9,7 @@ from .records import Epoch
 
 FILE = "state.safetensors"
 PLAIN = ("step", "sums", "seconds", "best_epoch")  # attributes of a run that JSON can say
-MADE_BY = {
-    "golden",
-    "data",
-    "sources",
-}  # a checkpoint of others would give numbers that are nobody's
+MADE_BY = {"golden", "data", "sources"}  # one of others would give numbers that are nobody's
 
 
 def save(run) -> None:

@@ -187,7 +187,8 @@ def test_error_sentences():
         with pytest.raises(MethodError, match=r"'softmax' .* needs maps, not \(3, 4\)\."):
             call(c, p, "softmax")
         with pytest.raises(
-            MethodError, match="Unknown kind .* 'gates'; known: gate, .*, softmax, constant"
+            MethodError,
+            match="Unknown kind .* 'gates'; known: gate, forward_gate, static, softmax, constant",
         ):
             call(c, p, "gates")
     with pytest.raises(
