@@ -56,7 +56,7 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     ids, elsewhere = list(made.records), []
     for setting in others if rule.kind == "paired" else ():  # never pooled with what decides
         beside = _paired(claim, *setting)
-        elsewhere.append(f"{scope(setting[0])}: {beside.finding}")
+        elsewhere.append(f"{scope(setting[0])}: {'; '.join([beside.finding, *beside.also])}")
         ids += beside.records
     beyond = {"scope": scope(found), "groups": tuple(found), "elsewhere": tuple(elsewhere)}
     return replace(made, records=tuple(dict.fromkeys(ids)), **beyond)

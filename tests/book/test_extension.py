@@ -137,6 +137,18 @@ def test_better_children_change_the_central_claim(other_results):
     assert "is reproduced" in said
 
 
+def test_the_front_page_says_what_a_smaller_budget_found_beside_the_one_that_decides():
+    large = {"scale": "full", "train_size": 45_000, "epochs": 30}
+    short = family("plain", [74.1, 74.5, 74.3]) + family("hkt", [64.0, 64.9, 64.1])
+    assert len(list(answer.central(answer.judged(short)))) == 1
+    long = family("plain", [74.1, 74.5, 74.3], **large) + family("hkt", [76.1, 76.4, 76.4], **large)
+    decides, beside = answer.central(answer.judged(short + long))
+    assert "is reproduced" in decides and "full scale" in decides
+    assert (
+        beside.startswith("With less to learn from, not deciding: cpu scale") and "−9.97" in beside
+    )
+
+
 # -- formulas --------------------------------------------------------------------------------------
 
 

@@ -177,6 +177,23 @@ def test_other_settings_stand_beside_the_one_that_decides_and_are_not_pooled_wit
     assert got.also == () and "bfloat16" in beside and "+2.00" in beside
 
 
+def test_the_larger_budget_decides_though_the_smaller_has_more_seeds_and_variants():
+    large = {"scale": "full", "train_size": 45_000, "epochs": 30}
+    short = family("plain", [*PLAIN, 74.1]) + family("hkt", [64.0, 64.9, 64.1, 64.2])
+    short += family("hkt", [76.0, 76.5, 76.3, 76.4], options={"kind": "forward_gate"})
+    long = family("plain", PLAIN, **large) + family("hkt", [76.0, 76.5, 76.3], **large)
+    got = judge(claim("C2"), short + long)
+    assert got.verdict == REPRODUCED and got.scope.startswith("full scale")
+    assert "3 seeds" in got.finding and got.also == ()
+    (beside,) = got.elsewhere
+    assert beside.startswith("cpu scale") and beside.count("4 seeds") == 2
+    assert "HKT forward_gate minus plain" in beside
+    few = [one for one in long if one.config.seed < 2]  # not enough to decide
+    assert judge(claim("C2"), short + few).scope.startswith("cpu scale")
+    for name in ("C2", "C3", "C4", "C7"):
+        assert claim(name).evidence.scales == ["paper", "full", "cpu"]
+
+
 @pytest.mark.parametrize(
     "records",
     [
