@@ -19,6 +19,7 @@ from .words import label, sign
 
 REPRODUCED, PARTLY, NOT, CANNOT = "reproduced", "partly", "not reproduced", "cannot be tested here"
 UNDECIDED = "undecided"
+BESIDE = ("paired", "selective")  # kinds of rules under which other settings are told
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def judge(claim: Claim, records: Sequence[RunRecord | EvalRecord]) -> Verdict:
     (found, panel), *others = settings
     made = _JUDGES[rule.kind](claim, found, panel)
     ids, elsewhere = list(made.records), []
-    for setting in others if rule.kind == "paired" else ():  # never pooled with what decides
-        beside = _paired(claim, *setting)
+    for setting in others if rule.kind in BESIDE else ():  # never pooled with what decides
+        beside = _JUDGES[rule.kind](claim, *setting)
         elsewhere.append(f"{scope(setting[0])}: {'; '.join([beside.finding, *beside.also])}")
         ids += beside.records
     beyond = {"scope": scope(found), "groups": tuple(found), "elsewhere": tuple(elsewhere)}

@@ -84,6 +84,8 @@ def test_recorded_shares_follow_from_their_gates():
                 expected = {key: lam * (1 - gate[opposite.get(key, key)]) for key in gate}
                 if options["kind"] == "forward_gate":
                     expected = {key: lam * value for key, value in gate.items()}
+                if options["kind"] == "constant":
+                    expected = dict.fromkeys(gate, lam)
                 halves = (
                     run.config.precision == "bf16" and run.config.sites
                 )  # maps stay in bfloat16
