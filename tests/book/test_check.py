@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from hkt_lite import files
+from hkt_lite import __version__, files
+from hkt_lite.book import faithful
 from hkt_lite.book import notebook as provenance
 from hkt_lite.book.build import build
 from hkt_lite.book.check import check
@@ -394,3 +396,15 @@ def test_measured_times_and_theme_pairs_belong_to_a_page(toy_project):
     assert "It took 3 s." in provenance.read(page).cells[4].source
     assert [str(problem) for problem in page_problems(page.parent)] == []
     assert says(retold(page, replace(4, "3 s", "2 s")), "cell 5 (text)")
+
+
+def test_a_run_of_the_page_that_is_published_too_may_stand_in_the_footer_twice():
+    source, made = Path("00_toy.ipynb"), f"- hkt_lite {__version__}, commit `abc`; python 3"
+    facts = {"scale": "quick", "parameters": {}, "duration": 1.0, "date": "today", "commit": "abc"}
+    facts["records"] = ["one", "two"]
+    kind = "toy, scale quick, synthetic data, seed 0"
+    shown = [f"- live, made by this page: {kind}: `two`", f"- recorded: {kind}: `one`, `two`"]
+    text = "\n".join(provenance.footer(source, facts, shown, made))
+    assert faithful._closes(text, source, facts)
+    for wrong in (text.replace("`one`", "`six`"), text.replace("`one`, ", "")):
+        assert not faithful._closes(wrong, source, facts)
