@@ -148,7 +148,7 @@ def test_published_records_form_groups_of_equal_seeds():
     scores = group(made)
     assert sum(len(one.runs) for one in scores) == len(made) > 66
     assert {3, 5} <= {len(one.runs) for one in scores}
-    assert len(panels(scores)) == len({one.setting for one in scores}) == 8
+    assert len(panels(scores)) == len({one.setting for one in scores}) == 9
 
 
 @pytest.mark.parametrize(
