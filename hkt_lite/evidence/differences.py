@@ -112,7 +112,7 @@ def _contrasted(found: list[list[Group]], missing: int, metric: str) -> Block:
     notes += [f"Clear at 5 % after Holm's correction: {sum(clear)} of {len(clear)}."]
     rates = [(a, b) for a, b in found if a.config.lr != b.config.lr]
     if rates:
-        said = [f"{a.label} {a.config.lr:g}, {b.label} {b.config.lr:g}" for a, b in rates]
+        said = [f"{a.label} at {a.config.lr:g}, {b.label} at {b.config.lr:g}" for a, b in rates]
         notes.append(f"The learning rate differs, too, where each has its own: {'; '.join(said)}.")
     notes += unlike(found)
     notes += unlearnt({one.title: one for pair in found for one in pair}.values())

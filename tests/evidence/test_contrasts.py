@@ -47,7 +47,7 @@ def test_where_the_learning_rate_differs_too_and_who_learnt_nothing_is_said():
     made = records()
     faster = family("hkt", [10.0, 9.9, 10.1], lr=1.0)
     text = shown([*records()[:6], *faster])[1]
-    said = "The learning rate differs, too, where each has its own: HKT gate 1, plain 0.1; HKT gate"
+    said = "differs, too, where each has its own: HKT gate at 1, plain at 0.1; HKT gate at 1"
     assert (
         said in text
         and "Not learnt, not clearly better" in text
