@@ -103,7 +103,7 @@ def central(made: Judged) -> Iterator[str]:
                 f"The central claim, {claim.id}, that a child gains by inheriting, is "
                 f"{verdict.verdict}. {verdict.finding}{beside} ({verdict.scope})."
             )
-            scale = verdict.scope.partition(" ")[0]
+            scale = verdict.groups[0].config.scale
             smaller = [said for said in verdict.elsewhere if not said.startswith(f"{scale} ")]
             if smaller:
                 yield f"With less to learn from, not deciding: {smaller[0]}."
