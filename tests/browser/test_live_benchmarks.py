@@ -54,7 +54,7 @@ def width() -> tuple[dict, str | None]:
 
 
 def replay() -> tuple[dict, str | None]:
-    return of_page("replay", source="real")[0], None
+    return of_page("replay", source="real", scale="cpu")[0], None
 
 
 def follow() -> tuple[dict, str | None]:
