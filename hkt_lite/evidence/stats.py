@@ -6,7 +6,7 @@ Intervals and tests are two-sided at `level` = 0.95; sd is the sample standard d
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -80,6 +80,19 @@ def paired(
     if d.sd > 0:
         p = float(2 * distributions.t.sf(abs(d.mean) * math.sqrt(d.n) / d.sd, d.n - 1))
     return Paired(*d, p, detectable(d.sd, d.n, power, 1 - level))
+
+
+def welch(a: Mapping[str, float], b: Mapping[str, float], level: float = 0.95) -> dict[str, float]:
+    """'mean', 'low' and 'high' of a - b, two means of samples that are not paired, each given by
+    its 'n', 'mean' and 'sd' (Welch 1947).  Raises ValueError for a sample of less than two."""
+    if min(a["n"], b["n"]) < 2:
+        raise ValueError(f"welch compares samples of two or more, got {a['n']} and {b['n']}.")
+    v, w = (one["sd"] ** 2 / one["n"] for one in (a, b))
+    mean = low = high = a["mean"] - b["mean"]
+    if v + w > 0:
+        freedom = (v + w) ** 2 / (v**2 / (a["n"] - 1) + w**2 / (b["n"] - 1))
+        low, high = distributions.t.interval(level, freedom, mean, math.sqrt(v + w))
+    return {"mean": mean, "low": float(low), "high": float(high)}
 
 
 def bootstrap(

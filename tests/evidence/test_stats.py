@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from hkt_lite.evidence.stats import bootstrap, detectable, holm, paired, summary
+from hkt_lite.evidence.stats import bootstrap, detectable, holm, paired, summary, welch
 
 
 def test_summary_against_hand_computation():
@@ -42,6 +42,22 @@ def test_paired_is_scipys_paired_test():
     assert got.mean == pytest.approx((a - b).mean()) and paired(b, a).mean == pytest.approx(
         -got.mean
     )
+
+
+def test_welch_is_scipys_test_of_two_samples_of_unequal_spread():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(75, 1, 5), rng.normal(74, 4, 3)
+    got = welch(summary(a)._asdict(), summary(b)._asdict(), level=0.9)
+    interval = scipy_stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
+    assert (got["low"], got["high"]) == pytest.approx(tuple(interval), rel=1e-10)
+    assert got["mean"] == pytest.approx(a.mean() - b.mean())
+
+
+def test_welch_without_spread_and_of_a_single_value():
+    two, three = (summary([x, x])._asdict() for x in (2.0, 3.0))
+    assert welch(two, three) == {"mean": -1.0, "low": -1.0, "high": -1.0}
+    with pytest.raises(ValueError, match="two or more, got 2 and 1"):
+        welch(two, summary([1.0])._asdict())
 
 
 def test_paired_uses_the_pairing():
