@@ -146,19 +146,32 @@ def _same(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
 def _selective(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
     rule, (one,) = claim.rule, found
     verdict, finding, numbers = _selected(rule, one, rule.name)
+    last = [len(run.epochs) - 1 for run in one.records]
+    tested = [run.selected.epoch - 1 for run in one.records]
     also = []
+    if tested != last:
+        other, said, _ = _selected(rule, one, rule.name, tested)
+        also = [f"in the validation-selected epochs, whose children were tested: {other}, {said}"]
+    passed = [
+        str(epoch + 1)
+        for epoch in range(min(last) + 1)
+        if _selected(rule, one, rule.name, [epoch] * len(last))[0] == REPRODUCED
+    ]
+    also.append(f"met in every seed in epochs: {', '.join(passed) or 'none'}")
     if rule.first:
         other, said, _ = _selected(rule, one, rule.first)
-        also = [f"by the {rule.first}, for which the rule was first committed: {other}, {said}"]
+        also.append(f"by the {rule.first}, for which the rule was first committed: {other}, {said}")
     return Verdict(verdict, finding, numbers, tuple(one.ids), tuple(also))
 
 
-def _selected(rule: Rule, one: Group, name: str) -> tuple[str, str, dict]:
-    """Verdict, finding and numbers by the quantiles of `name`.  Raises HKTError where a record has
-    none."""
+def _selected(
+    rule: Rule, one: Group, name: str, epochs: Sequence[int] | None = None
+) -> tuple[str, str, dict]:
+    """Verdict, finding and numbers by the quantiles of `name`, in the last epoch of each record or
+    in `epochs`, counted from 0.  Raises HKTError where a record has none."""
     medians, spreads = [], []
-    for run in one.records:
-        q = observed(run, -1, name)
+    for run, epoch in zip(one.records, epochs or [-1] * len(one.records)):
+        q = observed(run, epoch, name)
         if q is None:
             raise HKTError(f"Record {run.id} does not say what {name} was inherited.")
         medians.append(q["q50"])

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -71,42 +72,71 @@ def test_every_claim_stands_on_one_side_and_leads_to_its_card():
 def test_each_verdict_has_a_side_and_is_counted(word):
     claim, verdict = answer.judged(published())[0]
     made = [(claim, dataclasses.replace(verdict, verdict=word))]
-    assert answer.strip(made).count(">nothing<") == 3  # the other three sides
-    assert answer.sentence(made).count(" one ") == 2  # claim, and its verdict
+    assert answer.strip(made).count("<section") == 1  # a side without a claim is left out
+    expected = 4 if word == "reproduced" else 3  # claim, its verdict, and it is of a gain
+    assert answer.sentence(made).count(" one ") == expected
+    gain = "one is reproduced" if word == "reproduced" else "none are reproduced"
+    assert answer.sentence(made).endswith(f"better by inheriting, {gain}.")
 
 
-def test_what_helps_on_real_data_is_said_from_the_records():
+def test_what_is_better_and_what_is_worse_is_said_from_the_records_alike():
     """Fabricated: a variant above the plain child, one with an interval that holds 0, and HKT."""
     plain, clear = family("plain", [74.0, 74.6, 74.2]), [75.0, 75.7, 75.2]
     sharp = {"sam": 0.05, "purpose": "control"}
     open_ = family("kd", [73.0, 75.6, 74.4])
-    said = answer.gains([*plain, *open_, *family("plain", clear, **sharp)])
+    said = answer.both_ways([*plain, *open_, *family("plain", clear, **sharp)], "More.")
     size = plain[0].config.train_size
     at = f"<b>CIFAR-10</b>, {size:,} training examples, accuracy (%): "
-    assert f"{at}plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
-    assert "KD" not in said and said.endswith("HKT with its mixture is not among them.</p>")
-    assert (
-        "for all 2 differences to plain on real data 1 of 1 would stand: plain, SAM 0.05." in said
-    )
-    said = answer.gains([*plain, *family("hkt", clear)])
-    assert "accuracy (%): HKT gate +" in said and "not among them" not in said
+    assert "Of 2 differences to the plain child on real data, 1 lie above 0" in said
+    assert f"Above:</p><ul><li>{at}plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
+    assert "for all 2, 1 of these would stand: plain, SAM 0.05. Run with more" in said
+    assert "KD" not in said and "Below" not in said and said.endswith("<p>More.</p></details>")
+    worse = family("rkd", [73.0, 73.7, 73.2])
     better = family("sp", [score + 1 for score in clear])
-    said = answer.gains([*plain, *family("hkt", clear), *better])
-    assert said.index("SP +") < said.index("HKT gate +")  # the best first
-    assert answer.gains([*plain, *open_]).startswith("<p>On real data no variant's interval lies")
+    said = answer.both_ways([*plain, *family("hkt", clear), *better, *worse])
+    assert said.index("SP +") < said.index("HKT gate +")  # the farthest first
+    assert f"Below:</p><ul><li>{at}RKD −0.97" in said
+    assert "2 lie above 0 by their interval and 1 below" in said
+    said = answer.both_ways([*plain, *open_])
+    assert "none lie above 0 by their interval and none below" in said and "<ul>" not in said
     weak = family("sp", [74.5, 75.5, 74.9], purpose="control")  # +0.70 [+0.20, +1.20], p 0.026
-    assert "differences to plain on real data none of 1 would stand." in answer.gains(
-        [*plain, *open_, *weak]
-    )
-    assert answer.gains(plain).startswith("<p>On real data no variant")
+    assert "for all 2, 0 of these would stand. Run" in answer.both_ways([*plain, *open_, *weak])
+    assert answer.both_ways(plain) == ""
     embedded = [
         family(name, scores, source="synthetic")
         for name, scores in (("plain", [74.0, 74.6, 74.2]), ("hkt", clear))
     ]
-    said = answer.gains([one for made in embedded for one in made])
-    assert said.startswith("<p>On real data no")
-    painted = said.partition("And on embedded data, painted for this book:")[2]
-    assert f"{at}HKT gate +" in painted and "Holm" not in said
+    said = answer.both_ways([one for made in embedded for one in made])
+    assert "on embedded data, painted for this book, 1 lie above" in said and "real" not in said
+
+
+def test_what_was_run_with_more_examples_is_said_of_what_is_better():
+    large = {"scale": "full", "train_size": 45_000, "epochs": 30}
+    clear = [75.0, 75.7, 75.2]
+    short = family("plain", [74.0, 74.6, 74.2]) + family("hkt", clear) + family("sp", clear)
+    assert "Run with more examples, too: none of them." in answer.both_ways(short)
+    long = family("plain", [74.1, 74.5, 74.3], **large) + family("hkt", [74.1, 74.4, 74.5], **large)
+    assert "Run with more examples, too: HKT gate." in answer.both_ways(short + long)
+
+
+def test_a_finding_is_the_chip_and_what_was_measured():
+    seen = SimpleNamespace(note_dependency=str, docname="course/faq")
+    errors = SimpleNamespace(error=lambda said, line: said)
+    document = SimpleNamespace(settings=SimpleNamespace(env=seen))
+    at = SimpleNamespace(document=document, reporter=errors)
+    chip, said = answer.finding("finding", "", "C4", 1, at)[0]
+    (verdict,) = (made for claim, made in answer.judged(published()) if claim.id == "C4")
+    assert 'href="../_generated/30_scoreboard.html#C4"' in chip.astext()
+    assert said.astext() == f" {verdict.finding} ({verdict.scope})."
+    none, (problem,) = answer.finding("finding", "", "C44", 1, at)
+    assert not none and problem == "There is no claim 'C44'. Did you mean 'C4'?"
+
+
+def test_changed_rules_are_named_from_the_claims():
+    made = answer.judged([])
+    names = [claim.id for claim, _ in made if claim.errata]
+    assert names and f"Those of {', '.join(names)} were" in answer.changed(made)
+    assert answer.changed([one for one in made if not one[0].errata]).startswith("<p>No rule was")
 
 
 def test_other_records_give_another_answer(other_results):
@@ -133,17 +163,20 @@ def test_better_children_change_the_central_claim(other_results):
 
     other_results(better)
     assert {"C2", "C3"} <= sides()["Speaks for the claims"]
-    said, smaller = answer.central(answer.judged(published()))
-    assert "is reproduced" in said and smaller.startswith("With less to learn from")
+    said, measured, smaller, paper = answer.central(answer.judged(published()))
+    assert "is reproduced: trained with HKT as released it is right on 95.01 %" in said
+    assert measured.startswith("HKT gate minus plain: +")
+    assert smaller.startswith("With less to learn from")
+    assert paper.startswith("The paper’s own training, 200 epochs with resnet110")
 
 
 def test_the_front_page_says_what_a_smaller_budget_found_beside_the_one_that_decides():
     large = {"scale": "full", "train_size": 45_000, "epochs": 30}
     short = family("plain", [74.1, 74.5, 74.3]) + family("hkt", [64.0, 64.9, 64.1])
-    assert len(list(answer.central(answer.judged(short)))) == 1
+    assert len(list(answer.central(answer.judged(short)))) == 3
     long = family("plain", [74.1, 74.5, 74.3], **large) + family("hkt", [76.1, 76.4, 76.4], **large)
-    decides, beside = answer.central(answer.judged(short + long))
-    assert "is reproduced" in decides and "full scale" in decides
+    decides, measured, beside, _ = answer.central(answer.judged(short + long))
+    assert "is reproduced" in decides and "full scale" in measured
     assert (
         beside.startswith("With less to learn from, not deciding: cpu scale") and "−9.97" in beside
     )

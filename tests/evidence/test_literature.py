@@ -285,7 +285,29 @@ def test_selective_verdict_follows_the_share(share, expected):
     further = judge(claim("C7"), [moved(run, 50.0) for run in runs])
     assert made.verdict == further.verdict == expected and made.finding == further.finding
     assert (further.also != made.also) == any(share)  # what the rule first said stands beside
-    assert further.also[0].startswith("by the displacement, for which the rule was first comm")
+    assert further.also[-1].startswith("by the displacement, for which the rule was first comm")
+
+
+def test_selective_verdict_says_in_which_epochs_it_is_met_and_what_the_tested_children_had():
+    runs = family("hkt", PLAIN, share=(0.02, 0.08, 0.2))
+    made = judge(claim("C7"), runs)
+    count = len(runs[0].epochs)
+    every = ", ".join(str(epoch + 1) for epoch in range(count))
+    assert f"met in every seed in epochs: {every}" in made.also
+    narrow = {"q05": 0.07, "q25": 0.08, "q50": 0.08, "q75": 0.08, "q95": 0.09}
+    first = runs[0].epochs[0]
+    first = first.model_copy(update={"inherited": {**first.inherited, "share": narrow}})
+    other = runs[0].model_copy(
+        update={
+            "epochs": [first, *runs[0].epochs[1:]],
+            "selected": runs[0].selected.model_copy(update={"epoch": 1}),
+        }
+    )
+    changed = judge(claim("C7"), [other, *runs[1:]])
+    assert changed.verdict == made.verdict == REPRODUCED and changed.finding == made.finding
+    tested, met = changed.also[:2]
+    assert tested.startswith("in the validation-selected epochs") and ": partly, active" in tested
+    assert "selective in 2" in tested and met == f"met in every seed in epochs: {every[3:]}"
 
 
 def moved(run, times):

@@ -1,17 +1,20 @@
 """Does it hold?  The verdicts on the paper's claims, worked out from the published records.
 
-```{verdicts}``` is the answer with a chip for each claim, {verdict}`C2` the chip of one.
+```{verdicts}``` is the answer with a chip for each claim, {verdict}`C2` the chip of one and
+{finding}`C2` the chip with what was found.
 """
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from statistics import mean
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from hkt_lite.benchmarks import get
+from hkt_lite.benchmarks.scales import get, scales
 from hkt_lite.config import nearest, results_home
 from hkt_lite.evidence.differences import compared
+from hkt_lite.evidence.groups import common
 from hkt_lite.evidence.literature import CLAIMS, Claim, read_claims
 from hkt_lite.evidence.outputs import chip, with_interval
 from hkt_lite.evidence.stats import holm
@@ -21,22 +24,25 @@ from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
 VARIANTS = "_generated/26_method_cards.html"
+CORRECTIONS = "corrections.html"
 CENTRAL = "C2"
+BETTER = ("C1", "C2", "C3", "C5", "C6")  # what they claim is a child that is better for inheriting
 MEASURED = {"cifar10": ["accuracy"], "flow": ["sintel_epe", "kitti_epe"], "lits": ["dice"]}
+PAPER = "paper"
 NUMBERS = "none one two three four five six seven eight nine ten".split()
 Judged = Sequence[tuple[Claim, Verdict]]
 
 
 class Verdicts(Directive):
-    """The answer in two sentences, and a chip for each claim."""
+    """The answer in some sentences, a chip for each claim, and what is better or worse besides."""
 
     def run(self) -> list[nodes.Node]:
         made, up = _of(self.state.document.settings.env)
         link = (
             f'<a href="{up}{VARIANTS}">What these variants are, and what they are held against.</a>'
         )
-        beside = gains(published(), f" {link}")
-        return [nodes.raw("", f"{strip(made, up)}{beside}", format="html")]
+        shown = f"{strip(made, up)}{both_ways(published(), link)}{changed(made, up)}"
+        return [nodes.raw("", shown, format="html")]
 
 
 def role(name, rawtext, text, lineno, inliner, options=None, content=()):
@@ -47,6 +53,17 @@ def role(name, rawtext, text, lineno, inliner, options=None, content=()):
         said = f"There is no claim {text!r}.{nearest(text, known)}"
         return [], [inliner.reporter.error(said, line=lineno)]
     return [nodes.raw("", _linked(*known[text], up, short=True), format="html")], []
+
+
+def finding(name, rawtext, text, lineno, inliner, options=None, content=()):
+    """What was found of the claim `text`, its chip first."""
+    chips, problems = role(name, rawtext, text, lineno, inliner)
+    if problems:
+        return chips, problems
+    made, _ = _of(inliner.document.settings.env)
+    (verdict,) = (one for claim, one in made if claim.id == text)
+    scope = f" ({verdict.scope})" if verdict.scope else ""
+    return [*chips, nodes.Text(f" {verdict.finding}{scope}.")], []
 
 
 def _of(env) -> tuple[Judged, str]:
@@ -70,75 +87,131 @@ def strip(made: Judged, up: str = "") -> str:
         ("Speaks against them", (NOT,)),
         ("Open", (UNDECIDED, CANNOT)),
     ]
-    parts = [f'<p class="hkt-lead">{escape(sentence(made))}</p>']
-    parts += [f"<p>{escape(said)}</p>" for said in central(made)]
+    lead, *more = [*central(made), sentence(made)]
+    parts = [f'<p class="hkt-lead">{escape(lead)}</p>']
+    parts += [f"<p>{escape(said)}</p>" for said in more]
     parts.append('<div class="hkt-sides">')
     for name, verdicts in sides:
         found = [f"<li>{_linked(*one, up)}</li>" for one in made if one[1].verdict in verdicts]
-        listed = f"<ul>{''.join(found)}</ul>" if found else "<p>nothing</p>"
-        parts.append(f'<section class="hkt-side"><h3>{name}</h3>{listed}</section>')
+        if found:
+            side = f"hkt-side {verdicts[0].split()[0]}"  # its colour is that of a chip
+            listed = f"<h3>{name}</h3><ul>{''.join(found)}</ul>"
+            parts.append(f'<section class="{side}">{listed}</section>')
     return "\n".join(['<div class="hkt-answer">', *parts, "</div></div>"])
 
 
 def sentence(made: Judged) -> str:
-    """How many claims hold, do not, or wait."""
+    """How many claims hold, do not, or wait, and how many of those that promise a better child."""
     count = dict.fromkeys((REPRODUCED, PARTLY, NOT, UNDECIDED, CANNOT), 0)
     for _, verdict in made:
         count[verdict.verdict] += 1
-    are = "is" if count[REPRODUCED] == 1 else "are"
-    return (
-        f"Of the paper’s {_word(len(made))} claims, {_word(count[REPRODUCED])} {are} reproduced "
+    better = [verdict.verdict for claim, verdict in made if claim.id in BETTER]
+    are = ["is" if n == 1 else "are" for n in (count[REPRODUCED], better.count(REPRODUCED))]
+    said = (
+        f"Of the paper’s {_word(len(made))} claims, {_word(count[REPRODUCED])} {are[0]} reproduced "
         f"here, {_word(count[PARTLY])} partly, {_word(count[NOT])} not, "
         f"{_word(count[UNDECIDED])} undecided, and {_word(count[CANNOT])} cannot be tested here "
         "yet."
     )
+    if better:
+        said += (
+            f" Of the {_word(len(better))} that say that a child gets better by inheriting, "
+            f"{_word(better.count(REPRODUCED))} {are[1]} reproduced."
+        )
+    return said
 
 
 def central(made: Judged) -> Iterator[str]:
-    """What was measured of the claim on which all others hang."""
+    """What was measured of the claim on which all others hang, and how far that is from the
+    paper's own training."""
     for claim, verdict in made:
         if claim.id == CENTRAL and verdict.scope:
             beside = "".join(f"; beside it, not deciding, {said}" for said in verdict.also)
+            of, to = verdict.groups
+            with_it, alone = (
+                mean(one.scores(claim.rule.metric)[seed] for seed in common(of, to))
+                for one in (of, to)
+            )
             yield (
                 f"The central claim, {claim.id}, that a child gains by inheriting, is "
-                f"{verdict.verdict}. {verdict.finding}{beside} ({verdict.scope})."
+                f"{verdict.verdict}: trained with HKT as released it is right on {with_it:.2f} % "
+                f"of the test images, the same child trained alone on {alone:.2f} %."
             )
-            scale = verdict.groups[0].config.scale
+            yield f"{verdict.finding}{beside} ({verdict.scope})."
+            scale = of.config.scale
             smaller = [said for said in verdict.elsewhere if not said.startswith(f"{scale} ")]
             if smaller:
                 yield f"With less to learn from, not deciding: {smaller[0]}."
+            if scale != PAPER:
+                paper = scales(of.config.task)[PAPER]
+                yield (
+                    f"The paper’s own training, {paper['epochs']} epochs with {paper['parent']} "
+                    "as parent, has not been run here."
+                )
 
 
-def gains(records, more: str = "") -> str:
-    """As HTML: which variants have an interval above the plain child's, whatever was claimed, the
-    best first: on real data, and which stand when all such differences are one family, and on
-    embedded data; `more` ends the paragraph on real data."""
-    both = list(compared(records, MEASURED))
-    embedded = _above([one for one in both if one[1].config.source != "real"])
-    beside = ""
-    if embedded:
-        beside = "<p>And on embedded data, painted for this book:</p>" + _listed(embedded)
-    every = [one for one in both if one[1].config.source == "real"]
-    found = _above(every)
-    if not found:
-        none = f"On real data no variant's interval lies above the plain child's.{more}"
-        return f"<p>{none}</p>{beside}"
-    adjusted = holm([one[-1].p for one in every])
-    stand = [_variant(one[0]) for one, p in zip(every, adjusted) if p < 0.05 and one[-1].low > 0]
-    said = f"After Holm's correction for all {len(every)} differences to plain on real data "
-    said += f"{len(stand) or 'none'} of {len(found)} would stand"
-    said += f": {'; '.join(stand)}." if stand else "."
-    if not any(one.options.get("lam") for _, one, *_ in found):  # the parent's head alone has 0
-        said += " HKT with its mixture is not among them."
+def changed(made: Judged, up: str = "") -> str:
+    """As HTML: which rules were changed after they had been committed."""
+    names = [claim.id for claim, _ in made if claim.errata]
+    link = f'<a href="{up}{CORRECTIONS}">Corrections</a>'
+    if not names:
+        return "<p>No rule was changed after it had been committed.</p>"
     return (
-        "<p>Better than the plain child on real data, by an interval above 0:</p>"
-        f"{_listed(found)}<p>{said}{more}</p>{beside}"
+        "<p>Nobody wrote these verdicts: rules are applied to the published records. The rules "
+        f"were committed before the runs. Those of {', '.join(names)} were changed or worded "
+        f"anew afterwards; {link} say how, when and why, and what had been seen by then.</p>"
     )
 
 
-def _above(every: list) -> list:
-    """Of `compared`, those above the plain child, the best first."""
-    return sorted((one for one in every if one[-1].low > 0), key=lambda one: -one[-1].mean)
+def both_ways(records, more: str = "") -> str:
+    """As HTML, folded: which variants have an interval above the plain child's and which below,
+    whatever was claimed, on real and on embedded data, and which stand when all such differences
+    are one family; `more` ends each part."""
+    every = list(compared(records, MEASURED))
+    parts = (
+        ("real data", [one for one in every if one[1].config.source == "real"]),
+        (
+            "embedded data, painted for this book",
+            [one for one in every if one[1].config.source != "real"],
+        ),
+    )
+    return "".join(_sided(name, found, more) for name, found in parts if found)
+
+
+def _sided(name: str, every: list, more: str) -> str:
+    """What lies above the plain child and what below, of one kind of data, the farthest first."""
+    adjusted = holm([one[-1].p for one in every])
+    stand = {id(one) for one, p in zip(every, adjusted) if p < 0.05}
+    sides, shown = {}, ""
+    for side, way in (("above", 1), ("below", -1)):
+        beyond = [one for one in every if min(way * one[-1].low, way * one[-1].high) > 0]
+        sides[side] = sorted(beyond, key=lambda one: -way * one[-1].mean)
+        firm = [_variant(one[0]) for one in sides[side] if id(one) in stand]
+        if beyond:
+            said = f"After Holm’s correction for all {len(every)}, {len(firm)} of these"
+            said += f" {_word(len(beyond))} would stand" if len(beyond) > 1 else " would stand"
+            listed = f": {'; '.join(firm)}." if firm else "."
+            listed += _with_more(sides[side], every) if way > 0 else ""
+            shown += f"<p>{side.capitalize()}:</p>{_listed(sides[side])}<p>{said}{listed}</p>"
+    above, below = (len(found) or "none" for found in sides.values())
+    return (
+        f'<details class="hkt-both"><summary>Of {len(every)} differences to the plain child on '
+        f"{name}, {above} lie above 0 by their interval and {below} below: which</summary>"
+        f"{shown}<p>{more}</p></details>"
+    )
+
+
+def _with_more(found: list, every: list) -> str:
+    """Which of those found have been run with more training examples, too."""
+    sizes: dict[tuple, set[int]] = {}
+    for title, one, *_ in every:
+        sizes.setdefault((title, one.config.task), set()).add(one.config.train_size)
+    larger = [
+        _variant(title)
+        for title, one, *_ in found
+        if max(sizes[title, one.config.task]) > one.config.train_size
+    ]
+    return f" Run with more examples, too: {'; '.join(larger) or 'none of them'}."
 
 
 def _listed(found: list) -> str:
@@ -166,5 +239,7 @@ def _word(n: int) -> str:
 def _linked(claim: Claim, verdict: Verdict, up: str, short: bool = False) -> str:
     """A claim's chip, leading to its card on the scoreboard."""
     said = chip(verdict.verdict).html
-    name = f"<b>{claim.id}</b> {escape(claim.title)} " if not short else ""
-    return f'<a class="hkt-claim" href="{up}{EVIDENCE}#{claim.id}">{name}{said}</a>'
+    if not short:
+        size = f" <small>{examples(verdict.groups[0].config)}</small>" if verdict.groups else ""
+        said = f"<b>{claim.id}</b> {escape(claim.title)} {said}{size}"
+    return f'<a class="hkt-claim" href="{up}{EVIDENCE}#{claim.id}">{said}</a>'
