@@ -86,26 +86,34 @@ def chip(verdict: str) -> Cell:
 
 
 def interval(text: str, numbers: dict) -> Cell:
-    """A sentence under the picture of what it says: a mean with its interval, beside 0 or a target.
+    """A sentence under the picture of what it says: a mean with its interval, beside 0 and what is
+    claimed.
 
-    `numbers` holds mean, low, high and perhaps target; without them it is the sentence alone.
+    `numbers` holds mean, low, high and perhaps `target`, a level, or `claimed`, a difference;
+    without the first three it is the sentence alone.
     """
     ends = [numbers.get(key) for key in ("low", "mean", "high")]
     if not all(isinstance(end, float) and math.isfinite(end) for end in ends):
         return cell(text)
-    mark = numbers.get("target", 0.0)
-    low, high = min(*ends, mark), max(*ends, mark)
+    marks = {0.0: "no difference"} if "target" not in numbers else {}
+    for key, said in (("target", number), ("claimed", signed)):
+        if key in numbers:
+            marks[numbers[key]] = f"claimed {said(numbers[key])}"
+    low, high = min(*ends, *marks), max(*ends, *marks)
     scale = 320 / ((high - low) or 1.0)
-    a, mean, b, zero = (20 + (value - low) * scale for value in (*ends, mark))
+    a, mean, b, *lines = (20 + (value - low) * scale for value in (*ends, *marks))
     drawn = (
-        '<svg class="hkt-interval" viewBox="0 0 360 44" aria-hidden="true" stroke="currentColor">'
-        f'<path d="M{zero:.1f} 2V26" stroke-dasharray="4 3"/>'
-        f'<path d="M{a:.1f} 14H{b:.1f}" stroke-width="3"/>'
+        f'<svg class="hkt-interval" viewBox="0 0 360 {30 + 14 * len(lines)}" aria-hidden="true" '
+        f'stroke="currentColor"><path d="M{a:.1f} 14H{b:.1f}" stroke-width="3"/>'
         f'<circle cx="{mean:.1f}" cy="14" r="5" fill="currentColor"/>'
-        f'<text x="{zero:.1f}" y="40" text-anchor="middle" stroke="none">{number(mark)}</text>'
-        "</svg>"
     )
-    return Cell(text, drawn + escape(text, quote=False), value=text)
+    for row, (x, said) in enumerate(zip(lines, marks.values())):
+        anchor = "start" if x < 60 else "end" if x > 300 else "middle"
+        drawn += (
+            f'<path d="M{x:.1f} 2V26" stroke-dasharray="4 3"/><text x="{x:.1f}" '
+            f'y="{40 + 14 * row}" text-anchor="{anchor}" stroke="none">{said}</text>'
+        )
+    return Cell(text, drawn + "</svg>" + escape(text, quote=False), value=text)
 
 
 def cell(value: Any, digits: int = 2) -> Cell:

@@ -126,7 +126,8 @@ def _paired(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:
             beside, more = difference(other, to, metric)
             also.append(_said(other, to, beside))
             ids += [name for name in more if name not in ids]
-    return Verdict(verdict, _said(of, to, d) + beyond, d._asdict(), tuple(ids), tuple(also))
+    numbers = d._asdict() | ({"claimed": claim.rule.size} if claim.rule.size else {})
+    return Verdict(verdict, _said(of, to, d) + beyond, numbers, tuple(ids), tuple(also))
 
 
 def _same(claim: Claim, found: list[Group], panel: list[Group]) -> Verdict:

@@ -281,6 +281,16 @@ def test_claims_show_verdict_interval_and_records():
     )
 
 
+def test_an_interval_is_drawn_beside_no_difference_and_what_is_claimed():
+    d = {"mean": -10.34, "low": -15.42, "high": -5.26, "claimed": 1.15}
+    drawn = outputs.interval("It is so.", d).html
+    assert re.findall(r">([^<>]+)</text>", drawn) == ["no difference", "claimed +1.15"]
+    ends = [float(x) for x in re.findall(r'<path d="M([\d.]+) ', drawn)]
+    assert ends[0] == 20 and ends[2] == 340 > ends[1]  # the lower end, 0, the claim at the right
+    level = outputs.interval("It is so.", {"mean": 91.0, "low": 90.0, "high": 92.0, "target": 92.4})
+    assert re.findall(r">([^<>]+)</text>", level.html) == ["claimed 92.40"]
+
+
 def test_what_a_record_does_not_hold_is_named():
     assert at(RUNS[0], "selected.test.accuracy") == 74.0
     with pytest.raises(HKTError, match="nothing at 'selected.test.acuracy'.*'acuracy'"):
