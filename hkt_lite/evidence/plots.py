@@ -3,6 +3,7 @@
 Each function returns (figure, alternative text, table of its numbers), as `show.figure` takes them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
@@ -12,6 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ..runs.records import QUANTILES
 from . import style
+
+LOSS = re.compile(r"\bL_|\bloss\b")  # in an axis that says what is drawn
 
 
 def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
@@ -57,7 +60,10 @@ def _title(fig, title: str) -> None:
 
 def curves(series: Mapping[str, Sequence[Sequence[float]]], axis: str, title: str = ""):
     """One line a label through the mean over its runs, each run a sequence over epochs 1, 2, …; a
-    band from the lowest to the highest run."""
+    band from the lowest to the highest run.
+
+    Losses that span more than a factor of ten are drawn on a logarithmic axis: on a linear one
+    all that are small would be one line."""
     fig, ax = style.axes(height=3.4)
     table, said, looks = {}, [], style.together(series)
     for name, runs in series.items():
@@ -74,9 +80,11 @@ def curves(series: Mapping[str, Sequence[Sequence[float]]], axis: str, title: st
         said.append(f"{name} from {mean[0]:.3g} to {last:.3g}")
     ax.set(xlabel="epoch", ylabel=axis)
     ax.xaxis.get_major_locator().set_params(integer=True)
+    frame = pd.DataFrame(table)
+    if LOSS.search(axis) and 0 < 10 * frame.min(axis=None) < frame.max(axis=None):
+        ax.set_yscale("log")
     _title(fig, title)
     style.legend(fig, ax, most=3)
-    frame = pd.DataFrame(table)
     frame.index.name = "epoch"
     alt = f"Curves of {axis} over epochs, mean over runs: {'; '.join(said)}."
     return fig, alt, frame.reset_index()

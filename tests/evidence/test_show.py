@@ -523,6 +523,20 @@ def test_figures_hand_over_their_numbers():
     assert "median 0.3" in alt and table.loc[0, "q95"] == 0.5
 
 
+@pytest.mark.parametrize(
+    "axis, values, scale",
+    [
+        ("training L_c*", [2.0, 0.01], "log"),
+        ("training L_c", [2.0, 1.0], "linear"),
+        ("training L_c", [2.0, 0.0], "linear"),
+        ("validation accuracy (%)", [10.0, 0.5], "linear"),
+    ],
+)
+def test_losses_that_fall_far_are_drawn_on_a_logarithmic_axis(axis, values, scale):
+    fig, _, _ = plots.curves({"plain": [values]}, axis)
+    assert fig.axes[0].get_yscale() == scale
+
+
 def test_methods_look_different_without_colour():
     names = [method.title for name, method in METHODS.items() if name != "hkt"]
     names += ["plain ×3 loss", "HKT gate", "HKT forward_gate", "parent"]
