@@ -73,6 +73,7 @@ def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[V
     runs = [other for other in known if isinstance(other, RunRecord)]
     wanted = record.config.deciding("seed")
     twins = {r.id: r.selected.test[metric] for r in runs if r.config.deciding("seed") == wanted}
+    twins[record.id] = old  # of which `known` may have the rerun, that would vouch for itself
     if len(twins) < FEWEST:
         return "different", f"{said}; {len(twins)} seeds are recorded, too few for an interval."
     values = np.array(list(twins.values()))

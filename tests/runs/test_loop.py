@@ -25,9 +25,10 @@ from hkt_lite.methods import Plain
 from hkt_lite.runs import checkpoint, golden, loop
 from hkt_lite.runs.claim import Busy
 from hkt_lite.runs.records import load
-from hkt_lite.runs.reproduce import numbers, reproduce
+from hkt_lite.runs.reproduce import compare, numbers, reproduce
 from hkt_lite.runs.schedule import climbed, learning_rate
 from hkt_lite.runs.store import Store, publish
+from tests.fabricated import family
 from tests.helpers import child_environment, run, tiny
 
 
@@ -421,6 +422,15 @@ def test_reproduce_says_how_close(monkeypatch, tmp_path):
         "inside the interval",
         "different",
     )
+
+
+def test_a_rerun_does_not_widen_the_interval_that_it_is_judged_by():
+    """The store has it by then, under the id of the record."""
+    record, *others = family("plain", [50.0, 50.1, 50.2])
+    (rerun,) = family("plain", [53.0])
+    known = [record, *others, rerun]
+    verdict, sentence = compare(record, rerun, known)
+    assert verdict == "different" and "3 seeds is expected between 49.60 and 50.60" in sentence
 
 
 @pytest.mark.parametrize("checkpoint_steps", [None, 1])
