@@ -11,7 +11,8 @@ from html import escape
 
 from scipy import stats as distributions
 
-from ..runs.records import EvalRecord, Record, filename
+from ..runs.records import Record, filename
+from ..runs.reproduce import evaluation
 from ..runs.store import manifest
 from .groups import Group, at, common, observed
 from .literature import Claim
@@ -47,7 +48,9 @@ def steps(claim: Claim, verdict: Verdict, records: Sequence[Record]) -> dict[str
     if not used:
         return {"Rule": _paragraph(f"{rule}, for {verdict.finding}.")}
     again = _paragraph("Each line makes one of these records again:")
-    commands = "\n".join(map(_command, used))
+    commands = "\n".join(
+        f"hkt reproduce {one.id}" if one.kind == "run" else evaluation(one) for one in used
+    )
     return {
         "Dots": _table_of_dots(claim, groups, used),
         "Interval": _paragraph(_interval(claim, verdict)),
@@ -161,15 +164,6 @@ def _files(used: Sequence[Record]) -> str:
         row = {"what": what, "file": f"data/results/{name}", "SHA-256": digest[:16] or "–"}
         table.row(row, [one.id])
     return table.block("The files, as MANIFEST.json lists them").html
-
-
-def _command(one: Record) -> str:
-    if isinstance(one, EvalRecord):
-        protocol = one.protocol.get("corpus") or one.protocol.get("normalisation")
-        arch = f" --arch {one.arch}" if not one.checkpoint.startswith("run ") else ""
-        said = f"hkt eval {one.task} {one.checkpoint.removeprefix('run ')}{arch}"
-        return said + (f" --protocol {protocol}" if protocol else "")
-    return f"hkt reproduce {one.id}"
 
 
 def _paragraph(text: str) -> str:

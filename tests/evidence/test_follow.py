@@ -1,12 +1,13 @@
 """From a verdict down to its files, and the lamp of a replayed training."""
 
 import re
+from html import unescape
 
 import pytest
 
 from hkt_lite.evidence import figures, show, stats
 from hkt_lite.evidence.outputs import number
-from tests.fabricated import family
+from tests.fabricated import evaluation, family
 
 PLAIN, GATE = [74.0, 74.6, 74.2], [75.1, 75.9, 75.6]
 STEPS = ["Dots", "Interval", "Rule", "Configuration", "Record files", "Command"]
@@ -51,6 +52,8 @@ def test_claims_that_are_not_about_a_difference_are_followed_too():
     same, share = followed(records, "C4"), followed(records, "C7")
     assert "269,722" in same[0] and "each record is judged by itself" in same[1]
     assert "median share" in share[0] and "0.08" in share[0]
+    command = 'hkt eval cifar10 "$HKT_DATA/weights/HKT-RestNet20.pth" --arch resnet20'
+    assert f"{command} --protocol imagenet" in unescape(followed([evaluation()], "C8")[-1])
 
 
 @pytest.mark.parametrize(
