@@ -58,11 +58,14 @@ class Claim:
 
     def check(self) -> None:
         """Raise Busy if this process stood still for so long that another took over."""
+        if not self._mine() or _number(self.path) != self.number:
+            raise Busy(f"Another process took over {self.path.parent} while this one stood still.")
+
+    def _mine(self) -> bool:
+        """Whether its file is there and is the one that it made."""
         with suppress(FileNotFoundError):
-            mine = os.path.samestat(os.fstat(self.descriptor), os.stat(self.file))
-            if mine and _number(self.path) == self.number:
-                return
-        raise Busy(f"Another process took over {self.path.parent} while this one stood still.")
+            return os.path.samestat(os.fstat(self.descriptor), os.stat(self.file))
+        return False
 
     def write(self, files: Callable[[], object]) -> None:
         """`files()` writes into the claimed folder.  Raises what it raises, or Busy as `check`.
@@ -92,9 +95,9 @@ class Claim:
         self.ended.set()
         self.pulse.join()
         with suppress(OSError):
-            own = os.path.samestat(os.fstat(self.descriptor), os.stat(self.file))
+            mine = self._mine()
             os.close(self.descriptor)
-            if own:
+            if mine:
                 self.file.unlink()
 
 

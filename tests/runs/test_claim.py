@@ -120,6 +120,14 @@ def test_an_owner_that_stood_still_learns_that_it_was_taken_over(path, impatient
     assert not path.parent.exists()
 
 
+def test_a_claim_whose_file_others_removed_leaves_nothing_open(path):
+    first = claim.Claim(_made(path), 1)
+    path.with_name("claim-1").unlink()
+    first.release()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(first.descriptor)
+
+
 def _made(path):
     path.parent.mkdir()
     return path
