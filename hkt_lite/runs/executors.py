@@ -169,14 +169,14 @@ def _settings() -> dict[str, str]:
 
 def _heard(receiver: Connection, tell: Callable) -> Answer | None:
     """The answer of a process; None if it ended without one."""
-    try:
-        while True:
+    while True:
+        try:
             said = receiver.recv()
-            if isinstance(said, Answer):
-                return said
-            tell(*said)
-    except (EOFError, OSError):
-        return None
+        except (EOFError, OSError):
+            return None
+        if isinstance(said, Answer):
+            return said
+        tell(*said)
 
 
 def _child(job: Job, sender: Connection, card: str, settings: dict[str, str]) -> None:

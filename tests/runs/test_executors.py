@@ -1,6 +1,7 @@
 """Executors: a failure is an answer, processes are alone on their GPU, Ctrl-C ends all of them."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -47,6 +48,16 @@ def test_a_process_that_dies_each_time_is_an_answer(monkeypatch):
     monkeypatch.setattr(executors, "_settings", lambda: Bomb())
     (answer,) = executors.processes(1)([executors.Job(tiny("plain"))], lambda *said: None)
     assert answer == (0, executors.Answer(None, "its process ended with exit code 1, 3 times"))
+
+
+def test_news_that_cannot_be_told_are_no_death_of_the_process_that_sent_them():
+    def tell(*said):
+        raise BrokenPipeError("whoever read the progress has gone")
+
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    sender.send((0.5, {}))
+    with pytest.raises(BrokenPipeError, match="progress"):
+        executors._heard(receiver, tell)
 
 
 class Bomb:
