@@ -138,10 +138,11 @@ def evaluate(
         metrics = task.metrics(model, "test")
     digest = sha256(path)
     vouching = golden.versions(config, "eval")
-    made_here = path.resolve().parent.parent == store.home.resolve()
+    folder = path.resolve().parent
+    made_here = folder.parent == store.home.resolve() and (folder / "record.json").is_file()
     record = EvalRecord(
         id=sha256_of(canonical([config.task, digest, config.child, said]).encode())[:12],
-        checkpoint=f"run {path.parent.name}" if made_here else path.name,
+        checkpoint=f"run {folder.name}" if made_here else path.name,
         sha256=digest,
         task=config.task,
         arch=config.child,

@@ -61,7 +61,8 @@ def _founded_on(record: Record) -> str:
     if isinstance(record, RunRecord):
         return (record.config.parent_weights or "").partition("run:")[2]
     if isinstance(record, EvalRecord):
-        return record.checkpoint.partition("run ")[2]
+        before, _, named = record.checkpoint.partition("run ")
+        return "" if before else named
     return record.run
 
 

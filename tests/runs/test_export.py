@@ -1,5 +1,8 @@
 """Export: the child alone, checked; evaluation of foreign checkpoints, with the known values where they lie here."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.benchmarks.weights import parameters
 from hkt_lite.config import HKTError, data_home
 from hkt_lite.runs.export import evaluate, export, load_child
+from hkt_lite.runs.store import Store
 from tests.helpers import recorded
 
 
@@ -67,6 +71,18 @@ def test_the_public_checkpoints_have_their_known_accuracy(
         record.metrics["accuracy"] == pytest.approx(accuracy, abs=0.005)
         and record.protocol["images"] == 10_000
     )
+
+
+def test_a_checkpoint_is_named_after_its_run_and_no_other_folder(record, tmp_path, monkeypatch):
+    asked = {"source": "synthetic", "scale": "smoke", "arch": record.config.child}
+    weights = Store.default().weights(record.id)
+    monkeypatch.chdir(weights.parent)
+    assert evaluate("cifar10", Path(weights.name), **asked).checkpoint == f"run {record.id}"
+    monkeypatch.setenv("HKT_RUNS", str(tmp_path))  # a store of which `parents` is no run
+    kept = Store.default().parents / weights.name
+    kept.parent.mkdir()
+    shutil.copy(weights, kept)
+    assert evaluate("cifar10", kept, **asked).checkpoint == weights.name
 
 
 def test_evaluation_refuses(tmp_path):
