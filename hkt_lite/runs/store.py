@@ -9,6 +9,7 @@ shows nothing else as a recorded number.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class Store:
         before = _indexed(index, source)
         known = dict(before)
         read = by_state(lambda path: line(load(path)), known)
-        found = {str(path.absolute()): read(path) for path in self.paths()}
+        found = {os.path.abspath(path): read(path) for path in self.paths()}
         kept = {name: entry for name, entry in known.items() if name in found}
         if len(kept) >= FEWEST and kept != before:
             with suppress(HKTError):  # a store that cannot be written to needs none

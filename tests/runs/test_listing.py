@@ -38,6 +38,14 @@ def test_nothing_is_read_again_while_nothing_changes(store, monkeypatch):
     assert lines(store) == before and len(before) == 3
 
 
+def test_an_index_is_made_wherever_the_store_is_said_to_lie(store):
+    (store.home / "below").mkdir()
+    other = Store(store.home / "below" / "..")
+    (other.home / stores.INDEX).unlink()
+    lines(other)
+    assert (store.home / stores.INDEX).is_file()
+
+
 def test_an_altered_record_is_noticed_though_its_size_and_time_are_set_back(store):
     path = store.paths()[1]
     was = path.stat()
