@@ -121,8 +121,9 @@ def group(
         close = nearest(field, Config.model_fields)
         raise HKTError(f"A configuration has no field {field!r}.{close}")
     found: dict[str, Group] = {}
+    audits = "audit" in purposes
     for run in records:
-        if run.kind != "run" or run.purpose not in purposes or run.audit != ("audit" in purposes):
+        if run.kind != "run" or run.purpose not in purposes or (run.audit and not audits):
             continue
         if any(getattr(run.config, field) != value for field, value in wanted.items()):
             continue
