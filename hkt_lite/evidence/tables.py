@@ -52,12 +52,15 @@ def stacked(blocks: list[Block], what: str) -> Block:
 
 
 def unique(groups: list[Group]) -> dict[str, Group]:
-    """Title -> group; of several with one label, with the learning rate, and then the parent."""
+    """Title -> group; of several with one label, with the learning rate, then the parent, and of
+    several settings with the id of a run."""
     labels = [one.label for one in groups]
     found: dict[str, Group] = {}
     for one in groups:
         name = one.title + (f", lr {one.config.lr:g}" if labels.count(one.label) > 1 else "")
-        found[name if name not in found else f"{name}, {one.config.parent_weights}"] = one
+        for more in filter(None, (one.config.parent_weights, one.ids[0])):
+            name += f", {more}" if name in found else ""
+        found[name] = one
     return found
 
 

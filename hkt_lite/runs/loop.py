@@ -241,13 +241,13 @@ class Run:
         config, batch = self.config, self.task.batch(index, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step, self.steps)
-        terms = self._terms(batch)
+        terms = self.terms(batch)
         self.optimizer.zero_grad(set_to_none=True)
         sum(terms.values()).backward()
         observed = self.method.observe()
         if config.sam:
             with climbed(self.trained, config.sam), statistics_kept(self.child):
-                sum(self._terms(batch).values()).backward()
+                sum(self.terms(batch).values()).backward()
         if config.clip:
             torch.nn.utils.clip_grad_norm_(self.trained, config.clip)
         if self.inspect:
@@ -279,7 +279,8 @@ class Run:
         for name, values in self.seen.items():
             self.seen[name] = [torch.cat([value.cpu() for value in values])]
 
-    def _terms(self, batch) -> dict[str, Tensor]:
+    def terms(self, batch) -> dict[str, Tensor]:
+        """The method's on a batch, in the run's precision."""
         c = self.config
         with autocast(c.device, c.precision, c.compile):
             return checked_terms(self.method(batch), c.method)
@@ -287,7 +288,7 @@ class Run:
     def _try(self, index: Tensor, epoch: int, size: int) -> None:
         """Gradients of the first `size` of a batch, which nobody uses: do they fit?"""
         self.optimizer.zero_grad(set_to_none=True)
-        sum(self.method(self.task.batch(index[:size], epoch)).values()).backward()
+        sum(self.terms(self.task.batch(index[:size], epoch)).values()).backward()
 
     def _extra(self) -> dict[str, Tensor]:
         """What the method trained beside the child."""

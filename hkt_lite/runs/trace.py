@@ -22,9 +22,10 @@ def trace(config: Config) -> dict:
     config = resolve(config)
     with deterministic(config):
         task = get(config.task)(config).load()
-        method = Run(config, task, Store.default()).method.train()
+        run = Run(config, task, Store.default())
+        method = run.method.train()
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
-        terms = method(batch)
+        terms = run.terms(batch)
         return {
             "run": config.id,
             "batch": {name: _shape(value) for name, value in batch._asdict().items()},

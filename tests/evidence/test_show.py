@@ -315,6 +315,23 @@ def test_live_runs_are_called_live_and_not_learnt_is_said(monkeypatch):
     )
 
 
+def test_an_audit_on_a_page_hides_no_other_run_of_it(monkeypatch):
+    monkeypatch.setattr("hkt_lite.evidence.tables.published", list)
+    live = [
+        run("plain", 0, 41.0, purpose="live"),
+        run("kd", 0, 40.0, purpose="audit", audit=True),
+    ]
+    rows = show.render("live", {"runs": []}, live)[show.MIME]["values"]
+    assert [row["method"] for row in rows] == ["plain", "KD"]
+
+
+def test_curves_of_runs_that_only_their_setting_tells_apart_are_all_drawn():
+    few = [run("plain", 0, 40.0, purpose="live", train_size=1000 * n) for n in (1, 2, 3)]
+    made = show.render("curves", {"runs": []}, few)
+    assert len(made[show.MIME]["values"][0]) == 1 + len(few)
+    assert "None" not in made["text/plain"]
+
+
 def test_a_live_run_says_what_its_published_twin_ended_with(monkeypatch):
     """Another machine's last digits differ, and with them, in time, the scores."""
     live = [run("plain", 0, 41.0, purpose="live"), run("kd", 0, 40.0, purpose="live")]
