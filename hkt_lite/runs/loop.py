@@ -153,13 +153,12 @@ class Run:
         self.epoch_steps = max(1, task.train_size // config.batch_size)
         self.steps = config.epochs * self.epoch_steps
         self.provenance = golden.provenance(task.fingerprint, golden.versions(config), config)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.best_epoch = 0, 0.0, 0
         self.sums: dict[str, float] = {}  # of the running epoch: term -> sum over its steps
         self.seen: dict[str, list[Tensor]] = {}  # of the running epoch: what `observe` said
         self.new: list[dict[str, Tensor]] = []  # terms that are on the device and in no sum yet
         self.epochs: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
-        self.best_epoch = 0
 
     def train(self, claim: Claim, progress=None, inspect=None, checkpoint_steps=None) -> RunRecord:
         """Every step that is left, then the record and the weights, as `run` says.
