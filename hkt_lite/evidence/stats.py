@@ -2,7 +2,7 @@
 
 paired([74.1, 74.9, 74.3], [73.0, 73.8, 73.9])
 
-Intervals and tests are two-sided at `level` = 0.95; sd is the sample standard deviation (n - 1).
+Intervals and tests are two-sided at 95 %; sd is the sample standard deviation (n - 1).
 """
 
 import math
@@ -62,10 +62,8 @@ def summary(values: Sequence[float], level: float = 0.95) -> Summary:
     return Summary(n, mean, sd, float(low), float(high))
 
 
-def paired(
-    a: Sequence[float], b: Sequence[float], level: float = 0.95, power: float = 0.8
-) -> Paired:
-    """The paired t-test of the differences a - b, seed by seed, and `detectable` at that power.
+def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
+    """The paired t-test of the differences a - b, seed by seed.
 
     Without spread (sd = 0) p is 0, or 1 for a difference of 0.  Raises ValueError for lists of
     different length.
@@ -73,13 +71,13 @@ def paired(
     a, b = _values(a, "paired's first values"), _values(b, "paired's second values")
     if len(a) != len(b):
         raise ValueError(f"paired compares values of the same seeds, got {len(a)} and {len(b)}.")
-    d = summary(a - b, level)
+    d = summary(a - b)
     if d.n < 2:
         return Paired(*d, math.nan, math.nan)
     p = float(d.mean == 0)
     if d.sd > 0:
         p = float(2 * distributions.t.sf(abs(d.mean) * math.sqrt(d.n) / d.sd, d.n - 1))
-    return Paired(*d, p, detectable(d.sd, d.n, power, 1 - level))
+    return Paired(*d, p, detectable(d.sd, d.n))
 
 
 def welch(a: Mapping[str, float], b: Mapping[str, float], level: float = 0.95) -> dict[str, float]:
@@ -96,7 +94,7 @@ def welch(a: Mapping[str, float], b: Mapping[str, float], level: float = 0.95) -
 
 
 def bootstrap(
-    a: np.ndarray, b: np.ndarray, level: float = 0.95, draws: int = 4000, seed: int = 0
+    a: np.ndarray, b: np.ndarray, draws: int = 4000, seed: int = 0
 ) -> tuple[float, float]:
     """Interval of the mean difference a - b of two (seeds, examples) arrays, over both.
 
@@ -115,7 +113,7 @@ def bootstrap(
     totals = np.concatenate(sums, axis=1)
     rows = np.random.default_rng((seed, 1)).integers(seeds, size=(seeds, draws))
     means = np.take_along_axis(totals, rows, axis=0).mean(0) / examples
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 
