@@ -38,10 +38,9 @@ def _score(run, epoch: int, state: dict[str, Tensor]) -> tuple[Score, Tensor | N
     run.child.load_state_dict(state)
     val = run.epochs[epoch - 1].val
     test, answers = run.task.scored(run.child, "test")
-    if answers is None:
-        return Score(epoch=epoch, val=val, test=test), None
-    right = bits(answers[0].argmax(1) == answers[1])
-    return Score(epoch=epoch, val=val, test=test, right=right), answers[0]
+    logits, classes = answers or (None, None)
+    right = "" if logits is None else bits(logits.argmax(1) == classes)
+    return Score(epoch=epoch, val=val, test=test, right=right), logits
 
 
 def _fidelity(run, tested: Tensor | None) -> dict[str, dict[str, float]]:
