@@ -68,10 +68,8 @@ def execute(job: Job, tell: Callable[[float, dict], None]) -> Answer:
                 job.config, job.purpose, wait=job.wait, progress=progress, checkpoint_steps=50
             )
             return Answer(made.record)
-        except Busy as error:
-            return Answer(None, str(error), busy=True)
         except HKTError as error:
-            return Answer(None, str(error))
+            return Answer(None, str(error), busy=isinstance(error, Busy))
         except Exception as error:
             return Answer(None, _sentence(error))
 
