@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
@@ -103,10 +104,8 @@ def _machine() -> str:
 def _libraries() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for library in LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):  # MONAI is an extra
             found[library] = installed(library)
-        except PackageNotFoundError:  # MONAI is an extra
-            continue
     return found
 
 
