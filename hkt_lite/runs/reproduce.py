@@ -5,8 +5,8 @@ import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean, stdev
 
-import numpy as np
 from scipy import stats as distributions
 
 from ..benchmarks import get
@@ -70,16 +70,15 @@ def compare(record: RunRecord, rerun: RunRecord, known: list[Record]) -> tuple[V
     metric = next(iter(record.selected.test))
     new, old = rerun.selected.test[metric], record.selected.test[metric]
     said = f"{metric} {new:.2f} instead of {old:.2f}"
-    runs = [other for other in known if isinstance(other, RunRecord)]
     wanted = record.config.deciding("seed")
-    twins = {r.id: r.selected.test[metric] for r in runs if r.config.deciding("seed") == wanted}
+    alike = [one for one in known if one.kind == "run" and one.config.deciding("seed") == wanted]
+    twins = {one.id: one.selected.test[metric] for one in alike}
     twins[record.id] = old  # of which `known` may have the rerun, that would vouch for itself
     if len(twins) < FEWEST:
         return "different", f"{said}; {len(twins)} seeds are recorded, too few for an interval."
-    values = np.array(list(twins.values()))
-    n, spread = len(values), values.std(ddof=1) * math.sqrt(1 + 1 / len(values))
-    half = distributions.t.ppf(0.975, n - 1) * spread
-    low, high = values.mean() - half, values.mean() + half
+    n, values = len(twins), list(twins.values())
+    half = distributions.t.ppf(0.975, n - 1) * stdev(values) * math.sqrt(1 + 1 / n)
+    low, high = fmean(values) - half, fmean(values) + half
     verdict: Verdict = "inside the interval" if low <= new <= high else "different"
     expected = f"one more of {n} seeds is expected between {low:.2f} and {high:.2f}"
     return verdict, f"{said}; {expected}."
