@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -160,8 +161,8 @@ def grid(
             print(number, label(one))
         print(json.dumps(_bill(configs)))
         return
-    executor = executors.processes(jobs) if jobs else executors.here
-    executor = executors.dask(dask) if dask else executor
+    executor = partial(executors.processes, jobs) if jobs else executors.here
+    executor = partial(executors.dask, dask) if dask else executor
     answers = sweep(configs, purpose, executor, gpu_gib=gpu_gib)
     for config, (record, reason, _) in zip(configs, answers):
         print(summary(record) if record else f"{label(config)}  failed: {reason}")
@@ -249,11 +250,9 @@ def bench(
 
         print("\n".join(f"{page['name']:<40} {page['said']}" for page in times()))
         return
+    from ..runs.bench import everything, step
+
     if name == "all":
-        from ..runs.bench import everything
-
         raise typer.Exit(everything())
-    from ..runs.bench import step
-
     measured = step(choose("benchmark", name, ["all", "pages", *names()]), rounds)
     print(measured.to_json() if as_json else measured)

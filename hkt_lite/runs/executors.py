@@ -1,11 +1,12 @@
 """Where runs are made: in this process, in processes of this machine, on a Dask cluster.
 
-    for number, answer in processes(4)(jobs, tell): …
+    for number, answer in processes(4, jobs, tell): …
 
-An executor takes jobs in the order in which they are wanted, yields (number, answer) as they end,
-and calls tell(number, done, val) meanwhile: the share that is done and the last validation metrics.
-Each hands a job to `execute`: a run is a function of its configuration and a store.  The threads
-of a run are its configuration's, so whoever makes several at once needs as many cores.
+An executor (`here`, or `partial` of another with its place) takes jobs in the order in which they
+are wanted, yields (number, answer) as they end, and calls tell(number, done, val) meanwhile: the
+share that is done and the last validation metrics.  Each hands a job to `execute`: a run is a
+function of its configuration and a store.  The threads of a run are its configuration's, so whoever
+makes several at once needs as many cores.
 """
 
 import multiprocessing
@@ -46,7 +47,8 @@ class Answer(NamedTuple):
     busy: bool = False  # since another process makes it
 
 
-Executor = Callable[[list[Job], Tell], Iterator[tuple[int, Answer]]]
+Answers = Iterator[tuple[int, Answer]]
+Executor = Callable[[list[Job], Tell], Answers]
 
 
 def execute(job: Job, tell: Callable[[float, dict], None]) -> Answer:
@@ -85,13 +87,13 @@ def _limit_gpu(job: Job) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, job.gpu_gib / total))
 
 
-def here(jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answer]]:
+def here(jobs: list[Job], tell: Tell) -> Answers:
     """One after the other in this process."""
     for number, job in enumerate(jobs):
         yield number, execute(job, partial(tell, number))
 
 
-def processes(count: int) -> Executor:
+def processes(count: int, jobs: list[Job], tell: Tell) -> Answers:
     """`count` at a time, each in a process of its own, which may be killed: it is tried again.
 
     GPUs are dealt out in turn.  Processes are forked, where that works, from one with torch.
@@ -99,23 +101,19 @@ def processes(count: int) -> Executor:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     context.set_forkserver_preload([__name__])
-
-    def executor(jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answer]]:
-        pool, slots = _Pool(context), ThreadPoolExecutor(count)
-        for card in cards(count):
-            pool.cards.put(card)
-        futures = {
-            slots.submit(pool.answer, job, partial(tell, number)): number
-            for number, job in enumerate(jobs)
-        }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:  # of an interrupted grid, too
-            pool.stop()
-            slots.shutdown(cancel_futures=True)
-
-    return executor
+    pool, slots = _Pool(context), ThreadPoolExecutor(count)
+    for card in cards(count):
+        pool.cards.put(card)
+    futures = {
+        slots.submit(pool.answer, job, partial(tell, number)): number
+        for number, job in enumerate(jobs)
+    }
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:  # of an interrupted grid, too
+        pool.stop()
+        slots.shutdown(cancel_futures=True)
 
 
 def cards(count: int) -> list[str]:
@@ -191,7 +189,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def dask(address: str) -> Executor:
+def dask(address: str, jobs: list[Job], tell: Tell) -> Answers:
     """On the workers of a Dask scheduler, each with its own store (HKT_RUNS) and one thread.
 
     Workers may declare the resource gpu_gib: then runs with a stated memory share a card up to it.
@@ -200,19 +198,15 @@ def dask(address: str) -> Executor:
         from distributed import Client
     except ImportError:
         raise HKTError("A Dask cluster needs `pip install hkt-lite[cluster]`.") from None
-
-    def executor(jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answer]]:
-        try:
-            client = Client(address, timeout=10)
-        except (OSError, ValueError) as error:
-            raise HKTError(f"No Dask scheduler answers at {address} ({error}).") from None
-        with client:
-            yield from _on_cluster(client, jobs, tell)
-
-    return executor
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise HKTError(f"No Dask scheduler answers at {address} ({error}).") from None
+    with client:
+        yield from _on_cluster(client, jobs, tell)
 
 
-def _on_cluster(client, jobs: list[Job], tell: Tell) -> Iterator[tuple[int, Answer]]:
+def _on_cluster(client, jobs: list[Job], tell: Tell) -> Answers:
     from distributed import as_completed
 
     for name, threads in client.nthreads().items():

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -129,25 +130,25 @@ def main(kills: int = 2) -> int:
         compare("one", swept("one", executors.here))
         killing = threading.Thread(target=kill_a_process, args=(report,))
         killing.start()
-        compare("two", swept("two", executors.processes(2)))
+        compare("two", swept("two", partial(executors.processes, 2)))
         killing.join()
         cluster = Cluster(root, root / "dask")
         try:
             killing = threading.Thread(target=kill_some, args=(cluster, kills, report))
             killing.start()
-            compare("dask", swept("dask", executors.dask(cluster.address)))
+            compare("dask", swept("dask", partial(executors.dask, cluster.address)))
             killing.join()
         finally:
             cluster.stop()
         cluster = Cluster(root, root / "again", seconds=0.2)
         threading.Timer(8, lambda: os.killpg(cluster.scheduler.pid, signal.SIGKILL)).start()
-        answers = swept("again", executors.dask(cluster.address))
+        answers = swept("again", partial(executors.dask, cluster.address))
         report["schedulers killed"] += any(not answer.record for answer in answers)
         report["said of the rest"] = sorted({one.reason for one in answers if not one.record})
         cluster.stop()
         cluster = Cluster(root, root / "again")
         try:
-            compare("again", swept("again", executors.dask(cluster.address)))
+            compare("again", swept("again", partial(executors.dask, cluster.address)))
         finally:
             cluster.stop()
     print(json.dumps(report, indent=1), file=out)

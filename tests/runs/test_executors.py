@@ -46,7 +46,7 @@ def test_gpus_are_dealt_out_in_turn(monkeypatch):
 def test_a_process_that_dies_each_time_is_an_answer(monkeypatch):
     """Its settings cannot be unpickled there: the child ends before it can answer."""
     monkeypatch.setattr(executors, "_settings", lambda: Bomb())
-    (answer,) = executors.processes(1)([executors.Job(tiny("plain"))], lambda *said: None)
+    (answer,) = executors.processes(1, [executors.Job(tiny("plain"))], lambda *said: None)
     assert answer == (0, executors.Answer(None, "its process ended with exit code 1, 3 times"))
 
 
@@ -69,7 +69,7 @@ def test_a_worker_that_would_mix_random_states_is_refused():
     kind = {"n_workers": 1, "processes": False, "dashboard_address": None}
     with LocalCluster(threads_per_worker=2, **kind) as cluster:
         with pytest.raises(HKTError, match="would make 2 runs in one process.*--nthreads 1"):
-            list(executors.dask(cluster.scheduler_address)([], lambda *said: None))
+            list(executors.dask(cluster.scheduler_address, [], lambda *said: None))
 
 
 def test_a_run_with_a_stated_memory_goes_to_a_worker_that_declares_it():
@@ -77,9 +77,9 @@ def test_a_run_with_a_stated_memory_goes_to_a_worker_that_declares_it():
     kind = {"processes": False, "dashboard_address": None, "threads_per_worker": 1}
     with LocalCluster(n_workers=1, **kind) as cluster:
         with pytest.raises(HKTError, match="--resources gpu_gib=8"):
-            list(executors.dask(cluster.scheduler_address)([job], lambda *said: None))
+            list(executors.dask(cluster.scheduler_address, [job], lambda *said: None))
     with LocalCluster(n_workers=1, resources={"gpu_gib": 8}, **kind) as cluster:
-        found = list(executors.dask(cluster.scheduler_address)([job], lambda *said: None))
+        found = list(executors.dask(cluster.scheduler_address, [job], lambda *said: None))
     ((number, answer),) = found
     assert number == 0 and "Run 0000 has no weights" in answer.reason
 
@@ -87,7 +87,7 @@ def test_a_run_with_a_stated_memory_goes_to_a_worker_that_declares_it():
 def test_no_scheduler_is_one_sentence():
     for address in ("tcp://127.0.0.1:9", "no address", "nosuch://127.0.0.1:1"):
         with pytest.raises(HKTError, match="No Dask scheduler answers at"):
-            list(executors.dask(address)([], lambda *said: None))
+            list(executors.dask(address, [], lambda *said: None))
 
 
 @pytest.mark.slow
