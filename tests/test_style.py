@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1765,
     "benchmarks": 4400,
     "runs": 2736,
-    "evidence": 2952,
+    "evidence": 2969,
     "book": 1414,
     "cli": 568,
     "": 493,

@@ -144,7 +144,11 @@ class Table:
     """
 
     def __init__(
-        self, digits: int = 2, ids: str = "records", cards: str | None = None, below: str = ""
+        self,
+        digits: int = 2,
+        ids: str = "records",
+        cards: str | None = None,
+        below: str | None = None,
     ):
         self.digits, self.ids, self.cards, self.below = digits, ids, cards, below
         self.marks: dict[str, int] = {}  # text below the table -> its mark
@@ -155,7 +159,7 @@ class Table:
     def row(self, values: dict[str, Any], records: Sequence[str] = ()) -> None:
         cells = {column: cell(value, self.digits) for column, value in values.items()}
         self.values.append({column: one.value for column, one in cells.items()})
-        if self.below in cells:
+        if self.below is not None:  # a column may have no name
             said = cells[self.below]
             mark = self.marks.setdefault(said.html, len(self.marks) + 1)
             cells[self.below] = said._replace(html=f"[{mark}]")

@@ -281,6 +281,12 @@ def test_claims_show_verdict_interval_and_records():
     )
 
 
+def test_the_rows_behind_dots_have_their_names():
+    made = show.render("dots", {"difference": True}, RUNS)["text/html"]
+    behind = made.partition("<details>")[2]
+    assert "<td>HKT gate</td>" in behind and "[1]" not in behind
+
+
 def test_an_interval_is_drawn_beside_no_difference_and_what_is_claimed():
     d = {"mean": -10.34, "low": -15.42, "high": -5.26, "claimed": 1.15}
     drawn = outputs.interval("It is so.", d).html
