@@ -29,7 +29,7 @@ SKIPPED_CLASSES = {"sd-card", "sidebar-title", "provenance", "hkt-api"}
 # Words of everyday language, too: the term is meant where the text *stresses* it.
 EVERYDAY = {"scale", "share", "similarity", "update"}
 # Verbs, too, or with another meaning: the term is meant after an article or the like.
-NOUNS = {"record", "site"}
+NOUNS = {"record", "site", "view"}
 ARTICLE = re.compile(r"\b(an?|the|each|every|its|their|one|no|of|published)\s+$", re.IGNORECASE)
 
 
