@@ -22,26 +22,28 @@ def dots(rows: Sequence[dict], axis: str, zero: str = "", title: str = ""):
 
     A row may lack an interval (low and high None): it is drawn as an empty dot.
     """
+    names = [fill(row["label"], 44) for row in rows]  # a long one takes two lines, not the axis
+    longest = max((len(line) for name in names for line in name.splitlines()), default=0)
     fig, ax = style.axes(height=0.9 + 0.38 * max(1, len(rows)))
     said = []
     for y, row in enumerate(rows):
         look, low, high = style.of(row["label"]), row["low"], row["high"]
-        fill, text = "white", f"{row['label']} {row['mean']:.2f}"
+        inside, text = "white", f"{row['label']} {row['mean']:.2f}"
         if low is not None:
             ax.plot([low, high], [y, y], color=look["color"], linewidth=2)
-            fill, text = look["color"], f"{text} [{low:.2f}, {high:.2f}]"
+            inside, text = look["color"], f"{text} [{low:.2f}, {high:.2f}]"
         look["linestyle"] = ""
-        ax.plot([row["mean"]], [y], **look, markersize=7, markerfacecolor=fill)
+        ax.plot([row["mean"]], [y], **look, markersize=7, markerfacecolor=inside)
         said.append(text)
     if zero:
         place = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "ha": "center"}
         look = {"fontsize": 8.5, "color": style.TRUTH, "annotation_clip": False}
         ax.axvline(0, color=style.TRUTH, linewidth=1, linestyle="--")
         ax.annotate(zero, (0, 1), textcoords="offset points", **place, **look)
-    ax.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    ax.set_yticks(range(len(rows)), names, fontsize=8.5 if longest > 30 else None)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(axis)
+    ax.set_xlabel(fill(axis, max(24, 80 - longest)))
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # else they run together
     _title(fig, title)
     table, what = pd.DataFrame(rows, columns=["label", "mean", "low", "high"]), "Dots"

@@ -546,6 +546,19 @@ def test_figures_hand_over_their_numbers():
     assert "median 0.3" in alt and table.loc[0, "q95"] == 0.5
 
 
+def test_long_names_leave_dots_their_place():
+    name = "HKT gate, at bottleneck+decoder1, parent of run 127d956f3ea9 (control)"
+    rows = [{"label": name, "mean": 0.1, "low": -0.1, "high": 0.3}] * 14
+    fig, _, table = plots.dots(rows, "test Dice: better than plain by", zero="plain")
+    fig.canvas.draw()
+    ax = fig.axes[0]
+    assert table[""][0] == name  # whole where there is room
+    assert ax.get_position().width > 0.45
+    boxes = [one.get_window_extent() for one in ax.get_yticklabels()]
+    assert all(upper.y0 > lower.y1 for upper, lower in zip(boxes, boxes[1:]))
+    assert ax.xaxis.label.get_window_extent().x1 <= fig.bbox.x1
+
+
 @pytest.mark.parametrize(
     "axis, values, scale",
     [
