@@ -22,10 +22,10 @@ TOOLS = {
 ROOMS = {
     "methods": 1765,
     "benchmarks": 4400,
-    "runs": 2736,
-    "evidence": 2969,
+    "runs": 2730,
+    "evidence": 2972,
     "book": 1414,
-    "cli": 568,
+    "cli": 567,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

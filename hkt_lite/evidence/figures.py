@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from statistics import fmean
 
+from ..benchmarks.task import choose
 from ..config import HKTError
 from ..runs.records import QUANTILES, RunRecord
 from . import plots
@@ -76,14 +77,14 @@ def curves(
     whose configuration has these fields."""
     groups, series = at_hand(records, runs, task, scale, source, methods, only=only), {}
     split, _, metric = path.partition(".")
+    of = choose("curve", split, {"val": "validation", "train": "training", "test": "test"})
     for name, one in unique(groups).items():
-        if metric in getattr(one.records[0].epochs[0], split, {}):
+        if metric in getattr(one.records[0].epochs[0], split):
             series[name] = [
                 [getattr(epoch, split)[metric] for epoch in run.epochs] for run in one.records
             ]
     if not series:
         return none(f"{where(task, scale, source, runs_of(methods))} with {path}")
-    of = {"val": "validation", "train": "training"}.get(split, split)
     axis = f"{of} {metric_name(groups[0].config.task, metric)[0]}"
     return picture(plots.curves(series, axis, scope(groups)), _ids(groups))
 

@@ -68,7 +68,7 @@ def claims(records, only: list[str] | None = None, follow: bool = False) -> Bloc
     known = {value.id: value for value in read_values()}
     everything = {claim.id: claim for claim in read_claims()}
     table, values = Table(cards=""), {}
-    for name in everything if only is None else only:
+    for name in only or everything:
         claim = choose("claim", name, everything)
         v = judge(claim, records)
         said = f"{v.finding}."

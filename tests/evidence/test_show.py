@@ -297,6 +297,11 @@ def test_an_interval_is_drawn_beside_no_difference_and_what_is_claimed():
     assert re.findall(r">([^<>]+)</text>", level.html) == ["claimed 92.40"]
 
 
+def test_no_claim_in_particular_is_every_claim():
+    one, other = (show.render("claims", {"only": only}, RUNS) for only in ([], None))
+    assert one["text/plain"] == other["text/plain"]
+
+
 def test_what_a_record_does_not_hold_is_named():
     assert at(RUNS[0], "selected.test.accuracy") == 74.0
     with pytest.raises(HKTError, match="nothing at 'selected.test.acuracy'.*'acuracy'"):
@@ -407,6 +412,7 @@ def test_without_published_records_one_sentence_says_so(call, results):
         ("scores", {"selection": "best"}, "'selected' or 'last'"),
         ("scores", {"metric": "acuracy"}, "no test metric 'acuracy'"),
         ("curves", {"path": "val.acuracy"}, None),
+        ("curves", {"path": "seconds"}, "no curve 'seconds'"),
     ],
 )
 def test_wrong_arguments_are_one_sentence(call, args, said):
