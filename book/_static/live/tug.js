@@ -79,8 +79,9 @@
     /* A name beside its arrow's tip, on the side that is farthest from all arrows and from the names that are there already. */
     function place(letter, tip, tips, zero, placed) {
       var best = tip, far = -1;
-      for (var turn = 0; turn < 12; turn += 1) {
-        var at = [tip[0] + 24 * Math.cos(turn * Math.PI / 6), tip[1] + 18 * Math.sin(turn * Math.PI / 6)];
+      for (var turn = 0; turn < 24; turn += 1) { // twelve places near the tip, and twelve farther off
+        var ring = turn < 12 ? 1 : 1.6, angle = turn * Math.PI / 6;
+        var at = [tip[0] + 24 * ring * Math.cos(angle), tip[1] + 18 * ring * Math.sin(angle)];
         var free = Math.min.apply(null, tips.map(function (other) { return distance(at, zero, other); })
           .concat(placed.map(function (other) { return 0.7 * Math.hypot((at[0] - other[0]) / 1.5, at[1] - other[1]); }), Math.abs(at[1] - zero[1])));
         if (free > far && at[0] > 20 && at[0] < width - 20 && at[1] > 14 && at[1] < height - 8) { best = at; far = free; }
