@@ -22,8 +22,8 @@ TOOLS = {
 ROOMS = {
     "methods": 1765,
     "benchmarks": 4400,
-    "runs": 2730,
-    "evidence": 2972,
+    "runs": 2729,
+    "evidence": 2969,
     "book": 1414,
     "cli": 567,
     "": 493,

@@ -52,8 +52,7 @@ def stacked(blocks: list[Block], what: str) -> Block:
 
 
 def unique(groups: list[Group]) -> dict[str, Group]:
-    """Title -> group; of several with one label, with the learning rate, then the parent, and of
-    several settings with the id of a run."""
+    """Title -> group; of several with one label, with the learning rate, the parent, a run's id."""
     labels = [one.label for one in groups]
     found: dict[str, Group] = {}
     for one in groups:
@@ -129,17 +128,16 @@ def _scores(panel: list[Group], metric: str, selection: str, methods) -> Block:
 def _parents(groups: list[Group]) -> Iterator[str]:
     """How good a trained parent is, on validation data and on a run's own training data, and
     whether that is more than the plain child is."""
-    trained = [one for one in groups if not newborn(one.config)]
-    parents = [(run.parent, run.config) for one in trained for run in one.records if run.parent]
+    runs = [run for one in groups for run in one.records if run.parent and not newborn(run.config)]
     task = groups[0].config.task
     metric = get(task).metric
     name, digits = metric_name(task, metric)
     plain = chosen(groups, Variant(method="plain"))
     alone = plain and stats.summary([run.selected.val[metric] for run in plain.records])
     names = {}
-    for parent, config in parents:
-        made = config.parent_weights.partition("run:")[2]
-        names[parent.sha256] = f"of run {made}" if made else parent.weights, parent
+    for run in runs:
+        made = run.config.parent_weights.partition("run:")[2]
+        names[run.parent.sha256] = f"of run {made}" if made else run.parent.weights, run.parent
     for whence, parent in sorted(names.values(), key=lambda one: one[0]):
         said = f"{number(parent.val[metric], digits)} on validation data"
         if metric in parent.train:
@@ -273,7 +271,6 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
     groups = group(records, {run.purpose for run in records})
     task = records[0].config.task
     kind, (name, digits) = get(task), metric_name(task, metric)
-    chooses, _ = metric_name(task, kind.metric)
     table = Table(digits, ids="run")
     for one in groups:
         tests, lasts = one.scores(metric), one.scores(metric, "last")
@@ -286,7 +283,7 @@ def live(records, runs: list, metric: str = "accuracy") -> Block:
                     "learning rate": numeric(f"{config.lr:g}", config.lr),
                     "seed": config.seed,
                     "epoch chosen": numeric(f"{best.epoch} of {len(run.epochs)}", best.epoch),
-                    f"validation {chooses}": best.val[kind.metric],
+                    f"validation {metric_name(task, kind.metric)[0]}": best.val[kind.metric],
                     f"test {name}": numeric(said, test),
                     "test, last epoch": lasts[config.seed],
                 },

@@ -137,7 +137,6 @@ def evaluate(
         said = task.protocol(protocol)
         metrics = task.metrics(model, "test")
     digest = sha256(path)
-    vouching = golden.versions(config, "eval")
     folder = path.resolve().parent
     made_here = folder.parent == store.home.resolve() and (folder / "record.json").is_file()
     record = EvalRecord(
@@ -148,7 +147,7 @@ def evaluate(
         arch=config.child,
         protocol=said,
         metrics=metrics,
-        provenance=golden.provenance(task.fingerprint, vouching, config),
+        provenance=golden.provenance(task.fingerprint, golden.versions(config, "eval"), config),
     )
     store.add(record)
     return record
