@@ -124,6 +124,8 @@ def older(made: Provenance) -> str:
         return "the golden runs, and nothing shows that today's code would make them"
     for golden, then in made.golden.items():
         now = version(golden)
+        if then and not now:
+            return f"the removal of golden {golden}, and nothing shows that today's code makes them"
         if now > then:
             history = read(golden)["history"]
             why = "; ".join(one["why"] for one in history if one["version"] > then)

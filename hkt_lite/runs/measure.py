@@ -19,6 +19,7 @@ from ..config import Config, HKTError
 from ..methods.parent import Cached
 from .device import deterministic
 from .parent import cache_bytes, parent_file
+from .precision import autocast
 from .records import QUANTILES
 from .store import Store
 
@@ -92,7 +93,9 @@ def _estimate(config: Config) -> dict:
         batch = task.batch(torch.arange(min(config.batch_size, task.train_size)), 0)
 
         def step() -> None:
-            task.loss(task.predict(child, batch), batch).backward()
+            with autocast(config.device, config.precision, config.compile):
+                loss = task.loss(task.predict(child, batch), batch)
+            loss.backward()
 
         fastest = min(repeat(step, number=1, repeat=4))  # the first is slow
         seconds, cache = fastest * (task.train_size // config.batch_size) * config.epochs, 0

@@ -521,6 +521,10 @@ def test_what_came_of_a_repetition_is_kept_and_counts_for_todays_golden_only(mon
     assert "run again since: same bits" in note
     with pytest.raises(HKTError, match="what came of running"):
         reproduce(again)
+    monkeypatch.setattr(golden, "read", real)
+    monkeypatch.setattr(golden, "names", list)  # somebody took it away
+    (note,) = check.notes()
+    assert record.id in note and f"the removal of golden {name}, and nothing" in note
 
 
 def test_an_outcome_holds_the_selected_child_and_the_method_of_the_last_epoch():

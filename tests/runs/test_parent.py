@@ -12,6 +12,7 @@ import torch
 from hkt_lite.benchmarks import get
 from hkt_lite.config import HKTError
 from hkt_lite.methods.parent import Cached
+from hkt_lite.runs import measure
 from hkt_lite.runs import parent as parents
 from hkt_lite.runs.measure import estimate
 from hkt_lite.runs.parent import build_parent
@@ -88,6 +89,14 @@ def test_sites_do_not_share_a_cache(store, task):
     more = CONFIG.but(sites="layers+pooled")
     found = build_parent(more, get("cifar10")(more).load(), store).source.rows
     assert "avgpool" in found
+
+
+def test_the_time_of_a_run_is_told_of_its_own_precision(monkeypatch):
+    asked = []
+    real = measure.autocast
+    monkeypatch.setattr(measure, "autocast", lambda *of: asked.append(of) or real(*of))
+    estimate(CONFIG.but(method="plain", precision="bf16"))
+    assert set(asked) == {("cpu", "bf16", False)}
 
 
 def test_too_little_room_is_said_before_the_parent_is_asked(store, task, monkeypatch):
