@@ -211,7 +211,7 @@ def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidde
     """{test: {'value': …} or {'error': …}} of a grafted notebook; its cells get their outputs.
 
     `tests` says what is asked for a test cell.  All cells that are no tests run first, in order,
-    so that nothing a test shows can be printed.
+    so that nothing a test shows can be printed; each test sees the names as they were at its place.
     """
     facts, answers = notebook.metadata["hkt"], {}
     with tempfile.TemporaryDirectory(prefix="handin-") as folder:
@@ -220,12 +220,16 @@ def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidde
         running = Running(warm, folder, facts["imports"], private, limits)
         try:
             for number, cell in enumerate(notebook.cells, 1):
-                if cell.cell_type == "code" and role(cell) != "test":
+                if role(cell) == "test":
+                    running.ask(mark=name(cell))
+                elif cell.cell_type == "code":
                     label = name(cell) or f"cell {number}"
                     _show(cell, running.ask(run=without_magics(cell.source), name=label))
             for cell in notebook.cells:
                 if role(cell) == "test" and tests(cell).strip():
-                    answers[name(cell)] = running.ask(probe=tests(cell), tell=tell)
+                    answers[name(cell)] = running.ask(
+                        probe=tests(cell), tell=tell, at=name(cell)
+                    )
         finally:
             running.kill()
     return answers

@@ -57,6 +57,14 @@ def test_a_copied_solution_cell_counts_as_the_student_saw_it_last(judges):
     assert lost == {"mix", "displacement"}
 
 
+def test_a_later_cell_may_take_a_name_for_something_else(judges):
+    """As `mean, low, high = experiment(seeds)` does, and the transfer of assignment 3 reads `mean`."""
+    judge = judges(NAME)
+    trick = last_cell("share = share(c, p)\nfeatures = share, mix(c, p)")
+    result = judge.grade(make(judge.source, HandIn("takes names", trick=trick)))
+    assert result.points == 20
+
+
 def test_lines_for_the_shell_do_no_harm(judges):
     judge = judges(NAME)
     trick = last_cell("%matplotlib inline\n!pip install torch\nprint('after')")
