@@ -224,23 +224,13 @@ def run(notebook, warm: Warm, private=(), limits: Limits = Limits(), tests=hidde
                     running.ask(mark=name(cell))
                 elif cell.cell_type == "code":
                     label = name(cell) or f"cell {number}"
-                    _show(cell, running.ask(run=without_magics(cell.source), name=label))
+                    _show(cell, running.ask(run=cell.source, name=label))
             for cell in notebook.cells:
                 if role(cell) == "test" and tests(cell).strip():
-                    answers[name(cell)] = running.ask(
-                        probe=tests(cell), tell=tell, at=name(cell)
-                    )
+                    answers[name(cell)] = running.ask(probe=tests(cell), tell=tell, at=name(cell))
         finally:
             running.kill()
     return answers
-
-
-def without_magics(code: str) -> str:
-    """A cell's code without lines for IPython and the shell, which are not run."""
-    if code.startswith("%%writefile "):
-        return code
-    lines = code.split("\n")
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
 
 
 def _show(cell, answer: dict) -> None:

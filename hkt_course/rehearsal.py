@@ -48,7 +48,7 @@ def rehearse(notebook, warm: grader.Warm, limits: grader.Limits = grader.Limits(
             for number, cell in enumerate(notebook.cells, 1):
                 if cell.cell_type == "code":
                     label = grader.name(cell) or f"cell {number}"
-                    answer = running.ask(run=grader.without_magics(cell.source), name=label)
+                    answer = running.ask(run=cell.source, name=label)
                     if answer["error"]:
                         errors.append(f"{label}: {grader.said(answer['error'])}")
             answer = running.ask(probe="check.results", tell=True)

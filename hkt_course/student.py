@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from . import fence
 LATE = "it took too long"
 LONGEST = 20_000  # characters of a cell's printed output that are kept
 FIGURES = 6  # of a cell that are kept
+MAGIC = re.compile(r"\s*([%!?].*|[\w.]+\?\??\s*)")  # a line for IPython, where Python refuses it
 
 
 def encode(value):
@@ -45,6 +47,25 @@ def show(*values) -> None:
     """As a notebook shows the value of a cell's last line, but as text."""
     for value in values:
         print(value if isinstance(value, str) else repr(value))
+
+
+def without_magics(code: str) -> str:
+    """A cell's code without lines for IPython and the shell, which are not run.
+
+    Only a line that Python refuses is taken for one: `% n` or `!= n` may carry an expression on.
+    """
+    lines = code.split("\n")
+    while True:
+        try:
+            ast.parse("\n".join(lines))
+        except SyntaxError as problem:
+            place = (problem.lineno or 0) - 1
+            line = lines[place] if 0 <= place < len(lines) else ""
+            if not MAGIC.fullmatch(line):
+                return "\n".join(lines)
+            lines[place] = line[: len(line) - len(line.lstrip())] + "pass"
+        else:
+            return "\n".join(lines)
 
 
 def drawn() -> list[str]:
@@ -118,7 +139,7 @@ class Session:
             with open(first.split()[-1], "w", encoding="utf-8") as file:
                 file.write(rest)
             return
-        tree = ast.parse(code, name)
+        tree = ast.parse(without_magics(code), name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, name, "exec"), self.space)
         if last:

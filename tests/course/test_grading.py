@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hkt_course import compare, fence, grader, rehearsal, source
-from hkt_course.student import encode
+from hkt_course.student import encode, without_magics
 from hkt_lite.config import PROJECT, HKTError
 from tests.course import zoo
 from tests.course.hand_ins import HandIn, cell_of, last_cell, make
@@ -70,6 +70,21 @@ def test_lines_for_the_shell_do_no_harm(judges):
     trick = last_cell("%matplotlib inline\n!pip install torch\nprint('after')")
     result = judge.grade(make(judge.source, HandIn("magics", trick=trick)))
     assert result.points == 20 and result.notebook.cells[-1].outputs[0].text == "after\n"
+
+
+@pytest.mark.parametrize(
+    "code, left",
+    [
+        ("x = (7\n     % 4)\nsame = (x\n        != 3)", None),
+        ('text = """\n% of all\n!\n"""', None),
+        ("if True:\n    !echo it's\ny = 2", "if True:\n    pass\ny = 2"),
+        ("%%time\ntorch.sum?\n?torch\nx = 1", "pass\npass\npass\nx = 1"),
+        ("x = (1\n", None),
+    ],
+)
+def test_only_what_python_refuses_is_a_line_for_ipython(code, left):
+    """A formatter puts operators at the beginning of a line: `% 4` and `!= 3` are arithmetic."""
+    assert without_magics(code) == (code if left is None else left)
 
 
 def test_a_process_that_dies_in_one_test_loses_that_test_only(judges):
