@@ -72,6 +72,13 @@ def test_lines_for_the_shell_do_no_harm(judges):
     assert result.points == 20 and result.notebook.cells[-1].outputs[0].text == "after\n"
 
 
+def test_a_later_cell_may_use_what_a_test_cell_defines(judges):
+    judge = judges(NAME)
+    trick = last_cell("print('slope', d[0, 0].item())")  # of the visible part of a test
+    result = judge.grade(make(judge.source, HandIn("reads d", trick=trick)))
+    assert result.points == 20 and result.notebook.cells[-1].outputs[0].text == "slope -1.0\n"
+
+
 @pytest.mark.parametrize(
     "code, left",
     [
