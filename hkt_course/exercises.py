@@ -116,6 +116,8 @@ def _value(answer, part: Part):
 def _form(value) -> tuple[str, np.ndarray]:
     """(what it is, its numbers) as `check.numbers`; but numbers in a list are an array, texts are a
     set, and True is no number."""
+    if hasattr(value, "detach") and value.ndim == 0:
+        value = value.item()  # also of a comparison, such as (a == b).all()
     if isinstance(value, (bool, np.bool_)):
         return "True or False", np.array([float(value)])
     if isinstance(value, (str, list, tuple, set, frozenset)) and value:
@@ -141,7 +143,8 @@ def _choices(part: Part, answer) -> str:
     """What there is to choose from, where an answer is none of it."""
     answers = (part.right, *part.wrong.values())
     known = {one.lower(): one for text in answers for one in _listed(text)}
-    return "" if _texts(answer) <= set(known) else f"Choose from: {', '.join(known.values())}."
+    listed = ", ".join(known[key] for key in sorted(known))  # else the right one would stand first
+    return "" if _texts(answer) <= set(known) else f"Choose from: {listed}."
 
 
 def _listed(answer) -> list[str]:

@@ -145,7 +145,9 @@ def test_several_parts_are_told_apart():
         "g: This is: array (2,); asked for is: number. Right: share. Still open: m, share_3."
     )
     assert judged("ex-gate-hand", s=1).endswith("Asked for is: s, g, share, m, share_3.")
-    assert "Choose from: timid, bold." in one_line("ex-lits-empty", favoured="Anna")
+    assert "Choose from: bold, timid." in one_line("ex-lits-empty", favoured="Anna")
+    said = one_line("ex-transfer-gate", holds=torch.ones(2).eq(0).all())
+    assert said == "not yet. Right: holds. Still open: most."
 
 
 def test_a_function_that_fails_or_is_none_is_told_in_a_sentence():
