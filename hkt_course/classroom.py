@@ -165,10 +165,11 @@ class Class:
 
     def grade(
         self, workers: int | None = None, limits: grader.Limits = grader.Limits()
-    ) -> list[str]:
+    ) -> tuple[list[str], list[str]]:
         """Grade the inbox: points into the database, feedback, grades.csv.
 
-        Returns a sentence for every hand-in that could not be read; the others are graded.
+        Returns a sentence for every hand-in that could not be read, the others are graded; and a
+        line for every one in which something had to be put back.
         """
         self.facts()
         gradebook.needed()
@@ -187,7 +188,9 @@ class Class:
             _succeeded(said, f"feedback on {student}'s {name}")
             self._lint(student, name, result)
         self.write_csv(self.root / "grades.csv")
-        return unread
+        told = [f"{student}, {name}: {' '.join(result.notes)}"
+                for (student, name), result in results.items() if result.notes]  # fmt: skip
+        return unread, told
 
     def _results(self, readable: list, workers: int, limits: grader.Limits) -> dict:
         """(student, assignment) -> result; each hand-in in a process of its own."""
@@ -204,9 +207,16 @@ class Class:
             return {key: job.result() for key, job in waiting.items()}
 
     def _submit(self, student: str, name: str, result: grader.Result) -> None:
-        """The hand-in as it was graded, where nbgrader looks for it."""
+        """The hand-in as it was graded, where nbgrader looks for it.
+
+        What was put back stands on top: else an error of a cell that came in without its text
+        would have no cause that the student can see.
+        """
         import nbformat
 
+        if result.notes:
+            said = ["**Before grading**", *(f"- {note}" for note in result.notes)]
+            result.notebook.cells.insert(0, nbformat.v4.new_markdown_cell("\n".join(said)))
         path = self.root / "submitted" / student / name / f"{name}.ipynb"
         write_bytes(path, nbformat.writes(result.notebook).encode())
 

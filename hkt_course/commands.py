@@ -45,8 +45,8 @@ def grade(
     from .classroom import Class
     from .grader import Limits
 
-    unread = Class(folder).grade(workers, Limits(cell=seconds))
-    print("\n".join([*unread, f"{folder / 'grades.csv'}"]))
+    unread, told = Class(folder).grade(workers, Limits(cell=seconds))
+    print("\n".join([*told, *unread, f"{folder / 'grades.csv'}"]))
     raise typer.Exit(bool(unread))
 
 

@@ -102,7 +102,8 @@ def graft(handed, source) -> tuple[object, list[str]]:
     made.cells, notes = list(map(_plain, own.get("", []))), []
     for key, cell in known.items():
         if key not in theirs:
-            notes.append(f"Cell {key!r} was missing and has been put back.")
+            emptied = ", empty" if role(cell) in ("solution", "essay") else ""
+            notes.append(f"Cell {key!r} was missing and has been put back{emptied}.")
         cell = copy.deepcopy(cell)
         if role(cell) in ("solution", "essay"):
             cell.source = getattr(theirs.get(key), "source", "")

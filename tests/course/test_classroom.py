@@ -17,10 +17,11 @@ from hkt_course.classroom import Class
 from hkt_lite.config import PROJECT, HKTError
 from tests.course import cheats, zoo, zoo_a1
 from tests.course.class_python import hkt, python
-from tests.course.hand_ins import make
+from tests.course.hand_ins import HandIn, cell_of, make
 from tests.helpers import child_environment
 
 NAME = "a1_attention"
+PUT_BACK = "Cell 'write_mix' was missing and has been put back, empty."
 BY_HAND = """
 import sys
 from nbgrader.api import Gradebook
@@ -41,6 +42,11 @@ def rows(folder: Path) -> dict[str, dict]:
         return {row["student"]: row for row in csv.DictReader(file)}
 
 
+def without(name: str):
+    """A trick: a cell is deleted."""
+    return lambda notebook: notebook.cells.remove(cell_of(notebook, name))
+
+
 @pytest.fixture(scope="module")
 def released(tmp_path_factory) -> Path:
     """A class that has been given all assignments."""
@@ -53,7 +59,7 @@ def released(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def graded(released, tmp_path_factory) -> Path:
-    """The same class with five hand-ins, a file that is no notebook and one of a strange name."""
+    """The same class with six hand-ins, a file that is no notebook and one of a strange name."""
     folder = shutil.copytree(released, tmp_path_factory.mktemp("graded") / "class")
     assignment = nbformat.read(folder / "source" / NAME / f"{NAME}.ipynb", 4)
     hand_ins = {
@@ -62,6 +68,7 @@ def graded(released, tmp_path_factory) -> Path:
         "cleo": by_name(zoo_a1.ZOO, "gate inverted"),
         "dan": by_name(cheats.ZOO(), "test cells replaced, points raised"),
         "fay.b@uni-x.edu": by_name(zoo_a1.ZOO, "draws and shows what it found"),
+        "gus": HandIn("a cell is gone", trick=without("write_mix")),
     }
     (folder / "inbox").mkdir()
     for student, hand_in in hand_ins.items():
@@ -72,6 +79,7 @@ def graded(released, tmp_path_factory) -> Path:
     made = hkt("course", "grade", folder)
     assert made.returncode == 1, made.stdout + made.stderr
     assert "homework.ipynb was left out" in made.stdout and "letters, digits" in made.stdout
+    assert f"gus, {NAME}: {PUT_BACK}\n" in made.stdout and "ada," not in made.stdout
     assert "eve" in made.stdout and "not a readable notebook" in made.stdout, made.stdout
     return folder
 
@@ -96,6 +104,7 @@ def test_points_are_those_that_were_earned(graded):
         "cleo": 14,
         "dan": 0,
         "fay.b@uni-x.edu": 20,
+        "gus": 16,
     }
     assert {row["most"] for row in made.values()} == {"24.0"}
     assert made["cleo"]["lost"] == "share mix displacement"
@@ -106,7 +115,14 @@ def test_the_table_prints_every_hand_in(graded):
     said = " ".join(hkt("course", "table", graded).stdout.split())
     assert "a1_attention cleo 14.0 of 24 1 to be read lost: share mix displacement" in said
     listed = json.loads(hkt("course", "table", graded, "--json").stdout)
-    assert [row["student"] for row in listed] == ["ada", "ben", "cleo", "dan", "fay.b@uni-x.edu"]
+    assert [row["student"] for row in listed] == [
+        "ada",
+        "ben",
+        "cleo",
+        "dan",
+        "fay.b@uni-x.edu",
+        "gus",
+    ]
 
 
 def test_the_reader_sees_what_a_cell_drew_and_what_its_last_line_is(graded):
@@ -127,6 +143,16 @@ def test_feedback_says_what_was_lost_and_no_hidden_test(graded):
     for cell in assignment.cells:
         for line in grader.hidden(cell).split("\n"):
             assert len(line) < source.TELLING or line.strip() not in text, line
+
+
+def test_the_page_says_on_top_what_was_put_back(graded):
+    ada, gus = [
+        (graded / "feedback" / student / NAME / f"{NAME}.html").read_text(encoding="utf-8")
+        for student in ("ada", "gus")
+    ]
+    body = html.unescape(gus.partition("<body")[2])
+    assert 0 < body.find(PUT_BACK) < body.find("What you learn.")
+    assert "put back" not in ada
 
 
 def test_points_given_by_hand_survive_another_grading(graded, tmp_path):

@@ -29,6 +29,18 @@ def test_cells_are_put_back_and_named(judges):
     ]
 
 
+def test_a_solution_that_is_missing_is_put_back_empty(judges):
+    judge = judges(NAME)
+    handed = make(judge.source, zoo.REFERENCE)
+    handed.cells.remove(cell_of(handed, "write_mix"))
+    result = judge.grade(handed)
+    assert result.notes == ["Cell 'write_mix' was missing and has been put back, empty."]
+    assert {test for test, mark in result.marks.items() if not mark.points} == {
+        "mix",
+        "displacement",
+    }
+
+
 def test_changed_cells_of_the_source_are_its_own_again(judges):
     judge = judges(NAME)
     handed = make(judge.source, zoo.REFERENCE)
