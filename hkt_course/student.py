@@ -134,7 +134,8 @@ class Session:
         return {"out": printed.getvalue()[:LONGEST], "figures": figures, "error": error}
 
     def _execute(self, code: str, name: str) -> None:
-        first, _, rest = code.partition("\n")
+        # as in Jupyter, empty lines may stand above it
+        first, _, rest = re.sub(r"\A(\s*\n)+", "", code).partition("\n")
         if first.startswith("%%writefile "):
             with open(first.split()[-1], "w", encoding="utf-8") as file:
                 file.write(rest)

@@ -156,6 +156,21 @@ ZOO = [
         "registration terms option own_test_right own_test_wrong",
     ),
     HandIn(
+        "the class is derived from the package's own Method",
+        {"write_file": [("from .method import", "from hkt_lite.methods.method import")]},
+        "registration terms option",
+    ),
+    HandIn(
+        "a comment above %%writefile",
+        {"write_file": [("%%writefile", "# my file\n%%writefile")]},
+        "registration terms option own_test_right own_test_wrong",
+    ),
+    HandIn(
+        "empty lines above %%writefile",
+        {"write_file": [("%%writefile", "\n  \n%%writefile")]},
+        kind="right",
+    ),
+    HandIn(
         "a test that passes everything",
         {"write_own_test": NOTHING},
         "own_test_right own_test_wrong",
