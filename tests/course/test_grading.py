@@ -244,6 +244,21 @@ def test_sources_are_stripped_and_run_as_they_stand():
         assert not any(cell.get("outputs") for cell in notebook.cells)
 
 
+def test_a_listing_says_nothing_twice_and_its_faults_stand_where_they_are_said_to():
+    (variant, *_) = nbformat.read(source.path_of("a5_critique"), 4).cells
+    places = set()
+    for seed in range(2026, 2046):
+        made = source._values(variant.source, seed)
+        lines = [line[5:] for line in made["listing"].split("\n")]
+        said = [line for line in lines if line and not line.startswith(" ")]
+        assert len(set(said)) == len(said), seed
+        assert sum(place > 0 for place in made["lines"].values()) == made["count"]
+        fault = made["lines"]["best of N"]
+        assert not fault or "max(scores)" in lines[fault - 1]
+        places.add(fault)
+    assert len(places) > 4
+
+
 def test_a_name_that_the_variant_does_not_define_is_said(tmp_path, warm):
     notebook = nbformat.read(source.path_of(NAME), 4)
     cell_of(notebook, "intro").source += " {{kappa}}"
