@@ -1,7 +1,7 @@
 """A process for one hand-in: runs its cells, then each test in a fork of its own.
 
 It holds no reference, no expected value and no source; it answers with plain values, which the
-grader decodes and compares.   python -m hkt_course.student < orders      (see grader.py)
+grader decodes and compares.   python -m hkt_course.student < orders      (see running.py)
 """
 
 import ast
