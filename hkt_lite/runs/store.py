@@ -73,7 +73,10 @@ class Store:
 
     def finished(self, run_id: str) -> RunRecord | None:
         path = self.folder(run_id) / "record.json"
-        record = load(path) if path.exists() else None
+        try:
+            record = load(path) if path.exists() else None
+        except OSError as error:  # of a store that is no folder at all
+            raise HKTError(f"The store {self.home} cannot be read ({error.strerror}).") from None
         if record is None or (isinstance(record, RunRecord) and record.id == run_id):
             return record
         raise HKTError(f"{path} is the record of another run, {record.id}; delete its folder.")
