@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1765,
     "benchmarks": 4400,
-    "runs": 2734,
+    "runs": 2737,
     "evidence": 2969,
     "book": 1414,
     "cli": 567,

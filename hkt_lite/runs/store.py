@@ -75,7 +75,7 @@ class Store:
         path = self.folder(run_id) / "record.json"
         try:
             record = load(path) if path.exists() else None
-        except OSError as error:  # of a store that is no folder at all
+        except OSError as error:  # of a name too long, of no folder at all
             raise HKTError(f"The store {self.home} cannot be read ({error.strerror}).") from None
         if record is None or (isinstance(record, RunRecord) and record.id == run_id):
             return record
