@@ -164,7 +164,7 @@ def test_better_children_change_the_central_claim(other_results):
     other_results(better)
     assert {"C2", "C3"} <= sides()["Speaks for the claims"]
     said, measured, smaller, paper = answer.central(answer.judged(published()))
-    assert "is reproduced: trained with HKT as released it is right on 95.01 %" in said
+    assert "is reproduced: trained with HKT as released it is right on 95.01\u00a0%" in said
     assert measured.startswith("HKT gate minus plain: +")
     assert smaller.startswith("With less to learn from")
     assert paper.startswith("The paper’s own training, 200 epochs with resnet110")

@@ -134,8 +134,9 @@ def central(made: Judged) -> Iterator[str]:
             )
             yield (
                 f"The central claim, {claim.id}, that a child gains by inheriting, is "
-                f"{verdict.verdict}: trained with HKT as released it is right on {with_it:.2f} % "
-                f"of the test images, the same child trained alone on {alone:.2f} %."
+                f"{verdict.verdict}: trained with HKT as released it is right on "
+                f"{with_it:.2f}\u00a0% of the test images, the same child trained alone on "
+                f"{alone:.2f}\u00a0%."
             )
             yield f"{verdict.finding}{beside} ({verdict.scope})."
             scale = of.config.scale
@@ -241,5 +242,6 @@ def _linked(claim: Claim, verdict: Verdict, up: str, short: bool = False) -> str
     said = chip(verdict.verdict).html
     if not short:
         size = f" <small>{examples(verdict.groups[0].config)}</small>" if verdict.groups else ""
-        said = f"<b>{claim.id}</b> {escape(claim.title)} {said}{size}"
+        title = escape(claim.title).replace(" %", "\u00a0%")
+        said = f"<b>{claim.id}</b> {title} {said}{size}"
     return f'<a class="hkt-claim" href="{up}{EVIDENCE}#{claim.id}">{said}</a>'
