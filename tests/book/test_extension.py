@@ -124,11 +124,11 @@ def test_a_finding_is_the_chip_and_what_was_measured():
     errors = SimpleNamespace(error=lambda said, line: said)
     document = SimpleNamespace(settings=SimpleNamespace(env=seen))
     at = SimpleNamespace(document=document, reporter=errors)
-    chip, said = answer.finding("finding", "", "C4", 1, at)[0]
+    chip, said = answer.role("finding", "", "C4", 1, at)[0]
     (verdict,) = (made for claim, made in answer.judged(published()) if claim.id == "C4")
     assert 'href="../_generated/30_scoreboard.html#C4"' in chip.astext()
     assert said.astext() == f" {verdict.finding} ({verdict.scope})."
-    none, (problem,) = answer.finding("finding", "", "C44", 1, at)
+    none, (problem,) = answer.role("finding", "", "C44", 1, at)
     assert not none and problem == "There is no claim 'C44'. Did you mean 'C4'?"
 
 

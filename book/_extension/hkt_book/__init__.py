@@ -17,7 +17,7 @@ def setup(app: Sphinx) -> dict:
     app.add_html_math_renderer("mathml", (formulas.inline, None), (formulas.block, None))
     app.add_directive("verdicts", answer.Verdicts)
     app.add_role("verdict", answer.role)
-    app.add_role("finding", answer.finding)
+    app.add_role("finding", answer.role)
     app.add_directive("errata", errata.Errata)
     app.add_role("fig", figures.Mention())
     app.add_node(figures.figure_mention)

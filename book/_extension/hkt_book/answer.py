@@ -26,7 +26,7 @@ EVIDENCE = "_generated/30_scoreboard.html"
 VARIANTS = "_generated/26_method_cards.html"
 CORRECTIONS = "corrections.html"
 CENTRAL = "C2"
-BETTER = ("C1", "C2", "C3", "C5", "C6")  # what they claim is a child that is better for inheriting
+BETTER = ("level", "paired")  # kinds of rules for claims that a child is better for inheriting
 MEASURED = {"cifar10": ["accuracy"], "flow": ["sintel_epe", "kitti_epe"], "lits": ["dice"]}
 PAPER = "paper"
 NUMBERS = "none one two three four five six seven eight nine ten".split()
@@ -46,24 +46,18 @@ class Verdicts(Directive):
 
 
 def role(name, rawtext, text, lineno, inliner, options=None, content=()):
-    """The chip of the claim `text`."""
+    """The chip of the claim `text`; of the role `finding` with what was found after it."""
     made, up = _of(inliner.document.settings.env)
     known = {claim.id: (claim, verdict) for claim, verdict in made}
     if text not in known:
         said = f"There is no claim {text!r}.{nearest(text, known)}"
         return [], [inliner.reporter.error(said, line=lineno)]
-    return [nodes.raw("", _linked(*known[text], up, short=True), format="html")], []
-
-
-def finding(name, rawtext, text, lineno, inliner, options=None, content=()):
-    """What was found of the claim `text`, its chip first."""
-    chips, problems = role(name, rawtext, text, lineno, inliner)
-    if problems:
-        return chips, problems
-    made, _ = _of(inliner.document.settings.env)
-    (verdict,) = (one for claim, one in made if claim.id == text)
-    scope = f" ({verdict.scope})" if verdict.scope else ""
-    return [*chips, nodes.Text(f" {verdict.finding}{scope}.")], []
+    claim, verdict = known[text]
+    shown = [nodes.raw("", _linked(claim, verdict, up, short=True), format="html")]
+    if name == "finding":
+        scope = f" ({verdict.scope})" if verdict.scope else ""
+        shown.append(nodes.Text(f" {verdict.finding}{scope}."))
+    return shown, []
 
 
 def _of(env) -> tuple[Judged, str]:
@@ -105,7 +99,7 @@ def sentence(made: Judged) -> str:
     count = dict.fromkeys((REPRODUCED, PARTLY, NOT, UNDECIDED, CANNOT), 0)
     for _, verdict in made:
         count[verdict.verdict] += 1
-    better = [verdict.verdict for claim, verdict in made if claim.id in BETTER]
+    better = [verdict.verdict for claim, verdict in made if claim.rule.kind in BETTER]
     are = ["is" if n == 1 else "are" for n in (count[REPRODUCED], better.count(REPRODUCED))]
     said = (
         f"Of the paper’s {_word(len(made))} claims, {_word(count[REPRODUCED])} {are[0]} reproduced "
