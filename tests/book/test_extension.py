@@ -279,6 +279,12 @@ def test_a_picture_becomes_a_file_with_its_size(tmp_path):
     (path,) = (tmp_path / "_images").glob("*.svg")
     assert path.read_bytes() == svg
     assert f'src="../_images/{path.name}"' in made and 'width="96" height="48"' in made
+    assert 'class="hkt-drawn"' in made
+
+    svg = svg.replace(b"></svg>", b'><image href="data:image/png;base64,"/></svg>')
+    held = shown.replace(shown.split("base64,")[1].split('"')[0], base64.b64encode(svg).decode())
+    made = dress.PICTURE.sub(lambda found: dress._file(tmp_path, "../", *found.groups()), held)
+    assert "hkt-drawn" not in made  # an image on a dark page is the image that was computed
 
 
 def test_code_that_has_the_colour_of_the_text_needs_no_mark():

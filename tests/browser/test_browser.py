@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import axe_playwright_python
 import pytest
 from bs4 import BeautifulSoup
+from matplotlib.image import imread
 
 from tests.browser.pages import PAGES, PAPER, PHONE, WIDE, opened, served, settled
 
@@ -122,6 +124,23 @@ def test_the_first_paint_has_the_readers_colours(browser, site):
         seen[theme, scripts] = ink
         window.close()
     assert seen["light", True] == seen["light", False] != seen["dark", True]
+
+
+def test_what_is_drawn_takes_the_themes_colours_and_an_image_keeps_its_own(browser, site):
+    """Pixels of two figures: paper is dark on a dark page unless the figure holds an image."""
+    paper = {}
+    for theme in ("light", "dark"):
+        name = "_generated/10_cifar10.html"
+        with opened(browser, site, name, color_scheme=theme) as (page, wrong):
+            for kind, which in (("drawn", "img.hkt-drawn"), ("image", "img:not(.hkt-drawn)")):
+                figure = page.locator(f".hkt-figure {which}").first
+                figure.scroll_into_view_if_needed()
+                page.wait_for_function("e => e.complete", arg=figure.element_handle())
+                shot = imread(BytesIO(figure.screenshot()))
+                paper[kind, theme] = float(shot[12, shot.shape[1] // 2, :3].mean())
+            assert not wrong
+    assert paper["drawn", "light"] > 0.95 > 0.15 > paper["drawn", "dark"], paper
+    assert min(paper["image", "light"], paper["image", "dark"]) > 0.95, paper
 
 
 def test_theme_button_switches_and_is_remembered(browser, site):

@@ -118,12 +118,14 @@ def _file(out: Path, up: str, kind: str, data: str, rest: str) -> str:
     folder = out / "_images"
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(picture)
+    # lines and words can take a page's colours; what holds pixels (an image, a map) keeps its own
+    look = ' class="hkt-drawn"' if kind.startswith("svg") and b"<image" not in picture else ""
     size = ""
     if found := SIZE.search(picture[:2000]):
         width, height = (round(float(points) * 4 / 3) for points in found.groups())
         size = f' width="{width}" height="{height}"'
     alone = f'<a class="hkt-enlarge" href="{up}_images/{name}">Enlarge</a>'
-    return f'<img src="{up}_images/{name}" loading="lazy"{size}{rest}>{alone}'
+    return f'<img src="{up}_images/{name}" loading="lazy"{look}{size}{rest}>{alone}'
 
 
 def _numbers(out: Path, up: str, name: str, data: str) -> str:
