@@ -20,10 +20,10 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1765,
+    "methods": 1860,
     "benchmarks": 4400,
     "runs": 2737,
-    "evidence": 2969,
+    "evidence": 2971,
     "book": 1414,
     "cli": 567,
     "": 493,

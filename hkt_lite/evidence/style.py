@@ -38,6 +38,8 @@ LOOKS = {
     "HKT constant": (INHERITED, "*", "-."),
     "parent's head alone": (INHERITED, "<", "--"),
     "aligned HKT": (INHERITED, "H", "-"),
+    "heir HKT": (INHERITED, "p", "-"),
+    "parent's modules alone": (INHERITED, ">", "--"),
     "parent": (PARENT, "*", "-"),
 }
 # What a drawing does without, and a place, with more digits than a screen shows, as group 1; the

@@ -21,6 +21,11 @@ METHODS = {  # method -> option -> what it may be
         "terms": ["L_c", "L_c*", "L_p*"],
         "beta": "from 0",
     },
+    "heir": {
+        "kind": ("gate", "forward_gate", "static", "softmax", "constant"),
+        "lam": "0 to 1",
+        "terms": ["L_c", "L_c*", "L_p*"],
+    },
     "fitnet": {"beta": "from 0"},
     "at": {"beta": "from 0"},
     "rkd": {"distance": "from 0", "angle": "from 0"},
@@ -33,7 +38,7 @@ METHODS = {  # method -> option -> what it may be
     "lepoket": {"terms": ["L_c", "L_c*"]},
 }
 OF_LOGITS = {"dkd", "dist", "lskd"}
-AT_SITES = {"hkt", "aligned", "fitnet", "at", "rkd", "sp", "simkd", "reviewkd", "lepoket"}
+AT_SITES = {"hkt", "aligned", "heir", "lepoket", "fitnet", "at", "rkd", "sp", "simkd", "reviewkd"}
 OF_MAPS = {"at", "reviewkd"}
 NAMES = {
     "scale": ("smoke", "quick", "cpu", "full", "paper"),

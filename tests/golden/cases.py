@@ -106,6 +106,10 @@ RUNS = {
                 "parent's head alone": {**ALL_SITES, **HEAD},
                 "blocks and pooled": {**LIVE, "sites": "blocks+pooled", **FORWARD},
             },
+            "heir": {
+                "forward_gate": FORWARD,
+                "parent's modules alone, live": {**LIVE, "options": {"terms": ["L_c"]}},
+            },
         },
         "real": {
             "plain": {"fixed views": {}, "fresh views": LIVE},
@@ -121,6 +125,7 @@ RUNS = {
                 "forward_gate": FORWARD,
             },
             "aligned": {"parent's head alone": {**ALL_SITES, **HEAD}},
+            "heir": {"live, public": {**LIVE, **FORWARD, "parent_weights": "public"}},
         },
     },
     "flow": {

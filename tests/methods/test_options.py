@@ -26,6 +26,7 @@ DEFAULTS = {
     "lepoket": {"terms": ["L_c*"]},
     "aligned": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"], "beta": 1000.0},
     "hkt": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
+    "heir": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
 }
 NO_NUMBERS = (True, "0.5", None, [0.5], math.nan, math.inf, -math.inf, 10**400)
 WEIGHTS = [  # finite numbers of at least 0
@@ -69,7 +70,8 @@ ACCEPTED = {
 
 
 for table in (REFUSED, ACCEPTED):
-    table.update({("aligned", name): table["hkt", name] for name in ("kind", "lam", "terms")})
+    for kin in ("aligned", "heir"):
+        table.update({(kin, name): table["hkt", name] for name in ("kind", "lam", "terms")})
 
 
 def cases(table):
@@ -129,7 +131,7 @@ def test_unknown_names_come_with_the_nearest():
     with pytest.raises(MethodError, match="no method 'fitnt'; known: .* Did you mean 'fitnet'?"):
         methods.get("fitnt")
     with pytest.raises(
-        MethodError, match="no method 'zzz'; known: plain, kd, .*, aligned, lepoket.$"
+        MethodError, match="no method 'zzz'; known: plain, kd, .*, aligned, heir, lepoket.$"
     ):
         methods.options("zzz", {})
 

@@ -50,9 +50,10 @@ assert not [name for name in sys.modules if name.startswith("hkt_lite")]
 assert list(METHODS)[:4] == ["plain", "kd", "fitnet", "gram"], list(METHODS)
 for make in METHODS.values():
     child, batch = network(4), torch.randn(6, 2, 5, 5)
+    wide = 4 if make.name == "heir" else 7  # whose modules are its parent's
     method = make(
         child,
-        network(7),
+        network(wide),
         sites=[Site("0", "0"), Site("1", "1")],
         predict=lambda model, batch: model(batch),
         loss=lambda output, batch: output.square().mean(),
@@ -98,6 +99,7 @@ def test_the_methods_are_found_in_the_order_of_tables():
         ("simkd", "SimKD auxiliary", 70),
         ("hkt", "HKT", 100),
         ("aligned", "aligned HKT", 105),
+        ("heir", "heir HKT", 107),
         ("lepoket", "LePoKet", 110),
     ]
     assert all(
@@ -116,6 +118,7 @@ def test_which_methods_replace_or_record_modules():
         "simkd",
         "hkt",
         "aligned",
+        "heir",
         "lepoket",
     }
 
