@@ -112,7 +112,7 @@ def test_what_does_not_fit_keeps_its_own_beginning():
     assert paths(child, parent) == {"wide": "wide"}
 
 
-def test_what_it_refuses(nets):
+def test_too_little_alike_is_refused(nets):
     child, parent, batch = nets
     said = (
         "heir HKT: 0 of the child's .* parameters are in modules that its parent has alike, and "
