@@ -23,7 +23,7 @@ ROOMS = {
     "methods": 1860,
     "benchmarks": 4400,
     "runs": 2737,
-    "evidence": 2971,
+    "evidence": 2972,
     "book": 1414,
     "cli": 567,
     "": 493,

@@ -135,7 +135,8 @@ def _both(a: Group, b: Group, digits: int):
         return None
     first, second = (np.array([_right(text) for text in side]) for side in sides)
     low, high = (100 * bound for bound in stats.bootstrap(first, second))
-    return numeric(f"[{signed(low, digits)}, {signed(high, digits)}]")
+    said = f"[{signed(low, digits)}, {signed(high, digits)}]"
+    return numeric(said, {"low": low, "high": high})
 
 
 def _right(text: str) -> np.ndarray:

@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     value: Any = None
 
 
-def numeric(text: str, value: float | None = None) -> Cell:
+def numeric(text: str, value: Any = None) -> Cell:
     return Cell(text, escape(text, quote=False), True, value)
 
 
