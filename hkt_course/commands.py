@@ -1,4 +1,4 @@
-"""hkt course release | check | grade | table | slides"""
+"""hkt course release | check | collect | grade | table | slides"""
 
 import json
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-app = typer.Typer(no_args_is_help=True, help="Assignments: release, check, grade, table; slides.")
+app = typer.Typer(
+    no_args_is_help=True, help="Assignments: release, check, collect, grade, table; slides."
+)
 Folder = Annotated[Path, Argument(help="The folder of a class.")]
 
 
@@ -33,6 +35,25 @@ def check(file: Path) -> None:
     found, right = problems(file)
     print("\n".join([*found, f"{right} checks are right, {len(found)} things are not."]))
     raise typer.Exit(bool(found))
+
+
+@app.command()
+def collect(
+    folder: Folder,
+    download: Annotated[Path, Argument(help="The site's zip of hand-ins, or a folder of it.")],
+    assignment: Annotated[str | None, Option(help="Which one all of them are.")] = None,
+) -> None:
+    """Put Moodle's or Canvas' download into FOLDER/inbox (exit 1 if a file was left out)."""
+    from . import collect as site
+    from .classroom import Class
+
+    found, left = site.hand_ins(download, Class(folder).facts()["assignments"], assignment)
+    for one in found:
+        replaced = site.collect(folder, one)
+        marks = ", late" * one.late + ", in place of an earlier one" * replaced
+        print(f"{one.student}, {one.assignment}{marks}")
+    print("\n".join([*left, f"{len(found)} hand-ins collected, {len(left)} left out."]))
+    raise typer.Exit(bool(left))
 
 
 @app.command()
