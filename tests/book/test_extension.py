@@ -87,6 +87,10 @@ def test_what_is_better_and_what_is_worse_is_said_from_the_records_alike():
     said = answer.both_ways([*plain, *open_, *family("plain", clear, **sharp)], "More.")
     size = plain[0].config.train_size
     at = f"<b>CIFAR-10</b>, {size:,} training examples, accuracy (%): "
+    assert said.startswith(
+        "<p>Furthest ahead of the plain child, whatever was claimed: plain, SAM 0.05 +1.03 "
+        f"[+0.89, +1.18], {at.removesuffix(': ')}.</p>"
+    )
     assert "Of 2 differences to the plain child on real data, 1 lie above 0" in said
     assert f"Above:</p><ul><li>{at}plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
     assert "for all 2, 1 of these would stand: plain, SAM 0.05. Run with more" in said
@@ -94,10 +98,14 @@ def test_what_is_better_and_what_is_worse_is_said_from_the_records_alike():
     worse = family("rkd", [73.0, 73.7, 73.2])
     better = family("sp", [score + 1 for score in clear])
     said = answer.both_ways([*plain, *family("hkt", clear), *better, *worse])
+    assert "claimed: SP +" in said
+    said = said.split("</summary>")[1]
     assert said.index("SP +") < said.index("HKT gate +")  # the farthest first
     assert f"Below:</p><ul><li>{at}RKD −0.97" in said
+    said = answer.both_ways([*plain, *family("hkt", clear), *better, *worse])
     assert "2 lie above 0 by their interval and 1 below" in said
     said = answer.both_ways([*plain, *open_])
+    assert "Furthest" not in said
     assert "none lie above 0 by their interval and none below" in said and "<ul>" not in said
     weak = family("sp", [74.5, 75.5, 74.9], purpose="control")  # +0.70 [+0.20, +1.20], p 0.026
     assert "for all 2, 0 of these would stand. Run" in answer.both_ways([*plain, *open_, *weak])
