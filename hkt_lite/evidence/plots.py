@@ -125,7 +125,7 @@ def _bands(ax, name: str, q: Mapping[str, np.ndarray]) -> None:
     ax.fill_between(x, q["q05"], q["q95"], alpha=0.15, label="middle 90 %", **band)
     ax.fill_between(x, q["q25"], q["q75"], alpha=0.3, label="middle half", **band)
     ax.plot(x, q["q50"], **look, label="median", markevery=max(1, len(x) // 12))
-    ax.set(title=fill(name, 24), xlabel="epoch")
+    ax.set(title=fill(name, 72 // max(3, len(ax.figure.axes))), xlabel="epoch")
     ax.xaxis.get_major_locator().set_params(integer=True)
 
 
