@@ -102,12 +102,13 @@ def _estimate(config: Config) -> dict:
         if method_class(config.method).needs_parent:
             cached = config.parent_source == "cached"
             passes = task.train_size * (config.views if cached else config.epochs)
-            parent = task.parent(parent_file(config, task, store))[0].eval()
+            random = config.parent_weights == "random"  # a file that is not written for a guess
+            parent = task.newborn() if random else task.parent(parent_file(config, task, store))[0]
             if cached:
                 source = Cached(parent, task.predict, task.sites, task.predict_tail)
                 cache = cache_bytes(source, task)
             with torch.no_grad():
-                once = timeit(lambda: task.predict(parent, batch), number=1)
+                once = timeit(lambda: task.predict(parent.eval(), batch), number=1)
             seconds += passes * once / config.batch_size
     home = next(path for path in (store.home, *store.home.parents) if path.exists())
     return {

@@ -99,6 +99,12 @@ def test_the_time_of_a_run_is_told_of_its_own_precision(monkeypatch):
     assert set(asked) == {("cpu", "bf16", False)}
 
 
+@pytest.mark.parametrize("weights", ["random", "auto"])
+def test_a_guess_writes_nothing(weights, store, tmp_path):
+    said = estimate(CONFIG if weights == "auto" else CONFIG.but(parent_weights=weights))
+    assert said["seconds"] is not None and not list(tmp_path.iterdir())
+
+
 def test_too_little_room_is_said_before_the_parent_is_asked(store, task, monkeypatch):
     size = 2 * CONFIG.views * 64 * (10 + 16 * 32**2 + 32 * 16**2 + 64 * 8**2)
     assert parents.cache_bytes(Cached(*task_parts(task)), task) == size
