@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1860,
     "benchmarks": 4400,
-    "runs": 2738,
+    "runs": 2741,
     "evidence": 2972,
     "book": 1414,
     "cli": 567,

@@ -26,6 +26,7 @@ from .executors import Answer, Executor, Job, here
 from .records import Purpose
 
 MOST = 10_000  # runs of one grid
+TOO_MANY = f"with it the grid stands for more than {MOST:,} runs; split the grid."
 
 
 class Grid(Checked):
@@ -47,6 +48,8 @@ def read(path: Path) -> tuple[list[Config], Purpose]:
             for fields in _expanded({**grid.base, **changes}):
                 config = resolve(Config(**fields))
                 configs[config.id] = config
+            if len(configs) > MOST:
+                raise HKTError(TOO_MANY)
         except HKTError as error:
             raise HKTError(f"Run {number} of grid file {path}: {error}") from None
     return list(configs.values()), grid.purpose
@@ -75,7 +78,7 @@ def _expanded(fields: dict) -> list[dict]:
                 raise HKTError(f"`each` of {key!r} needs a list of values.")
             axes[key] = value["each"]
     if prod(map(len, axes.values())) > MOST:
-        raise HKTError(f"it stands for more than {MOST:,} runs; split the grid.")
+        raise HKTError(TOO_MANY)
     return [{**fields, **dict(zip(axes, values))} for values in product(*axes.values())]
 
 

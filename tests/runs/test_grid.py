@@ -49,6 +49,17 @@ def test_a_wrong_grid_is_one_sentence(tmp_path, text, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("seeds", [["[0, 1]", "[2, 3]"], ["[0, 1, 2, 3]"]])
+def test_the_limit_is_of_the_whole_grid(tmp_path, monkeypatch, seeds):
+    runs = "".join(f"- {{method: plain, seed: {{each: {some}}}}}\n" for some in seeds)
+    path = written(tmp_path, f"base: {BASE}\nruns:\n{runs}")
+    monkeypatch.setattr(grid, "MOST", 4)
+    assert len(grid.read(path)[0]) == 4
+    monkeypatch.setattr(grid, "MOST", 3)
+    with pytest.raises(HKTError, match=f"Run {len(seeds)} of grid file .* stands for more than"):
+        grid.read(path)
+
+
 def test_a_sweep_skips_finished_runs_and_reports_failures(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HKT_RUNS", str(tmp_path / "runs"))
     good, bad = (
