@@ -22,7 +22,7 @@ TOOLS = {
 ROOMS = {
     "methods": 1860,
     "benchmarks": 4400,
-    "runs": 2741,
+    "runs": 2751,
     "evidence": 2972,
     "book": 1414,
     "cli": 567,

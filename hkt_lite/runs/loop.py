@@ -28,7 +28,7 @@ from ..methods.sites import statistics_kept
 from . import checkpoint, golden
 from .claim import Claim, claimed
 from .device import check_compile, deterministic, fits, too_large
-from .measure import quantiles
+from .measure import forget_peak, quantiles
 from .parent import build_parent, parent_file
 from .precision import autocast
 from .records import PURPOSES, Epoch, Purpose, RunRecord, sealed
@@ -119,8 +119,7 @@ def finished(config: Config, task: Task, store: Store) -> RunRecord | None:
 
 def build_method(config: Config, task: Task, child: nn.Module, source: Live | None) -> Method:
     """The configured method around `child`, set up on the first training batch."""
-    names = ("predict", "loss", "imitate", "target")
-    parts: dict[str, Any] = {name: getattr(task, name) for name in names}
+    parts: Any = {name: getattr(task, name) for name in ("predict", "loss", "imitate", "target")}
     method = method_class(config.method)(child, source, sites=task.sites, **parts, **config.options)
     method.to(config.device)
     method.setup(task.batch(torch.arange(min(config.batch_size, task.train_size)), 0))
@@ -141,6 +140,7 @@ class Run:
     """The state of one run; what a checkpoint must bring back is in `checkpoint.save`."""
 
     def __init__(self, config: Config, task: Task, store: Store, purpose: Purpose = "score"):
+        forget_peak(config.device == "cuda")  # of runs that this process made before
         self.config, self.task, self.purpose = config, task, purpose
         self.folder = store.folder(config.id)
         self.child = task.child()

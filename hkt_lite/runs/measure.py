@@ -48,8 +48,18 @@ def fidelity(child: Tensor, parent: Tensor) -> dict[str, float]:
     return {"agreement": 100 * same, "kl": divergence}
 
 
+def forget_peak(cuda: bool = False) -> None:
+    """Let `peak_memory_mb` begin anew; it stays that of the whole process on other systems."""
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError):  # Linux: proc(5)
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+
+
 def peak_memory_mb(cuda: bool = False) -> float | None:
-    """The most memory that this process, or its GPU, has held, in MiB; None where nobody tells."""
+    """The most memory that this process, or its GPU, has held since `forget_peak`, in MiB; None
+    where nobody tells."""
     if cuda:
         return torch.cuda.max_memory_allocated() / 2**20
     with suppress(OSError, IndexError):  # Linux; `getrusage` begins with what its parent has held

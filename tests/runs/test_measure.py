@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from hkt_lite.config import PROJECT
-from hkt_lite.runs.measure import peak_memory_mb
+from hkt_lite.runs.loop import run
+from hkt_lite.runs.measure import forget_peak, peak_memory_mb
+from tests.helpers import tiny
 
 ASK = "from hkt_lite.runs.measure import peak_memory_mb; print(peak_memory_mb())"
 
@@ -18,6 +20,17 @@ def test_the_peak_is_the_most_that_was_held_though_it_was_given_back():
     held = np.ones(2**27)  # 1 GiB
     del held
     assert peak_memory_mb() >= max(before, 2**10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system forgets")
+def test_a_run_is_not_charged_with_what_one_before_it_held_in_this_process(tmp_path, monkeypatch):
+    held = np.ones(2**28)  # 2 GiB
+    del held
+    assert peak_memory_mb() >= 2**11
+    monkeypatch.setenv("HKT_RUNS", str(tmp_path))
+    assert 10 < run(tiny("plain")).record.cost.peak_memory_mb < 2**11
+    forget_peak()
+    assert peak_memory_mb() < 2**11
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="getrusage is Linux's trap")
