@@ -171,20 +171,19 @@ def both_ways(records, more: str = "") -> str:
         ),
     )
     folded = "".join(_sided(name, found, more) for name, found in parts if found)
-    return _furthest(parts[0][1]) + folded
+    return _furthest(parts[0][1], more) + folded
 
 
-def _furthest(every: list) -> str:
+def _furthest(every: list, more: str) -> str:
     """Which variant is furthest ahead of the plain child, on the first benchmark that has one whose
-    interval lies above 0."""
+    interval lies above 0, and `more`."""
     for task in MEASURED:
         above = [one for one in every if one[1].config.task == task and one[-1].low > 0]
         if above:
             best = max(above, key=lambda one: one[-1].mean)
             ((place, (said,)),) = _places([best]).items()
-            return (
-                f"<p>Furthest ahead of the plain child, whatever was claimed: {said}, {place}.</p>"
-            )
+            ahead = "Furthest ahead of the plain child, whatever was claimed"
+            return f"<p>{ahead}: {said}, {place}. {more}</p>"
     return ""
 
 
