@@ -10,6 +10,7 @@ student by, so that two of one name stay two, and points find their way back.
 import re
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -91,7 +92,8 @@ def _notebooks(download: Path) -> Iterator[tuple[str, int, bytes]]:
                 if _counts(entry.filename):
                     size = entry.file_size
                     yield entry.filename, size, archive.read(entry) if size <= MOST else b""
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as problem:
+    # RuntimeError: encrypted, or packed in a way that Python does not know
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as problem:
         said = "is no zip or folder that can be read"
         raise HKTError(f"{str(download)!r} {said}: {problem}.") from problem
 

@@ -4,6 +4,7 @@ import shutil
 import sys
 from base64 import b64encode
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from timeit import repeat, timeit
 
@@ -51,8 +52,7 @@ def fidelity(child: Tensor, parent: Tensor) -> dict[str, float]:
 def forget_peak(cuda: bool = False) -> None:
     """Let `peak_memory_mb` begin anew; it stays that of the whole process on other systems."""
     if cuda:
-        torch.cuda.reset_peak_memory_stats()
-        return
+        return torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):  # Linux: proc(5)
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
@@ -118,7 +118,7 @@ def _estimate(config: Config) -> dict:
                 source = Cached(parent, task.predict, task.sites, task.predict_tail)
                 cache = cache_bytes(source, task)
             with torch.no_grad():
-                once = timeit(lambda: task.predict(parent.eval(), batch), number=1)
+                once = timeit(partial(task.predict, parent.eval(), batch), number=1)
             seconds += passes * once / config.batch_size
     home = next(path for path in (store.home, *store.home.parents) if path.exists())
     return {

@@ -25,8 +25,9 @@ CANVAS = {
 }
 
 
-def zipped(folder: Path, files: dict[str, str], name: str = "download.zip") -> Path:
-    with zipfile.ZipFile(folder / name, "w") as archive:
+def zipped(folder: Path, files: dict[str, str], packing: int = 0) -> Path:
+    name = "download.zip"
+    with zipfile.ZipFile(folder / name, "w", packing) as archive:
         for path, text in files.items():
             archive.writestr(path, text)
     return folder / name
@@ -99,14 +100,16 @@ def test_a_notebook_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("spoil", ["missing", "text", "cut", "crc"])
+@pytest.mark.parametrize("spoil", ["missing", "text", "cut", "crc", "packed"])
 def test_a_download_that_cannot_be_read_is_one_sentence(spoil, tmp_path):
-    path = zipped(tmp_path, CANVAS)
+    path = zipped(tmp_path, CANVAS, packing=8 if spoil == "packed" else 0)
     data = path.read_bytes()
     if spoil == "missing":
         path.unlink()
     else:
         spoilt = {"text": b"no zip", "cut": data[:-30], "crc": data.replace(b"grace", b"graze", 1)}
+        first = 30 + len(next(iter(CANVAS)))  # where what is packed begins, behind its header
+        spoilt["packed"] = data[:first] + b"\xff" + data[first + 1 :]
         path.write_bytes(spoilt[spoil])
     with pytest.raises(HKTError, match="download.zip' is no zip or folder that can be read: ."):
         site.hand_ins(path, RELEASED)
