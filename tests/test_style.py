@@ -20,7 +20,7 @@ TOOLS = {
 # Lines that a room may have.  The helper is to stay one that a person can read: whoever needs more
 # takes something out, or raises a number here and says in the commit what it buys.
 ROOMS = {
-    "methods": 1860,
+    "methods": 1877,
     "benchmarks": 4400,
     "runs": 2751,
     "evidence": 2972,

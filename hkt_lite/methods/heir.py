@@ -1,4 +1,4 @@
-"""Ours: HKT for a child that is born with modules of its parent.
+"""Ours: HKT, and KD beside it, for a child that is born with modules of its parent.
 
     child's i-th module of n in a row  <-  the parent's i (N - 1) / (n - 1)-th of N, before training
 
@@ -16,15 +16,26 @@ import torch
 from torch import Tensor, nn
 
 from .hkt import HKT
+from .kd import KD
+from .method import Method
 from .options import MethodError
 
 
-class Heir(HKT):
-    """HKT, `setup` of which gives the child all modules that it has alike with its parent.
+class Born(Method):
+    """Base: `setup` gives the child all modules that it has alike with its parent.
 
-    With `terms` L_c alone, nothing of the parent but these modules.  Raises MethodError where they
-    hold less than half of the child's parameters.
+    Raises MethodError where they hold less than half of the child's parameters.
     """
+
+    begins_alike = False
+
+    def setup(self, batch) -> None:
+        born(self.child, self.parent.parent, self.title)
+        super().setup(batch)
+
+
+class Heir(Born, HKT):
+    """HKT for such a child; with `terms` L_c alone, nothing of the parent but these modules."""
 
     name, title, order = "heir", "heir HKT", 107
 
@@ -38,9 +49,14 @@ class Heir(HKT):
         said = super().label(options, sites)
         return said if said.startswith(cls.title) else f"{cls.title}, {said}"
 
-    def setup(self, batch) -> None:
-        born(self.child, self.parent.parent, self.title)
-        super().setup(batch)
+
+class HeirKD(Born, KD):
+    """KD for such a child, as DistilBERT is trained but for its third term, on hidden states."""
+
+    name, title, order = "heir_kd", "heir KD", 108
+
+    class Options(KD.Options):
+        """Those of KD."""
 
 
 def born(child: nn.Module, parent: nn.Module, title: str = "The child") -> None:

@@ -35,6 +35,7 @@ class Method(nn.Module):
     title: str  # in tables
     order: int = 50  # of the rows in tables
     needs_parent = True
+    begins_alike = True  # whether `setup` leaves the child as it is, the same for all methods
     needs_sites = False  # whether features meet anywhere, read as modules run, or outputs only
     aligns = False  # whether its first site must be a map
     needs_logits = False  # whether the outputs it compares must be logits (B, K) of classes

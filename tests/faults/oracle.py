@@ -26,6 +26,7 @@ METHODS = {  # method -> option -> what it may be
         "lam": "0 to 1",
         "terms": ["L_c", "L_c*", "L_p*"],
     },
+    "heir_kd": {"alpha": "0 to 1", "temperature": "above 0"},
     "fitnet": {"beta": "from 0"},
     "at": {"beta": "from 0"},
     "rkd": {"distance": "from 0", "angle": "from 0"},

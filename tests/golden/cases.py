@@ -110,6 +110,7 @@ RUNS = {
                 "forward_gate": FORWARD,
                 "parent's modules alone, live": {**LIVE, "options": {"terms": ["L_c"]}},
             },
+            "heir_kd": {"cached": {}},
         },
         "real": {
             "plain": {"fixed views": {}, "fresh views": LIVE},
@@ -126,6 +127,7 @@ RUNS = {
             },
             "aligned": {"parent's head alone": {**ALL_SITES, **HEAD}},
             "heir": {"live, public": {**LIVE, **FORWARD, "parent_weights": "public"}},
+            "heir_kd": {"live, public": {**LIVE, "parent_weights": "public"}},
         },
     },
     "flow": {

@@ -1,4 +1,4 @@
-"""Ours, too: which modules a child is born with, that they are copies, and that the rest is HKT."""
+"""Ours, too: which modules a child is born with, that they are copies, and that the rest is HKT or KD."""
 
 import copy
 
@@ -9,15 +9,21 @@ from torch import nn
 
 from hkt_lite.benchmarks.cifar10.network import resnet
 from hkt_lite.benchmarks.cifar10.task import SITES
-from hkt_lite.methods import HKT, MethodError, Plain
-from hkt_lite.methods.heir import Heir, born, lineage
+from hkt_lite.methods import HKT, METHODS, MethodError, Plain
+from hkt_lite.methods.heir import Heir, HeirKD, born, lineage
+from hkt_lite.methods.kd import soft_divergence
 
 
 def predict(model, batch):
     return model(batch[0])
 
 
-PARTS = {"predict": predict, "loss": lambda output, batch: F.cross_entropy(output, batch[1])}
+PARTS = {
+    "predict": predict,
+    "loss": lambda output, batch: F.cross_entropy(output, batch[1]),
+    "imitate": soft_divergence,
+    "target": lambda batch: batch[1],
+}
 POOLED = SITES["pooled"]
 
 
@@ -30,10 +36,10 @@ def nets():
     return child, parent.eval(), batch
 
 
-def made(method, nets, **options):
+def made(method, nets, sites=POOLED, **options):
     child, parent, batch = nets
     torch.manual_seed(1)
-    method = method(child, parent, sites=POOLED, **PARTS, **options)
+    method = method(child, parent, sites=sites, **PARTS, **options)
     method.setup(batch)
     return method
 
@@ -85,6 +91,35 @@ def test_after_birth_it_is_hkt(nets):
     torch.testing.assert_close(heir(batch), other(batch))
     assert list(heir.observe()) == ["gate", "share", "displacement"]
     assert not list(heir.extra_parameters())
+
+
+def test_after_birth_it_is_kd(nets):
+    child, parent, batch = nets
+    heir = made(HeirKD, nets, alpha=0.7)
+    assert torch.equal(child.layer2[2].conv1.weight, parent.layer2[8].conv1.weight)
+    child.eval()
+    with torch.no_grad():
+        own, theirs = child(batch[0]), parent(batch[0])
+    found = heir(batch)
+    wanted = 0.3 * F.cross_entropy(own, batch[1]), 0.7 * soft_divergence(own, theirs, 4.0)
+    torch.testing.assert_close(list(found.values()), list(wanted))
+    assert list(found) == ["L_c", "L_kd"] and not list(heir.extra_parameters())
+
+
+def test_who_begins_otherwise_says_so(nets):
+    """Of all methods; pairing of runs by seed means the same first child for the others only."""
+    child, parent, batch = nets
+    before = copy.deepcopy(child.state_dict())
+    moved = []
+    for name, method in METHODS.items():
+        child.load_state_dict(before)
+        sites = (
+            "layers" if method.needs_maps({}) else "layers+pooled" if method.aligns else "pooled"
+        )
+        made(method, (child, parent, batch), sites=SITES[sites])
+        if any(not torch.equal(value, before[key]) for key, value in child.state_dict().items()):
+            moved.append(name)
+    assert moved == [name for name, method in METHODS.items() if not method.begins_alike] != []
 
 
 def test_modules_alone_train_as_the_plain_child_does(nets):

@@ -27,6 +27,7 @@ DEFAULTS = {
     "aligned": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"], "beta": 1000.0},
     "hkt": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
     "heir": {"kind": "gate", "lam": 0.6, "terms": ["L_c", "L_c*", "L_p*"]},
+    "heir_kd": {"alpha": 0.9, "temperature": 4.0},
 }
 NO_NUMBERS = (True, "0.5", None, [0.5], math.nan, math.inf, -math.inf, 10**400)
 WEIGHTS = [  # finite numbers of at least 0
@@ -35,7 +36,7 @@ WEIGHTS = [  # finite numbers of at least 0
     *[("lskd", "alpha"), ("lskd", "beta"), ("reviewkd", "beta")],
     *[("simkd", "beta"), ("simkd", "head"), ("aligned", "beta")],
 ]
-TEMPERATURES = [(name, "temperature") for name in ("kd", "dkd", "dist", "lskd")]
+TEMPERATURES = [(name, "temperature") for name in ("kd", "heir_kd", "dkd", "dist", "lskd")]
 REFUSED = {
     **dict.fromkeys(WEIGHTS, (-1, -1e-9, *NO_NUMBERS)),
     **dict.fromkeys(TEMPERATURES, (0, 0.0, -1, *NO_NUMBERS)),
@@ -72,6 +73,7 @@ ACCEPTED = {
 for table in (REFUSED, ACCEPTED):
     for kin in ("aligned", "heir"):
         table.update({(kin, name): table["hkt", name] for name in ("kind", "lam", "terms")})
+    table["heir_kd", "alpha"] = table["kd", "alpha"]
 
 
 def cases(table):
@@ -131,7 +133,8 @@ def test_unknown_names_come_with_the_nearest():
     with pytest.raises(MethodError, match="no method 'fitnt'; known: .* Did you mean 'fitnet'?"):
         methods.get("fitnt")
     with pytest.raises(
-        MethodError, match="no method 'zzz'; known: plain, kd, .*, aligned, heir, lepoket.$"
+        MethodError,
+        match="no method 'zzz'; known: plain, kd, .*, aligned, heir, heir_kd, lepoket.$",
     ):
         methods.options("zzz", {})
 

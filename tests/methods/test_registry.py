@@ -50,7 +50,7 @@ assert not [name for name in sys.modules if name.startswith("hkt_lite")]
 assert list(METHODS)[:4] == ["plain", "kd", "fitnet", "gram"], list(METHODS)
 for make in METHODS.values():
     child, batch = network(4), torch.randn(6, 2, 5, 5)
-    wide = 4 if make.name == "heir" else 7  # whose modules are its parent's
+    wide = 7 if make.begins_alike else 4  # whose modules are its parent's
     method = make(
         child,
         network(wide),
@@ -100,6 +100,7 @@ def test_the_methods_are_found_in_the_order_of_tables():
         ("hkt", "HKT", 100),
         ("aligned", "aligned HKT", 105),
         ("heir", "heir HKT", 107),
+        ("heir_kd", "heir KD", 108),
         ("lepoket", "LePoKet", 110),
     ]
     assert all(
