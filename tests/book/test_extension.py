@@ -88,8 +88,8 @@ def test_what_is_better_and_what_is_worse_is_said_from_the_records_alike():
     size = plain[0].config.train_size
     at = f"<b>CIFAR-10</b>, {size:,} training examples, accuracy (%): "
     assert said.startswith(
-        "<p>Furthest ahead of the plain child, whatever was claimed: plain, SAM 0.05 +1.03 "
-        f"[+0.89, +1.18], {at.removesuffix(': ')}. More.</p>"
+        f"<p>Furthest ahead of the plain child, whatever was claimed: {at}"
+        "plain, SAM 0.05 +1.03 [+0.89, +1.18]. More.</p>"
     )
     assert "Of 2 differences to the plain child on real data, 1 lie above 0" in said
     assert f"Above:</p><ul><li>{at}plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said
@@ -98,7 +98,14 @@ def test_what_is_better_and_what_is_worse_is_said_from_the_records_alike():
     worse = family("rkd", [73.0, 73.7, 73.2])
     better = family("sp", [score + 1 for score in clear])
     said = answer.both_ways([*plain, *family("hkt", clear), *better, *worse])
-    assert "claimed: SP +" in said
+    assert f"claimed: {at}SP +" in said
+    larger = [
+        family(name, scores, train_size=2 * size)
+        for name, scores in (("plain", [74.0, 74.6, 74.2]), ("kd", [74.1, 74.4, 74.5]))
+    ]
+    both = answer.both_ways([*plain, *better, *larger[0], *larger[1]])
+    nobody = f"claimed: {at.replace(f'{size:,}', f'{2 * size:,}')}nobody by an interval above 0, "
+    assert f"{nobody}the nearest KD +0.07 [" in both and f"]; {at}SP +2.03 [+1.89" in both
     folded = said.split("</summary>")[1]
     assert folded.index("SP +") < folded.index("HKT gate +")  # the farthest first
     assert f"Below:</p><ul><li>{at}RKD −0.97" in folded
