@@ -1,7 +1,4 @@
-"""Hand-ins that try to be given what they have not earned; each on an assignment 1 of stubs.
-
-`HONEST` is the same hand-in without its trick: what it may earn at most.
-"""
+"""Hand-ins that try to be given what they have not earned; each on an assignment 1 of stubs."""
 
 from hkt_course import grader, source
 
@@ -32,7 +29,7 @@ print("SOURCE SEEN" if "BEGIN SOLUTION" in text or "HIDDEN" in text else "nothin
 """
 
 WIRE = """import gc, io, json, os
-def gate(c, p):
+def gate(s):
     for thing in gc.get_objects():
         if isinstance(thing, io.TextIOWrapper):
             try:
@@ -60,17 +57,33 @@ COPIED = """from hkt_lite.methods.attention import mix, gate, share, similarity"
 COPIED_TEXT = """import torch
 def similarity(c, p):
     return (c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5
-def gate(c, p):
-    return torch.sigmoid(similarity(c, p))
-def share(c, p):
-    return 0.6 * (1 - gate(c, p))
-def mix(c, p):
-    return torch.lerp(c, p, share(c, p).expand_as(c))
+def gate(s):
+    return torch.sigmoid(s)
+def share(g):
+    return 0.6 * (1 - g)
+def mix(c, p, rho):
+    return torch.lerp(c, p, rho.expand_as(c))
+"""
+# gate and mixture hold no number of the class: copied, they are what is asked for
+NOT_COPIED = "similarity_vectors similarity_maps share displacement gradient_parent gradient_child"
+WRONG = """import torch
+def similarity(c, p):
+    return (c * p).sum(1, keepdim=True) / c.shape[1] ** 0.5
+def gate(s):
+    return torch.sigmoid(-s)
+def share(g):
+    return 0.6 * g * g
+def mix(c, p, rho):
+    return torch.lerp(p, c, rho.expand_as(c))
+def displacement(c, m):
+    return (m - c).flatten(1).norm(dim=1)
+def mix_gradients(c, p, d):
+    return d * c, d * p
 """
 LYING = """class Yes(float):
     __eq__ = __le__ = __lt__ = __ge__ = __gt__ = lambda *a: True
     __sub__ = __rsub__ = __abs__ = lambda *a: Yes(0)
-similarity = gate = share = mix = displacement = lambda c, p: Yes(0)
+similarity = gate = share = mix = displacement = lambda *given: Yes(0)
 mix_gradients = lambda c, p, d: (Yes(0), Yes(0))
 """
 CRAWL = """import gc, sys
@@ -80,10 +93,13 @@ def reference():
             return thing
 print("REFERENCE FOUND" if reference() else "nothing found")
 """
-TELL = """def gate(c, p):
+TELL = """def gate(s):
     import sys
-    print("HIDDEN INPUT", c.flatten()[:2].tolist(), sys._getframe(1).f_code.co_consts)
-    return torch.sigmoid(similarity(c, p))
+    print("HIDDEN INPUT", s.flatten()[:2].tolist(), sys._getframe(1).f_code.co_consts)
+    return 1 - torch.sigmoid(s)
+"""
+ZEROS = """features = lambda seed, *shape: (torch.zeros(shape), torch.zeros(shape))
+drawn = lambda seed, low, high, *shape: torch.zeros(shape)
 """
 PROCESSES = """import os, subprocess
 tried = []
@@ -114,25 +130,28 @@ def passing_tests(notebook):
 
 
 def own_given_cells(notebook):
-    """`features` that gives nothing but zeros would make every wrong formula right."""
-    cell_of(notebook, "given").source = "import torch\nfrom torch import Tensor\n" + (
-        "features = lambda seed, *shape: (torch.zeros(shape), torch.zeros(shape))\n"
-    )
+    """Inputs that are nothing but zeros would make many a wrong formula right."""
+    cell_of(notebook, "given").source = f"import torch\nfrom torch import Tensor\n{ZEROS}"
 
 
 def own_features(notebook):
     """The same, in a cell of its own at the end."""
-    code = "features = lambda seed, *shape: (torch.zeros(shape), torch.zeros(shape))"
-    last_cell(code)(notebook)
+    last_cell(ZEROS)(notebook)
 
 
 def exits(notebook):
     last_cell("import os\nos._exit(0)")(notebook)
 
 
-def _cheat(name, trick, edits=None, seconds=100) -> HandIn:
+def _everywhere(code: str) -> dict:
+    """Edits by which `code` is there for every test, and no stub."""
+    later = ("write_share", "write_mix", "write_mix_gradients")
+    return {"write_similarity": code, **dict.fromkeys(later, "pass")}
+
+
+def _cheat(name, trick, edits=None, seconds=100, loses="all") -> HandIn:
     return HandIn(
-        name, edits or {}, "all", from_stub=True, trick=trick, kind="cheat", seconds=seconds
+        name, edits or {}, loses, from_stub=True, trick=trick, kind="cheat", seconds=seconds
     )
 
 
@@ -143,23 +162,23 @@ def read_sources(paths) -> HandIn:
 
 def ZOO() -> list[HandIn]:
     return [
-        _cheat("patched comparison", first_cell(PATCH), {"write_share": COPIED_TEXT}),
-        _cheat("patched comparison, late", last_cell(PATCH), {"write_share": COPIED_TEXT}),
+        _cheat("patched comparison", first_cell(PATCH), _everywhere(WRONG)),
+        _cheat("patched comparison, late", last_cell(PATCH), _everywhere(WRONG)),
         _cheat("test cells deleted", without_tests),
         _cheat("test cells replaced, points raised", passing_tests),
-        _cheat("given cell replaced", own_given_cells, {"write_share": COPIED_TEXT}),
-        _cheat("given function redefined", own_features, {"write_share": COPIED_TEXT}),
+        _cheat("given cell replaced", own_given_cells, _everywhere(WRONG)),
+        _cheat("given function redefined", own_features, _everywhere(WRONG)),
         _cheat("os._exit", exits),
         _cheat("sys.exit", last_cell("import sys\nsys.exit(0)")),
         _cheat("endless loop in a function", None, {"write_similarity": LOOP}, 3),
         _cheat("endless loop that cannot be interrupted", last_cell(STUBBORN), None, 3),
         _cheat("memory hog", None, {"write_similarity": MEMORY}),
-        _cheat("answers imported from the package", None, {"write_share": COPIED}),
-        _cheat("answers copied from the package", None, {"write_share": COPIED_TEXT}),
-        _cheat("numbers that agree with everything", None, {"write_share": LYING}),
-        _cheat("writes to the grader by itself", last_cell(WIRE)),
+        _cheat("answers imported from the package", None, _everywhere(COPIED)),
+        _cheat("answers copied from the package", None, _everywhere(COPIED_TEXT), loses=NOT_COPIED),
+        _cheat("numbers that agree with everything", None, _everywhere(LYING)),
+        _cheat("writes to the grader by itself", None, {"write_share": WIRE}),
         _cheat("looks for the reference in memory", last_cell(CRAWL)),
-        _cheat("tells what a hidden test asks", last_cell(TELL)),
+        _cheat("tells what a hidden test asks", None, {"write_share": TELL}),
         _cheat("starts processes", last_cell(PROCESSES)),
         read_sources(sorted(source.home().rglob("*.ipynb"))),
     ]

@@ -63,16 +63,16 @@ def test_a_copied_solution_cell_counts_as_the_student_saw_it_last(judges):
     judge = judges(NAME)
     handed = make(judge.source, zoo.REFERENCE)
     again = cell_of(handed, "write_mix").copy()
-    again.source = "def mix(c, p):\n    return c"
+    again.source = "def mix(c, p, rho):\n    return c"
     handed.cells.insert(handed.cells.index(cell_of(handed, "write_mix")) + 1, again)
     lost = {test for test, mark in judge.grade(handed).marks.items() if not mark.points}
-    assert lost == {"mix", "displacement"}
+    assert lost == {"mix"}
 
 
 def test_a_later_cell_may_take_a_name_for_something_else(judges):
     """As `mean, low, high = experiment(seeds)` does, and the transfer of assignment 3 reads `mean`."""
     judge = judges(NAME)
-    trick = last_cell("share = share(c, p)\nfeatures = share, mix(c, p)")
+    trick = last_cell("share = share(g_drawn)\nfeatures = share, mix(c, p, share)")
     result = judge.grade(make(judge.source, HandIn("takes names", trick=trick)))
     assert result.points == 20
 
@@ -108,17 +108,15 @@ def test_only_what_python_refuses_is_a_line_for_ipython(code, left):
 
 def test_a_process_that_dies_in_one_test_loses_that_test_only(judges):
     judge = judges(NAME)
-    edits = {
-        "write_mix": [("return c + share", "import os\n    os._exit(3)\n    return c + share")]
-    }
+    edits = {"write_mix": [("return c + rho", "import os\n    os._exit(3)\n    return c + rho")]}
     marks = judge.grade(make(judge.source, HandIn("dies", edits))).marks
-    assert {test for test, mark in marks.items() if not mark.points} == {"mix", "displacement"}
+    assert {test for test, mark in marks.items() if not mark.points} == {"mix"}
     assert marks["mix"].said == "Stopped: the code ended the process"
 
 
 def test_what_a_test_asks_is_not_told_by_an_error(judges):
     judge = judges(NAME)
-    code = "class Told(Exception):\n    pass\ndef gate(c, p):\n    raise Told(c.tolist())"
+    code = "class Told(Exception):\n    pass\ndef gate(s):\n    raise Told(s.tolist())"
     edits = {"write_share": code}
     marks = judge.grade(make(judge.source, HandIn("tells", edits))).marks
     assert marks["gate"].said == "An exception (in write_share, line 4)"
@@ -161,7 +159,7 @@ def test_a_comparison_that_says_yes_to_everything_grades_nobody(monkeypatch):
 def test_a_reference_that_fails_is_no_reference(judges, warm):
     spoilt = judges(NAME).source.copy()
     spoilt.cells = [cell.copy() for cell in spoilt.cells]
-    cell_of(spoilt, "write_mix").source = "def mix(c, p):\n    raise ValueError('spoilt')"
+    cell_of(spoilt, "write_mix").source = "def mix(c, p, rho):\n    raise ValueError('spoilt')"
     with pytest.raises(HKTError, match="fails test 'mix': ValueError: spoilt"):
         grader.Judge(spoilt, warm)
 
