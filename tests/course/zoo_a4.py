@@ -2,7 +2,8 @@
 
 from .hand_ins import HandIn
 
-FORMULA = "conditional_vectors conditional_maps divergence_value divergence_gradient own_test_wrong own_test_right"
+NEAR = "conditional_vectors conditional_maps"
+LOSS = "divergence_value divergence_gradient"
 NOTHING = "def test_pkt(methods):\n    pass\n"
 ONLY_RUNS = """def test_pkt(methods):
     child, parent, batch = networks(3)
@@ -66,27 +67,54 @@ ZOO = [
     HandIn(
         "the exponent is missing",
         {"write_conditional": [(") / 2) **", ") / 2) ** 1 + 0 * 2 **")]},
-        FORMULA,
+        NEAR,
     ),
     HandIn(
         "the diagonal stays in",
         {"write_conditional": [("* (1 - torch.eye(len(f), dtype=f.dtype))", "* 1.0")]},
-        FORMULA,
+        NEAR,
     ),
     HandIn(
         "columns add up to 1",
         {"write_conditional": [("kernel.sum(1,", "kernel.sum(0,")]},
-        "conditional_vectors conditional_maps",  # the kernel is symmetric: the loss is the same
+        NEAR,
+    ),
+    HandIn(
+        "right for vectors only: maps are averaged over positions",
+        {"write_conditional": [("f.flatten(1)", "f.flatten(2).mean(2) if f.ndim > 2 else f")]},
+        "conditional_maps",
+    ),
+    HandIn(
+        "a kernel that is no distribution, of which the loss makes one",
+        {
+            "write_conditional": [("kernel / kernel.sum(1, keepdim=True)", "kernel")],
+            "write_divergence": [
+                (
+                    "conditional(child)",
+                    "(lambda k: k / k.sum(1, keepdim=True))(conditional(child))",
+                ),
+                (
+                    "conditional(parent)",
+                    "(lambda k: k / k.sum(1, keepdim=True))(conditional(parent))",
+                ),
+            ],
+        },
+        NEAR,
+    ),
+    HandIn(
+        "the rows are cut off from the graph",
+        {"write_conditional": [("dim=1)", "dim=1).detach()")]},
+        "divergence_gradient",
     ),
     HandIn(
         "distributions change places",
         {"write_divergence": [('== "parent"', '!= "parent"')]},
-        "divergence_value divergence_gradient own_test_wrong own_test_right",
+        LOSS,
     ),
     HandIn(
         "mean over pairs",
         {"write_divergence": [(".sum() / len(child)", ".mean()")]},
-        "divergence_value divergence_gradient own_test_wrong own_test_right",
+        LOSS,
     ),
     HandIn(
         "0 log 0 on the diagonal",
@@ -153,7 +181,7 @@ ZOO = [
                 )
             ]
         },
-        "registration terms option own_test_right own_test_wrong",
+        "registration terms option",
     ),
     HandIn(
         "the class is derived from the package's own Method",
@@ -163,7 +191,7 @@ ZOO = [
     HandIn(
         "a comment above %%writefile",
         {"write_file": [("%%writefile", "# my file\n%%writefile")]},
-        "registration terms option own_test_right own_test_wrong",
+        "registration terms option",
     ),
     HandIn(
         "empty lines above %%writefile",
