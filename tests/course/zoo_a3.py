@@ -2,7 +2,8 @@
 
 from .hand_ins import HandIn
 
-TRAINED = "train_curve train_choice experiment"
+TRAINED = "train_curve train_choice"
+LOSSES = "losses_child losses_parent losses_gradient"
 GATE_NOT_INVERTED = (
     "lam = 2 * mix(0 * p, p).sum() / p.sum()\n"
     "    m = c + lam * torch.sigmoid((c * p).sum(1, keepdim=True) / 6**0.5) * (p - c)"
@@ -40,24 +41,24 @@ ZOO = [
     HandIn(
         "lambda = 0",
         {"write_losses": [("m = mix(c, p)", "m = c")]},
-        f"losses_child losses_parent losses_gradient {TRAINED}",
+        LOSSES,
         kind="mutant",
     ),
     HandIn(
         "gate inverted",
         {"write_losses": [("m = mix(c, p)", GATE_NOT_INVERTED)]},
-        f"losses_child losses_parent losses_gradient {TRAINED}",
+        LOSSES,
         kind="mutant",
     ),
     HandIn(
         "the mixture is cut off from the child",
         {"write_losses": [("mix(c, p)", "mix(c.detach(), p)")]},
-        f"losses_gradient {TRAINED}",
+        "losses_gradient",
     ),
     HandIn(
         "parent in train mode",
         {"write_losses": [("p = T(", "parent.train()\n        p = T(")]},
-        f"losses_child losses_parent losses_gradient {TRAINED}",
+        LOSSES,
         kind="mutant",
     ),
     HandIn(
@@ -79,6 +80,40 @@ ZOO = [
             ]
         },
         kind="right",
+    ),
+    HandIn(
+        "the factor of the class is missing",
+        {"write_losses": [(" * F.cross", " ** 0 * F.cross")]},
+        "losses_parent losses_gradient",
+    ),
+    HandIn(
+        "the losses are no dict, and the training takes them as they are",
+        {
+            "write_losses": [
+                ("    return {", "    return tuple({"),
+                ("y),\n    }", "y),\n    }.values())"),
+            ],
+            "write_train": [
+                ('terms["L_c"]', "terms[0]"),
+                ("sum(terms.values())", "sum(terms)"),
+            ],
+        },
+        LOSSES,
+    ),
+    HandIn(
+        "the parent's features of the first points are kept for all others",
+        {
+            "write_losses": [
+                ("p = T(parent.body(x))", "p = KEPT.setdefault(len(x), T(parent.body(x)))"),
+                ("def losses", "KEPT = {}\n\n\ndef losses"),
+            ]
+        },
+        "losses_parent",
+    ),
+    HandIn(
+        "ten epochs where no number is given",
+        {"write_train": [("epochs: int = 12", "epochs: int = 10")]},
+        "train_choice",
     ),
     HandIn(
         "in evaluation mode from the second epoch on",
@@ -106,27 +141,27 @@ ZOO = [
     HandIn(
         "chosen on test",
         {"write_train": [("val[epoch] == max(val)", "test[epoch] == max(test)")]},
-        "train_choice experiment",
+        "train_choice",
     ),
     HandIn(
         "the last epoch",
         {"write_train": [("chosen = ", "chosen = epochs - 1 if True else ")]},
-        "train_choice experiment",
+        "train_choice",
     ),
     HandIn(
         "the other one of equally good epochs",
         {"write_train": [('== "first"', '!= "first"')]},
-        "train_choice experiment",
+        "train_choice",
     ),
     HandIn(
         "n below the line",
         {"write_interval": [("ddof=1", "ddof=0")]},
-        "interval experiment",
+        "interval",
     ),
     HandIn(
         "normal quantile",
         {"write_interval": [(", len(d) - 1)", ", 10**9)")]},
-        "interval experiment",
+        "interval",
     ),
     HandIn(
         "unpaired",
@@ -135,7 +170,7 @@ ZOO = [
                 ("d.std(ddof=1)", "(np.var(a, ddof=1) + np.var(b, ddof=1)) ** 0.5"),
             ]
         },
-        "interval experiment",
+        "interval",
     ),
     HandIn(
         "other seeds for plain",
