@@ -43,12 +43,12 @@ ZOO = [
     HandIn(
         "chosen on test",
         {"write_reported": [(".val.idxmax()", ".test.idxmax()")]},
-        "chosen selection_bias tuned honest",
+        "chosen",
     ),
     HandIn(
         "the other one of equally good epochs",
         {"write_reported": [('== "first"', '!= "first"')]},
-        "chosen selection_bias honest",
+        "chosen",
     ),
     HandIn(
         "bias over the last epoch",
@@ -62,7 +62,28 @@ ZOO = [
     HandIn(
         "tuned on test",
         {"write_honest": [('groupby("lr").val', 'groupby("lr").test')]},
-        "tuned honest",
+        "tuned",
+    ),
+    HandIn(
+        "chosen needs both methods in a table",
+        {
+            "write_reported": [
+                ("    ordered =", "    assert runs.method.nunique() == 2\n    ordered =")
+            ]
+        },
+        "chosen",
+    ),
+    HandIn(
+        "chosen for one method at a time, with an index of its own",
+        {
+            "write_reported": [
+                (
+                    ".reset_index(drop=True)",
+                    '.set_index(["method", "lr", "seed"], drop=False).rename_axis([None] * 3)',
+                ),
+            ],
+        },
+        "chosen",
     ),
     HandIn(
         "the other centre",
