@@ -1,7 +1,7 @@
 """Instant checks: what is wrong with an answer, offline, without saying what is right.
 
 check = Checks(TABLE)             # made for a class from the reference and from known wrong answers
-check("mix", mix(C, P))           # mix: not yet. This is the gate the other way round.
+check("share", share(G))          # share: not yet. This is the gate the other way round.
 check.gradient("mix", f, [c, p], [dc, dp])      # against differences of f itself
 
 The table holds salted hashes of the answers, no answer.  Needs numpy only, so that it also runs in

@@ -1,12 +1,19 @@
 """The whole zoo: which tests each hand-in loses."""
 
+import nbformat
 import pytest
 
 from hkt_course import grader, source
 from tests.course import zoo
-from tests.course.hand_ins import make
+from tests.course.hand_ins import HandIn, cell_of, make
 
 CASES = [(name, hand_in) for name in source.names() for hand_in in zoo.hand_ins(name)]
+WRITTEN = [
+    (name, grader.name(cell))
+    for name in source.names()
+    for cell in nbformat.read(source.path_of(name), 4).cells
+    if grader.role(cell) == "solution"
+]
 SHOWN = {  # cheats -> what a cell of theirs shows where the fence holds
     "answers imported from the package": "is what this assignment asks you to write",
     "file reader": "nothing seen",
@@ -27,6 +34,22 @@ def test_a_hand_in_loses_exactly_what_it_should(name, hand_in, judges):
     shown = [output for cell in result.notebook.cells for output in cell.get("outputs", [])]
     printed = "".join(output.get("text", output.get("evalue", "")) for output in shown)
     assert SHOWN.get(hand_in.name, "") in printed and "HIDDEN INPUT" not in printed, printed
+
+
+@pytest.mark.parametrize("name, cell", WRITTEN, ids=["-".join(one) for one in WRITTEN])
+def test_what_is_not_written_costs_the_points_below_it_and_no_others(name, cell, judges):
+    """Whatever calls it, each part is tested for itself."""
+    judge = judges(name)
+    empty = {cell: cell_of(source.stub(judge.source), cell).source}
+    marks = judge.grade(make(judge.source, HandIn("one cell is empty", empty))).marks
+    lost = {test for test, mark in marks.items() if mark.points == 0}
+    below, own = "", set()
+    for one in judge.source.cells:
+        if grader.role(one) == "solution":
+            below = grader.name(one)
+        elif grader.role(one) == "test" and below == cell:
+            own.add(grader.name(one))
+    assert lost == own and own
 
 
 def test_the_zoo_is_as_large_as_was_asked_for():
