@@ -99,3 +99,11 @@ def test_every_known_mistake_of_every_assignment_is_told_from_the_right_answer(j
         told = "".join(cell.source for cell in made.cells if grader.role(cell) == "test")
         for check in table:
             assert f'check("{check}"' in told, (name, check)
+
+
+def test_whether_an_answer_is_wrong_is_asked_without_a_word(check, capsys):
+    """For tests that need an earlier function; one that raises is wrong, too."""
+    assert not check.wrong("m", lambda: RIGHT) and check.wrong("m", lambda: -RIGHT)
+    assert check.wrong("m", lambda: [][0]) and check.wrong("no such check", lambda: RIGHT)
+    assert not Checks({}).wrong("m", lambda: -RIGHT)  # of a source, where all is right
+    assert not check.results and not capsys.readouterr().out
