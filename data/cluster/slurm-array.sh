@@ -1,7 +1,7 @@
 #!/bin/sh
 # One SLURM task a run of the grid, without Dask:   sbatch data/cluster/slurm-array.sh
 #SBATCH --job-name=hkt
-#SBATCH --array=0-59
+#SBATCH --array=0-64
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
 #SBATCH --time=04:00:00
