@@ -104,7 +104,7 @@ def inherited(
     of runs whose configuration has these fields."""
     groups, series, idle = at_hand(records, runs, task, scale, source, only=only), {}, []
     for label, one in unique(groups).items():
-        if epochs := _bands(one, name):
+        if one.options.get("lam") != 0 and (epochs := _bands(one, name)):  # 0 mixes nothing
             series[label] = epochs
             share = _median(one, "share")
             if share is not None and share < IDLE:

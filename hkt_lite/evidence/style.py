@@ -38,7 +38,7 @@ LOOKS = {
     "HKT constant": (INHERITED, "*", "-."),
     "parent's head alone": (INHERITED, "<", "--"),
     "aligned HKT": (INHERITED, "H", "-"),
-    "heir HKT": (INHERITED, "p", "-"),
+    "heir HKT": (INHERITED, "^", "-"),
     "parent's modules alone": (INHERITED, ">", "--"),
     "parent": (PARENT, "*", "-"),
 }

@@ -89,7 +89,7 @@ def test_what_is_better_and_what_is_worse_is_said_from_the_records_alike():
     at = f"<b>CIFAR-10</b>, {size:,} training examples, accuracy (%): "
     assert said.startswith(
         f"<p>Furthest ahead of the plain child, whatever was claimed: {at}"
-        "plain, SAM 0.05 +1.03 [+0.89, +1.18]. More.</p>"
+        "plain, SAM 0.05 +1.03 [+0.89, +1.18], a control. More.</p>"
     )
     assert "Of 2 differences to the plain child on real data, 1 lie above 0" in said
     assert f"Above:</p><ul><li>{at}plain, SAM 0.05 +1.03 [+0.89, +1.18]</li>" in said

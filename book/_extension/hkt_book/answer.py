@@ -24,6 +24,7 @@ from hkt_lite.runs.store import MANIFEST, published
 
 EVIDENCE = "_generated/30_scoreboard.html"
 VARIANTS = "_generated/26_method_cards.html"
+PEERS = "_generated/20_peers.html#what-we-saw"
 CORRECTIONS = "corrections.html"
 CENTRAL = "C2"
 BETTER = ("level", "paired")  # kinds of rules for claims that a child is better for inheriting
@@ -39,7 +40,8 @@ class Verdicts(Directive):
     def run(self) -> list[nodes.Node]:
         made, up = _of(self.state.document.settings.env)
         link = (
-            f'<a href="{up}{VARIANTS}">What these variants are, and what they are held against.</a>'
+            f'<a href="{up}{VARIANTS}">What these variants are</a>, and '
+            f'<a href="{up}{PEERS}">how they compare with one another</a>.'
         )
         shown = f"{strip(made, up)}{both_ways(published(), link)}{changed(made, up)}"
         return [nodes.raw("", shown, format="html")]
@@ -132,7 +134,10 @@ def central(made: Judged) -> Iterator[str]:
                 f"{with_it:.2f}\u00a0% of the test images, the same child trained alone on "
                 f"{alone:.2f}\u00a0%."
             )
-            yield f"{verdict.finding}{beside} ({verdict.scope})."
+            yield (
+                f"{verdict.finding}{beside} ({verdict.scope}). There HKT gate is HKT as released, "
+                "forward_gate the same with its gate turned round, plain the child trained alone."
+            )
             scale = of.config.scale
             smaller = [said for said in verdict.elsewhere if not said.startswith(f"{scale} ")]
             if smaller:
@@ -187,7 +192,8 @@ def _furthest(every: list, more: str) -> str:
             best = max(found, key=lambda one: (one[-1].low > 0, one[-1].mean))
             ((place, (said,)),) = _places([best]).items()
             none = "" if best[-1].low > 0 else "nobody by an interval above 0, the nearest "
-            told.append(f"{place}: {none}{said}")
+            control = ", a control" if best[0].endswith("(control)") else ""
+            told.append(f"{place}: {none}{said}{control}")
         return (
             "<p>Furthest ahead of the plain child, whatever was claimed: "
             f"{'; '.join(told)}. {more}</p>"
@@ -222,11 +228,11 @@ def _with_more(found: list, every: list) -> str:
     """Which of those found have been run with more training examples, too."""
     sizes: dict[tuple, set[int]] = {}
     for title, one, *_ in every:
-        sizes.setdefault((title, one.config.task), set()).add(one.config.train_size)
+        sizes.setdefault((_variant(title), one.config.task), set()).add(one.config.train_size)
     larger = [
         _variant(title)
         for title, one, *_ in found
-        if max(sizes[title, one.config.task]) > one.config.train_size
+        if max(sizes[_variant(title), one.config.task]) > one.config.train_size
     ]
     return f" Run with more examples, too: {'; '.join(larger) or 'none of them'}."
 
