@@ -22,10 +22,10 @@ TOOLS = {
 ROOMS = {
     "methods": 1877,
     "benchmarks": 4400,
-    "runs": 2751,
+    "runs": 2757,
     "evidence": 2972,
     "book": 1414,
-    "cli": 567,
+    "cli": 585,
     "": 493,
 }
 FILE, FUNCTION = 310, 40

@@ -53,7 +53,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("hkt_lite").setLevel("INFO")  # such as: who is waited for
     sys.argv = [word for word in sys.argv if word != "--debug"]
-    stopped = "\nInterrupted; all is kept, the same command goes on from there."
+    stopped = "\nInterrupted; what runs had reached is kept, the same command goes on from there."
     try:
         code = app(standalone_mode=False)  # typer hands an Exit's code back instead of raising it
         sys.stdout.flush()  # here, where a full disk still gets its sentence

@@ -42,7 +42,13 @@ def resolved(task, method, scale, source, seed, options, settings) -> Config:
     from ..benchmarks import resolve
 
     given = {"task": task, "method": method, "scale": scale, "source": source, "seed": seed}
-    return resolve(Config(**{**given, "options": values(options), **values(settings)}))
+    chosen = values(settings)
+    for name in ("task", "method"):
+        if name in chosen:
+            raise HKTError(
+                f"-s {name}=… is said by the command's own {given[name]!r}; leave it out."
+            )
+    return resolve(Config(**{**given, "options": values(options), **chosen}))
 
 
 def progress():
@@ -89,10 +95,13 @@ def run(
         facts = {"id": config.id, "config": config.model_dump(), **estimate(config)}
         print(json.dumps(facts, indent=1))
         return
+    from ..benchmarks import get
     from ..runs.loop import run as train
 
     made = train(config, purpose, progress=progress(), checkpoint_steps=checkpoint_steps)
     show(made.record, as_json)
+    if not (as_json or get(config.task).learnt(made.record.selected.test)):
+        print("not learnt: no better, or hardly, than an answer without looking")
 
 
 def trace(
@@ -121,21 +130,26 @@ def evaluate(
     checkpoint: Path,
     arch: Annotated[str | None, Option(help="The child of the scale if left out.")] = None,
     protocol: Annotated[str | None, Option(help="One of the task's; else its first.")] = None,
-    source: str = "real",
+    source: Annotated[str | None, Option(help="Else the run's, or real.")] = None,
     scale: str = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol."""
+    """Evaluate a checkpoint (a file, or the child of run ID) under a stated protocol.  Images are
+    those of the run's source, or real ones: of a file, and where a protocol is named.
+    """
+    from ..benchmarks import get
     from ..runs.export import evaluate as evaluate_checkpoint
 
-    local = store.Store.default()
-    made = None if checkpoint.exists() else local.finished(str(checkpoint))
-    if made:
-        checkpoint, scale = local.weights(made.id), made.config.scale
+    if not checkpoint.exists() and re.fullmatch(r"[0-9a-f]{1,12}", str(checkpoint)):
+        made = store.find(str(checkpoint))
+        if made.kind != "run" or get(task) is not get(made.config.task):
+            what = f"a run of {made.config.task}" if made.kind == "run" else "no run"
+            raise HKTError(f"{made.id} is {what}; name a run of {task}, or a file.")
+        checkpoint, scale = store.Store.default().weights(made.id), made.config.scale
         arch = arch or made.config.child
-    elif not checkpoint.exists() and re.fullmatch(r"[0-9a-f]{12}", str(checkpoint)):
-        local.weights(str(checkpoint))  # says how a published run gets them
-    show(evaluate_checkpoint(task, checkpoint, arch, protocol, source, scale), as_json)
+        source = source or (made.config.source if protocol is None else None)
+    made_of = source or "real"
+    show(evaluate_checkpoint(task, checkpoint, arch, protocol, made_of, scale), as_json)
 
 
 def grid(
@@ -217,11 +231,15 @@ def submit(
     print(f"{write(load_child(record), record.config.child, corpus, out, warm)} flows in {out}")
 
 
-def reproduce(run_id: str) -> None:
+def reproduce(run_id: str, dry_run: DryRun = False) -> None:
     """Run a record again: same bits, inside the interval of its seeds, or different (exit 1)."""
     from ..runs.reproduce import reproduce as run_again
 
-    verdict, sentence = run_again(store.find(run_id), progress=progress())
+    record = store.find(run_id)
+    if dry_run and record.kind == "run":
+        print(json.dumps(_bill([record.config])))
+        return
+    verdict, sentence = run_again(record, progress=progress())
     print(f"{verdict}: {sentence}")
     raise typer.Exit(verdict == "different")
 

@@ -22,6 +22,7 @@ from ..config import HKTError
 from ..files import read_bytes
 
 BEAT = 5.0  # seconds between two heartbeats
+MISSING = 100  # times that the folder was gone, as where it can never be made
 PATIENCE = 60.0  # seconds without one after which an owner counts as dead
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def claimed(path: Path, wait: bool = True) -> Iterator[Claim]:
 
     Raises Busy instead where `wait` is false, HKTError where the folder cannot be written.
     """
-    claim, pause, since, seen = None, 0.01, 0.0, None
+    claim, pause, since, seen, missing = None, 0.01, 0.0, None, 0
     while claim is None:
         now = time.monotonic()  # before the look: if this process stands still in between, it waits
         number = _number(path)
@@ -116,6 +117,9 @@ def claimed(path: Path, wait: bool = True) -> Iterator[Claim]:
             since, seen = now, said
         if number == 0 or _dead(said[1]) or now - since > PATIENCE:
             claim = _taken(path, number, said[1])
+            missing += claim is None and not path.parent.is_dir()
+            if missing > MISSING:
+                raise HKTError(f"Could not make {path.parent}; choose another folder (HKT_RUNS).")
             continue
         if not wait:
             raise Busy(f"{path.parent} is being worked on by {_owner(said[1])}.")

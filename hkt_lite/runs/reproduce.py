@@ -2,9 +2,8 @@
 
 import json
 import math
-import tempfile
+import shutil
 from collections.abc import Callable
-from pathlib import Path
 from statistics import fmean, stdev
 
 from scipy import stats as distributions
@@ -13,6 +12,7 @@ from ..benchmarks import get
 from ..benchmarks.task import COMMITTED
 from ..config import HKTError, canonical
 from ..files import sha256_of
+from .claim import claimed
 from .loop import run
 from .records import EvalRecord, Record, RepeatRecord, RunRecord, Verdict
 from .store import Store, published
@@ -26,7 +26,8 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
     Same bits: every number of the curves and scores is equal.  Inside the interval: the
     validation-selected test metric lies within the 95 % prediction interval of one more run, from
     the recorded runs that differ in nothing but the seed (three at least).  The rerun happens in a
-    store of its own; the user's keeps what came of it, and the child unless it has one.
+    store of its own, where one that was cut off goes on; the user's keeps what came of it, and the
+    child unless it has one.
     """
     if record.kind == "again":
         raise HKTError(f"{record.id} is what came of running {record.run} again; name that run.")
@@ -34,11 +35,11 @@ def reproduce(record: Record, progress: Callable | None = None) -> tuple[Verdict
         again = f"`{evaluation(record)}`"
         raise HKTError(f"{record.id} is not a run; repeat the evaluation with {again}.")
     store = Store.default()
-    store.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=store.home, prefix=".again-") as folder:
-        own = Store(Path(folder), earlier=store.home)
+    own = Store(store.home / f".again-{record.id}", earlier=store.home)
+    with claimed(store.home / f".again-{record.id}.claim"):
         rerun = run(record.config, record.purpose, store=own, progress=progress).record
         store.collect(rerun, own)
+        shutil.rmtree(own.home)
     verdict, sentence = compare(record, rerun, [*published(), *store.records()])
     made = rerun.provenance
     name = sha256_of(json.dumps([record.id, made.golden, made.commit]).encode())[:12]

@@ -221,7 +221,8 @@ def publish(ids: list[str]) -> list[Path]:
         if record.provenance.dirty:
             raise HKTError(
                 f"Record {record.id} was made from a working tree with uncommitted changes; "
-                "commit, run it again and publish that."
+                f"commit, move {Store.default().home / record.id} away, run it again and publish "
+                "that."
             )
     files = {home / filename(record): sealed(record) for record in chosen}
     with claimed(home / "publishing"):

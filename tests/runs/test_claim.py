@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,14 @@ def test_a_second_one_is_refused_with_the_owners_name_and_gets_it_afterwards(pat
     with claimed(path, wait=False) as own:
         own.check()
     assert not path.parent.exists(), "nothing was made in it"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a place where nobody can make folders")
+def test_a_folder_that_can_never_be_made_is_an_answer():
+    """It looks like one that its last owner has just removed, again and again."""
+    with pytest.raises(HKTError, match="Could not make /proc/nowhere/run; choose another folder"):
+        with claimed(Path("/proc/nowhere/run/claim")):
+            pass
 
 
 def test_a_number_can_be_taken_once(path):

@@ -424,6 +424,35 @@ def test_reproduce_says_how_close(monkeypatch, tmp_path):
     )
 
 
+def test_a_rerun_that_was_cut_off_goes_on(store, monkeypatch):
+    """In its own store, which is gone when the rerun is done."""
+    record = run(tiny("plain", epochs=3))
+
+    def interrupt(step, steps, epoch):
+        if epoch and epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(record, progress=interrupt)
+    (left,) = store.glob(".again-*")
+    assert left.name == f".again-{record.id}" and len(Store.default().records()) == 1
+    done = []
+
+    def count(step, steps, epoch):
+        if epoch:
+            done.append(epoch.epoch)
+
+    assert reproduce(record, progress=count)[0] == "same bits"
+    assert done == [3] and not list(store.glob(".again-*"))
+
+
+def test_what_cannot_be_published_says_which_folder_is_in_the_way(store, monkeypatch):
+    monkeypatch.setattr(golden, "_git", lambda *words: "changed")
+    record = run(tiny("plain"))
+    with pytest.raises(HKTError, match=f"commit, move {store / record.id} away, run it again"):
+        publish([record.id])
+
+
 def test_a_rerun_does_not_widen_the_interval_that_it_is_judged_by():
     """The store has it by then, under the id of the record."""
     record, *others = family("plain", [50.0, 50.1, 50.2])
