@@ -171,3 +171,10 @@ def test_what_is_left_is_reckoned_from_what_was_done_since_the_start(monkeypatch
     watch.tell(1, 0.0, {})
     watch.tell(3, 0.9, {})  # late news
     assert watch.summary() == "1 of 4 done, 2 running, about 90 min left"
+
+
+def test_the_form_that_the_book_shows_is_a_grid(tmp_path):
+    page = (PROJECT / "book" / "full_grid.md").read_text(encoding="utf-8")
+    configs, purpose = grid.read(written(tmp_path, page.split("```yaml\n")[1].split("```")[0]))
+    assert purpose == "control" and "# six runs" in page
+    assert [c.method for c in configs] == ["plain"] * 3 + ["hkt"] * 6
